@@ -1,0 +1,58 @@
+"""The project's checks: `nox` runs them all, `nox -s tests` one of them."""
+
+import shutil
+from pathlib import Path
+
+import nox
+
+nox.options.default_venv_backend = "venv"
+nox.options.sessions = ["lint", "typing", "tests", "readme"]
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+LEFT_OUT = shutil.ignore_patterns(
+    "dirjobs", ".git", ".nox", ".venv", ".*_cache", "__pycache__", "*.egg-info", "build", "dist"
+)
+
+
+def needs(group):
+    # Resolved here: the pip that comes with Python 3.11 knows no --group.
+    return nox.project.dependency_groups(PROJECT, group)
+
+
+def away_from_the_sources(session):
+    """Everything but the package itself, so that tests can only import the installed one."""
+    folder = Path(session.create_tmp()).resolve() / "checkout"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(".", folder, ignore=LEFT_OUT)
+    session.chdir(folder)
+
+
+@nox.session
+def lint(session):
+    """Ruff: defects and format."""
+    session.install(*needs("lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def typing(session):
+    """Mypy, strict."""
+    session.install(*needs("lint"), *needs("test"), ".")
+    session.run("mypy")
+
+
+@nox.session
+def tests(session):
+    """The test suite against the installed wheel; arguments go to pytest."""
+    session.install(*needs("test"), ".")
+    away_from_the_sources(session)
+    session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session
+def readme(session):
+    """What the README shows, run with the installed wheel."""
+    session.install(*needs("test"), ".")
+    away_from_the_sources(session)
+    session.run("python", "-m", "pytest", "tests/test_readme.py", *session.posargs)
