@@ -1,0 +1,76 @@
+"""What can go wrong, named by what the caller may do next.
+
+The store errors answer one question: *may I send this again?*  A backend translates
+every native error into one of them and keeps the native one as ``__cause__``.  What a
+backend does not know is ambiguous, never "failed".
+"""
+
+from __future__ import annotations
+
+
+class StoreError(OSError):
+    """A store could not do what it was asked; the base of the errors below."""
+
+
+class NotFound(StoreError, FileNotFoundError):
+    """The store said: there is no such file or folder.  Nothing was changed."""
+
+
+class AlreadyExists(StoreError, FileExistsError):
+    """The destination is there already.  Nothing was changed."""
+
+
+class Denied(StoreError, PermissionError):
+    """The store understood and refused (rights, quota, read-only).  Nothing was changed."""
+
+
+class Busy(Denied):
+    """Somebody has the file open or locked just now.  Nothing was changed; try later."""
+
+
+class Unsupported(StoreError):
+    """This store or this server cannot do it at all; trying again is pointless."""
+
+
+class Unavailable(StoreError):
+    """Surely not executed (refused, throttled, in maintenance): repeat freely.
+
+    Args:
+        retry_after: seconds the store asked us to wait, if it named any.
+    """
+
+    def __init__(self, *args: object, retry_after: float | None = None) -> None:
+        super().__init__(*args)
+        self.retry_after = retry_after
+
+
+class AmbiguousResult(StoreError):
+    """It may or may not have happened, or may still happen: look, never repeat blindly."""
+
+
+class DirJobsError(Exception):
+    """The base of the errors that are about the queue and not about its store."""
+
+
+class ConfigurationError(DirJobsError, ValueError):
+    """Something the user gave is not right; the message says what, and what to do."""
+
+
+class InvalidName(ConfigurationError):
+    """A job name that some backend could not carry safely."""
+
+
+class JobExists(DirJobsError, FileExistsError):
+    """``add`` was given a name that is in one of the queue's folders already."""
+
+
+class WorkerIdInUse(ConfigurationError):
+    """Another live worker goes by this id."""
+
+
+class ClaimLost(DirJobsError):
+    """The claim is not ours any more: the caller must discard its result."""
+
+
+class JobClosed(DirJobsError):
+    """The job was finished or given back already; a claim ends only once."""

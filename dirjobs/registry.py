@@ -1,0 +1,220 @@
+"""From what the user wrote to a store, by the entry points of group ``dirjobs.backends``.
+
+An entry point's name is a URL scheme, its object a function ``(url, options) -> Store``.
+Our own backends are registered in the same way; ``file`` also gets plain paths, ``smb``
+UNC paths, and ``fsspec`` every scheme that only fsspec knows.
+"""
+
+from __future__ import annotations
+
+import configparser
+import difflib
+import os
+import re
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol, cast
+
+from .errors import ConfigurationError
+from .secrets_in_urls import redacted
+from .store import Store
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+__all__ = ["GROUP", "open_store", "redacted"]
+
+GROUP = "dirjobs.backends"
+
+# What pyproject.toml registers, for a checkout that isn't installed.  A test compares.
+OURS = {
+    "file": "dirjobs.backends.posix:open_store",
+    "memory": "dirjobs.backends.memory:open_store",
+    **dict.fromkeys(
+        ("http", "https", "webdav", "webdavs", "dav", "davs"), "dirjobs.backends.webdav:open_store"
+    ),
+    "smb": "dirjobs.backends.smb:open_store",
+    "fsspec": "dirjobs.backends.fsspec:open_store",
+}
+
+# At least two letters, so that C:/jobs stays a path; fsspec chains URLs with "::".
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]+)(?:://|::.*://)", re.IGNORECASE | re.DOTALL)
+_ONE_SLASH = re.compile(r"([a-z][a-z0-9+.-]+):/?(?!/)", re.IGNORECASE)
+_TIMED = OURS.keys() - {"file", "memory", "fsspec"}
+_PACKAGES = {"smbclient": "smbprotocol", "spnego": "pyspnego"}
+# What is wrong is not quoted, nor chained: it is the rest of a password, most likely.
+_BAD_INI = (
+    "fsspec can't read an .ini file of its configuration (in ~/.config/fsspec, or where"
+    " FSSPEC_CONFIG_DIR says): write %% for each % in it, or use a .json file."
+)
+_WINDOWS = sys.platform == "win32"
+
+
+class OpenStore(Protocol):
+    """What an entry point is: makes a store of a URL and the user's storage options."""
+
+    def __call__(self, url: str, options: Mapping[str, object]) -> Store: ...
+
+
+def open_store(
+    place: str | os.PathLike[str] | Store, storage_options: Mapping[str, object] | None = None
+) -> Store:
+    r"""The store at `place`.
+
+    Args:
+        place: a path, a URL, ``\\host\share\folder``, or a Store, which is returned.
+        storage_options: settings and credentials for the backend.
+
+    Raises:
+        ConfigurationError: no backend, or more than one, is registered for it, a package
+            is missing, or the backend refuses what it was given.
+    """
+    if isinstance(place, Store):
+        if storage_options:
+            raise ConfigurationError(
+                f"{place!r} is a store already: give the storage_options to that store instead."
+            )
+        return place
+    if storage_options is not None and not isinstance(storage_options, Mapping):
+        raise ConfigurationError(
+            f"storage_options must be a dict, not a {type(storage_options).__name__}."
+        )
+    url = os.fspath(place) if isinstance(place, os.PathLike) else place
+    if not isinstance(url, str):
+        raise ConfigurationError(f"{place!r} is no place: give a path, a URL or a Store.")
+    scheme = scheme_of(url, windows=_WINDOWS)
+    entry = _entry_point(scheme, url)
+    opener = _load(entry, scheme)
+    try:
+        store = opener(url, storage_options or {})
+    except ImportError as error:
+        raise _missing(error, scheme) from error
+    if not isinstance(store, Store):
+        raise ConfigurationError(
+            f"the backend for {scheme}:// ({_source(entry)}) returned a {type(store).__name__}"
+            f" instead of a dirjobs Store: update or uninstall {_package(entry)}."
+        )
+    return store
+
+
+def with_timeout(
+    place: object, storage_options: Mapping[str, object] | None, seconds: float
+) -> Mapping[str, object] | None:
+    """`storage_options` in which requests take at most `seconds`, unless they say how long
+    and if our own backend for `place` has such an option."""
+    if not isinstance(place, str) or scheme_of(place, windows=_WINDOWS) not in _TIMED:
+        return storage_options
+    if storage_options is not None and not isinstance(storage_options, Mapping):
+        return storage_options  # open_store says what is wrong with it
+    return {"timeout": seconds, **(storage_options or {})}
+
+
+def scheme_of(url: str, *, windows: bool) -> str:
+    """The scheme that `url` is opened by: ``file`` for a path, ``smb`` for a UNC path.
+
+    ``//host/share`` is a UNC path on Windows only; elsewhere it is a local path.
+    """
+    if match := _SCHEME.match(url):
+        return match.group(1).lower()
+    unc = url.startswith("\\\\") or (windows and url.startswith("//"))
+    if unc and url[2:4] not in ("?\\", ".\\", "?/", "./"):
+        return "smb"
+    if match := _ONE_SLASH.match(url):
+        scheme = match.group(1).lower()
+        if scheme in OURS and scheme != "fsspec" and not os.path.lexists(url):
+            raise ConfigurationError(
+                f"{redacted(url)!r} is neither a URL nor an existing path: write {scheme}://..."
+            )
+    return "file"
+
+
+def _entry_points() -> list[EntryPoint]:
+    from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, entry_points
+
+    found = list(entry_points(group=GROUP))
+    try:
+        distribution("dirjobs")
+    except PackageNotFoundError:  # a checkout
+        found += [EntryPoint(name, value, GROUP) for name, value in OURS.items()]
+    return found
+
+
+def _entry_point(scheme: str, url: str) -> EntryPoint:
+    entries = _entry_points()
+    matching = [entry for entry in entries if entry.name.lower() == scheme and scheme != "fsspec"]
+    if not matching and scheme in _fsspec_schemes(entries):
+        matching = [entry for entry in entries if entry.name == "fsspec"]
+    if not matching:
+        raise _unknown(scheme, url, {entry.name for entry in entries} - {"fsspec"})
+    if len(matching) > 1:
+        packages = sorted({_package(entry) for entry in matching})
+        others = [package for package in packages if package != "dirjobs"]
+        raise ConfigurationError(
+            f"{scheme}:// is claimed by the packages {' and '.join(packages)}: keep one of them,"
+            f" for example pip uninstall {others[-1] if others else packages[-1]}."
+        )
+    return matching[0]
+
+
+def _fsspec_schemes(entries: list[EntryPoint]) -> list[str]:
+    if not any(entry.name == "fsspec" for entry in entries):
+        return []
+    try:
+        import fsspec
+    except ImportError as error:
+        raise _missing(error, "any other scheme") from error
+    except configparser.Error:
+        raise ConfigurationError(_BAD_INI) from None
+    return cast("list[str]", fsspec.available_protocols())
+
+
+def _unknown(scheme: str, url: str, known: set[str]) -> ConfigurationError:
+    near = difflib.get_close_matches(scheme, known, n=1)
+    hint = f"did you mean {near[0]}://? " if near else ""
+    return ConfigurationError(
+        f"no backend knows {scheme}:// of {redacted(url)!r}: {hint}known are a path"
+        f" and {', '.join(f'{name}://' for name in sorted(known))}."
+    )
+
+
+def _load(entry: EntryPoint, scheme: str) -> OpenStore:
+    try:
+        opener = entry.load()
+    except ImportError as error:
+        module = entry.value.partition(":")[0]
+        if error.name and not f"{module}.".startswith(f"{error.name}."):
+            raise _missing(error, scheme) from error
+        raise _broken(entry, scheme, error) from error
+    except configparser.Error:
+        raise ConfigurationError(_BAD_INI) from None
+    except Exception as error:
+        raise _broken(entry, scheme, error) from error
+    if not callable(opener):
+        raise _broken(entry, scheme, TypeError(f"{entry.value} can't be called"))
+    return cast("OpenStore", opener)
+
+
+def _missing(error: ImportError, scheme: str) -> ConfigurationError:
+    if not error.name:
+        return ConfigurationError(f"{scheme}:// needs a package that is missing: {error}")
+    module = error.name.partition(".")[0]
+    package = _PACKAGES.get(module, module)
+    return ConfigurationError(
+        f"{scheme}:// needs the package {package}, which is not installed here or is broken"
+        f" ({error}): pip install {package}."
+    )
+
+
+def _broken(entry: EntryPoint, scheme: str, error: Exception) -> ConfigurationError:
+    return ConfigurationError(
+        f"the backend for {scheme}:// ({_source(entry)}) can't be loaded"
+        f" ({type(error).__name__}: {error}): update or uninstall {_package(entry)}."
+    )
+
+
+def _package(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist else "dirjobs"
+
+
+def _source(entry: EntryPoint) -> str:
+    return f"{entry.value} of package {_package(entry)}"

@@ -1,0 +1,243 @@
+"""The contract between dirjobs and the place where its folders are.
+
+A `Store` is a few verbs and one honest record of what they guarantee.  Whoever writes
+a backend needs this page only, and proves the result with `dirjobs.testing.StoreTests`.
+
+Paths are relative to the store's root, use ``/``, and contain no empty, ``.`` or ``..``
+segment; the empty path is the root itself.  Segments are arbitrary Unicode otherwise:
+a backend encodes them, or says in `Store.name_problem` why it can't.
+
+A backend MUST NOT emulate what its medium cannot do in one native operation: a rename
+made of copy and delete is no rename.  It MUST translate every native error into one of
+`dirjobs.errors`, and report as `AmbiguousResult` whatever it does not know.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import BinaryIO, NamedTuple, Self
+
+from .names import unsafe_name
+
+
+class Entry(NamedTuple):
+    """One name in a listing.
+
+    Attributes:
+        name: the last segment, decoded.
+        mtime: seconds since the epoch by the *store's* clock; None if not told.
+        size: bytes; None if not told.
+        is_folder: True for anything that is not a regular file (folders, symbolic
+            links, devices): never a job.
+    """
+
+    name: str
+    mtime: float | None = None
+    size: int | None = None
+    is_folder: bool = False
+
+
+@dataclass(frozen=True)
+class Guarantees:
+    """What a store promises.  A field left out is a promise not made.
+
+    Attributes:
+        atomic_rename: of callers racing to rename one source, each to a name of its
+            own, exactly one succeeds and no loser's name ever appears.
+        atomic_rename_in_folder: the same, but only while source and destination are
+            in one folder.
+        rename_keeps_mtime: a renamed file shows the mtime it had.
+        no_replace: `Store.rename` onto an existing file is refused in the same
+            operation; without it the store can only look first.
+        exclusive_mkdir: of callers racing to make one folder, exactly one succeeds.
+        visible_after: seconds until a finished change is in everybody's listing;
+            0 is linearizable, None means that no bound is known.
+        mtime_precision: seconds between two distinguishable mtimes.
+    """
+
+    atomic_rename: bool = False
+    atomic_rename_in_folder: bool = False
+    rename_keeps_mtime: bool = False
+    no_replace: bool = False
+    exclusive_mkdir: bool = False
+    visible_after: float | None = None
+    mtime_precision: float | None = None
+
+
+class Store(ABC):
+    """A folder somewhere.  Safe to use from several threads; starts afresh after a fork.
+
+    Every verb raises `StoreError` or one of its subclasses and nothing else (wrong
+    arguments apart).  ``repr()`` and messages never show a secret.
+    """
+
+    @property
+    @abstractmethod
+    def url(self) -> str:
+        """Where this store is, in a form that a person may read: secrets removed."""
+
+    @property
+    @abstractmethod
+    def guarantees(self) -> Guarantees:
+        """What this store promises; see `Guarantees`."""
+
+    # -- the four verbs of the claim protocol -----------------------------------------
+
+    @abstractmethod
+    def list(self, folder: str) -> Iterable[Entry]:
+        """What is in `folder`, in any order, asked for in one request where possible.
+
+        A name that goes away while the listing is made is left out.  The listing
+        reflects a moment not before the call (`Guarantees.visible_after` apart): a
+        backend caches nothing.
+
+        Raises:
+            NotFound: there is no such folder.
+        """
+
+    @abstractmethod
+    def rename(self, src: str, dst: str) -> None:
+        """Rename one file by one native operation, sent once and never repeated.
+
+        An existing `dst` is never replaced.  Only files are renamed, not folders.
+
+        Raises:
+            NotFound: `src` (or the folder of `dst`) is not there.
+            AlreadyExists: `dst` is there; nothing changed.
+            AmbiguousResult: it may or may not have happened, or may still happen.
+        """
+
+    @abstractmethod
+    def exists(self, path: str) -> bool:
+        """Whether a file or folder is there; False only if the store said so."""
+
+    @abstractmethod
+    def mtime(self, path: str) -> float:
+        """When `path` was last written: seconds since the epoch, the store's clock.
+
+        Raises:
+            NotFound: there is no such file.
+        """
+
+    # -- contents and housekeeping -----------------------------------------------------
+
+    @abstractmethod
+    def read(self, path: str) -> bytes:
+        """The whole content of a (small) file.
+
+        Raises:
+            NotFound: there is no such file.
+        """
+
+    @abstractmethod
+    def write(self, path: str, data: bytes) -> None:
+        """Create or replace a (small) file; its folder must exist.
+
+        Readers see the old or the new content, nothing between, where the medium can.
+
+        Raises:
+            NotFound: the folder is not there.
+        """
+
+    @abstractmethod
+    def download(self, path: str, target: BinaryIO) -> None:
+        """Copy a file's content into `target`, in pieces: memory stays flat.
+
+        Raises:
+            NotFound: there is no such file.
+        """
+
+    @abstractmethod
+    def upload(self, path: str, source: BinaryIO) -> None:
+        """Create or replace a file from `source`, in pieces; durable where possible.
+
+        The file may be visible while it grows, so callers upload to a staging name.
+        `source` is read from its current position to its end, once.
+
+        Raises:
+            NotFound: the folder is not there.
+        """
+
+    @abstractmethod
+    def remove(self, path: str) -> None:
+        """Delete one file (never a folder).
+
+        Raises:
+            NotFound: there is no such file.
+        """
+
+    @abstractmethod
+    def mkdir(self, path: str) -> None:
+        """Make one folder.  The empty path makes the store's root (and, where the medium
+        is a local file system, the folders above it).
+
+        Raises:
+            AlreadyExists: something of that name is there.
+            NotFound: the parent folder is not there.
+        """
+
+    # -- what may differ from store to store -------------------------------------------
+
+    def name_problem(self, name: str) -> str | None:
+        """Why `name` (one segment) can't be used on this store; None if it can.
+
+        Names that other programs put there and that this store would mangle, lose or
+        confuse must be reported here; the claim protocol then leaves them alone.
+        A backend adds its own reasons to the ones that hold everywhere.
+        """
+        return unsafe_name(name)
+
+    def full_path(self, path: str) -> str:
+        """`path` as the user would write it: a local path or a URL without secrets."""
+        return f"{self.url.rstrip('/')}/{path}" if path else self.url
+
+    def local_path(self, path: str) -> str | None:  # noqa: ARG002
+        """Where a program on this machine finds `path`; None if it can't without us."""
+        return None
+
+    def another(self) -> Store:
+        """A store on the same place with a connection of its own (for another thread).
+
+        Stores without connections return themselves.
+        """
+        return self
+
+    def close(self) -> None:
+        """Give connections back; closing twice is fine, and so is using it afterwards
+        (it connects again)."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.url!r})"
+
+
+def split(path: str) -> tuple[str, str]:
+    """The folder and the last segment of a store path."""
+    folder, _, name = path.rpartition("/")
+    return folder, name
+
+
+def check_path(path: str) -> str:
+    """`path`, if it is a well-formed store path.
+
+    Raises:
+        ValueError: it is absolute, or has an empty, ``.`` or ``..`` segment, or a NUL.
+    """
+    if path and not {"", ".", ".."}.isdisjoint(path.split("/")):
+        raise ValueError(f"{path!r} is not a store path: relative, without '.' and '..' segments")
+    if "\0" in path:
+        raise ValueError(f"{path!r} is not a store path: it contains a NUL")
+    return path
