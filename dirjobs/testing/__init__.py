@@ -1,0 +1,29 @@
+"""What a backend's author needs to prove a store, and faults to try a program with.
+
+`StoreTests` is the conformance suite; it needs pytest, which is imported only when it is
+asked for.  `Lossy`, `Lagging` and `Copying` are layers that make any store as bad as the
+real ones.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .layers import Copying, Lagging
+from .lossy import Fault, Lossy
+
+if TYPE_CHECKING:
+    from .conformance import StoreTests
+
+__all__ = ["Copying", "Fault", "Lagging", "Lossy", "StoreTests"]
+
+
+def __getattr__(name: str) -> object:
+    if name != "StoreTests":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import pytest
+
+    pytest.register_assert_rewrite("dirjobs.testing.conformance")
+    from .conformance import StoreTests
+
+    return StoreTests

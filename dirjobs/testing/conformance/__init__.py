@@ -1,0 +1,29 @@
+"""The conformance suite: subclass `StoreTests`, override `store`, run pytest."""
+
+from __future__ import annotations
+
+from .contents import ListTests, NameTests, StreamTests
+from .lifecycle import LifecycleTests
+from .races import RaceTests
+from .verbs import RenameTests, VerbTests
+
+__all__ = ["StoreTests"]
+
+
+class StoreTests(
+    VerbTests, RenameTests, NameTests, ListTests, StreamTests, LifecycleTests, RaceTests
+):
+    """What every store must do, and a race for every promise that it makes.
+
+        class TestMyStore(StoreTests):
+            @pytest.fixture
+            def store(self, tmp_path):
+                return MyStore(tmp_path)
+
+            @pytest.fixture
+            def reopen(self, tmp_path):
+                return functools.partial(MyStore, tmp_path)  # for races of processes
+
+    Override `secrets` with the passwords that the store was given, `let_time_pass` if it
+    has a clock of its own, and the numbers of rounds if it is slow.
+    """

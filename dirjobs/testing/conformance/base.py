@@ -1,0 +1,66 @@
+"""What a backend's author fills in, and what the tests need besides."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+
+import pytest
+
+from ...store import Store, check_path
+
+Reopen = Callable[[], Store]
+
+
+class Base:
+    """See `StoreTests`."""
+
+    ROUNDS = 60
+    """How often each promise is raced by threads."""
+
+    RACERS = 8
+    """Threads in a race."""
+
+    PROCESS_ROUNDS = 200
+    PROCESSES = 4
+
+    MANY = 1000
+    """Entries of the big listing."""
+
+    MEGABYTES = 3
+    """Size of the streamed file."""
+
+    @pytest.fixture
+    def store(self) -> Store:
+        """A store on an empty, existing root."""
+        raise NotImplementedError("override the fixture 'store' with a store on an empty root")
+
+    @pytest.fixture
+    def reopen(self) -> Reopen | None:
+        """A picklable function that opens the place of `store`, also in another process.
+
+        None for a store that nobody else can reach.
+        """
+        return None
+
+    @pytest.fixture
+    def secrets(self) -> tuple[str, ...]:
+        """Passwords and tokens that `store` was given."""
+        return ()
+
+    def let_time_pass(self, store: Store, seconds: float) -> None:  # noqa: ARG002
+        """Wait until the store's clock has gone on by `seconds`; a virtual one is stepped."""
+        time.sleep(seconds)
+
+    def make_old(self, store: Store, path: str) -> None:
+        """Let the last change of `path` be clearly in the past."""
+        local = store.local_path(check_path(path))
+        if local is None:
+            self.let_time_pass(store, 1.1 + 2 * (store.guarantees.mtime_precision or 0))
+        else:
+            os.utime(local, (1_000_000_000, 1_000_000_000))
+
+    @staticmethod
+    def names(store: Store, folder: str) -> set[str]:
+        return {entry.name for entry in store.list(folder)}
