@@ -1,0 +1,220 @@
+"""A job's ways out of ``01_running``, and the sweep: so that none is ever lost.
+
+A name that may still come to be is left to the sweep.  Nothing here deletes a file, and
+nothing renames onto an existing one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import NamedTuple
+
+from . import names
+from .errors import ClaimLost
+from .ledger import Asked, State
+from .names import PARKED, RUNNING, WAITING
+from .settle import Moved, Settling, differ
+from .steps import Steps
+from .store import Entry, split
+from .terms import Mode
+
+log = logging.getLogger("dirjobs")
+
+_ODD_LOOKS = 3
+
+
+class Held(NamedTuple):
+    """A job that is ours.
+
+    Attributes:
+        worker: the incarnation that holds it.
+        job: the job as it was listed in ``00_waiting``.
+        path: its claim.
+        robberies: how often this worker may have been declared dead before it asked.
+    """
+
+    worker: str
+    job: Entry
+    path: str
+    robberies: int = 0
+
+
+class Moves(Settling):
+    """What one worker does to job files after it has asked for them."""
+
+    # -- a job's ways out of 01_running -------------------------------------------------
+
+    def finish(
+        self, held: Held, folder: str, may_be_robbed: Callable[[Held], Steps[bool]]
+    ) -> Steps[str]:
+        """Rename a claim into `folder` (done or failed), never onto an existing name.
+
+        Args:
+            held: the claim.
+            folder: ``02_done`` or ``99_failed``.
+            may_be_robbed: whether this worker may have been declared dead since it
+                claimed the job (its own heartbeat had too long a gap).
+
+        Returns:
+            the name that the job has there.
+
+        Raises:
+            ClaimLost: the claim is not there any more; the result must be discarded.
+            StoreError: not known yet; ask again.
+        """
+        number, name = 1, held.job.name
+        while True:
+            moved = yield from self.settle(held.path, f"{folder}/{name}", held.job.size)
+            if moved is Moved.TAKEN:
+                self.decided["finish: name taken, numbered"] += 1
+                number += 1
+                name = names.numbered(held.job.name, number)
+                continue
+            self.ledger.spend(held.path)
+            if moved is Moved.YES:
+                return name
+            if (yield from self._committed(held, moved, may_be_robbed)):
+                self.decided["finish: settled by looking"] += 1
+                return name
+            self.decided["finish: claim lost"] += 1
+            raise ClaimLost(
+                f"job {held.job.name!r} is no longer claimed by {held.worker}: somebody moved"
+                f" {held.path!r}, or gave the job to another worker; discard this result."
+            )
+
+    def _committed(
+        self, held: Held, moved: Moved, may_be_robbed: Callable[[Held], Steps[bool]]
+    ) -> Steps[bool]:
+        """Whether a claim that is gone went where we wanted it to go."""
+        if (yield from may_be_robbed(held)):
+            return False
+        if moved is Moved.GONE_IN_DOUBT:
+            return True
+        # An exclusive rename that finds no source was not ours.  Elsewhere a 404 has been
+        # seen for a rename that was carried out.
+        if self.terms.mode is Mode.TRUST or self.promises.atomic_rename:
+            return False
+        return (yield from self.finished(held.job))
+
+    def put_back(self, path: str, job: Entry) -> Steps[bool]:
+        """Return a claim to ``00_waiting``; if the name is taken there, park it.
+
+        Where renames are not exclusive, in three, of which only the middle one crosses
+        folders: first to a name of its own inside ``01_running``, which is exclusive on
+        every WebDAV server measured; then to one inside ``00_waiting``, for a copying
+        server shows the copy while it grows, and nobody may claim that; then, whole, to
+        the job's own.
+
+        Returns:
+            False if the claim was gone.
+        """
+        folder, name = split(path)
+        if self.terms.mode is Mode.TRUST or folder == WAITING:
+            return (yield from self._call_job_again(path, job))
+        halves = [f"{WAITING}/{names.staged_claim(self.worker, job.name, self.nonce())}"]
+        if not names.parse_staged(name):
+            half = names.staged_return(self.worker, name, self.nonce())
+            halves.insert(0, f"{RUNNING}/{half}")
+        for half in halves:
+            self.ledger.ask(half, self.worker, job)
+        settled = False
+        try:
+            for half in halves:
+                moved = yield from self.settle(path, half, job.size)
+                if moved in (Moved.GONE, Moved.TAKEN):
+                    return False
+                path = half
+            if (yield from self._has_another_size(path, job.size)):
+                return True  # it grows, or is torn: the sweep will see
+            back = yield from self._call_job_again(path, job)
+            settled = True
+            return back
+        finally:
+            for half in halves:
+                if settled:
+                    self.ledger.settled(half)
+                else:
+                    # Whatever is, or comes to be, under this name is the sweep's to find.
+                    self.ledger.unsettle(half)
+
+    def _call_job_again(self, path: str, job: Entry) -> Steps[bool]:
+        """Give a file in its last place before ``00_waiting`` the job's own name again."""
+        moved = yield from self.settle(path, f"{WAITING}/{job.name}", job.size)
+        if moved is Moved.TAKEN:
+            self.decided["put back: name taken, parked"] += 1
+            yield from self.park(path, job)
+        return moved is not Moved.GONE
+
+    def park(self, path: str, job: Entry) -> Steps[None]:
+        """Put a copy that must not run where a person can see it."""
+        number, name = 1, names.claim_name(self.worker, job.name)
+        while (yield from self.settle(path, f"{PARKED}/{name}", job.size)) is Moved.TAKEN:
+            number += 1
+            name = names.claim_name(self.worker, names.numbered(job.name, number))
+        log.warning(
+            "a second copy of job %r must not run; it is kept as %s/%s", job.name, PARKED, name
+        )
+
+    def release(self, path: str, job: Entry) -> Steps[bool]:
+        """Put back a claim of ours and never ask for its name again."""
+        back = yield from self.put_back(path, job)
+        self.ledger.spend(path)
+        return back
+
+    def set_aside(self, path: str, job: Entry) -> Steps[None]:
+        """Park a claim of ours and never ask for its name again."""
+        yield from self.park(path, job)
+        self.ledger.spend(path)
+
+    # -- names that came to be after we looked --------------------------------------------
+
+    def sweep(
+        self, folders: tuple[str, ...] = (WAITING, RUNNING), *, unanswered: bool = False
+    ) -> Steps[int]:
+        """Put back what late requests of ours brought about.
+
+        Only names that this worker asked for itself and whose request is not under way:
+        a sweep by worker id would rob a twin.
+
+        Args:
+            folders: where to look.
+            unanswered: only for names whose request got no answer; the others have been
+                refused, and if they turn up, a twin of this worker may hold them.
+
+        Returns:
+            how many were put back or parked.
+        """
+        unsettled = self.ledger.in_state(State.UNSETTLED)
+        if unanswered:
+            unsettled = {path: asked for path, asked in unsettled.items() if asked.in_doubt}
+        swept = 0
+        for folder in folders:
+            if not any(split(path)[0] == folder for path in unsettled):
+                continue
+            for entry in (yield from self.listing(folder)):
+                path = f"{folder}/{entry.name}"
+                asked = unsettled.get(path)
+                if asked is None or not self.ledger.take_unsettled(path):
+                    continue
+                try:
+                    swept += yield from self._sweep_one(path, entry, asked)
+                finally:
+                    # For ever: the same request may be executed once more.
+                    self.ledger.unsettle(path)
+        return swept
+
+    def _sweep_one(self, path: str, entry: Entry, asked: Asked) -> Steps[int]:
+        if differ(entry.size, asked.job.size):
+            asked.odd_looks += 1
+            if asked.odd_looks < _ODD_LOOKS:
+                return 0  # a copy that still grows
+            self.decided["sweep: torn copy parked"] += 1
+            yield from self.park(path, asked.job)
+        elif self.terms.mode is not Mode.TRUST and (yield from self.finished(asked.job)):
+            self.decided["sweep: finished job parked"] += 1
+            yield from self.park(path, asked.job)
+        else:
+            self.decided["sweep: put back"] += 1
+            yield from self.put_back(path, asked.job)
+        return 1

@@ -1,0 +1,204 @@
+"""Looking, and renames whose outcome is settled by looking.
+
+Nothing here deletes a file, and nothing renames onto an existing one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from . import names
+from .errors import AlreadyExists, AmbiguousResult, Busy, NotFound
+from .ledger import Ledger
+from .names import DONE, FAILED
+from .steps import Exists, List, Mkdir, Rename, Steps, Wait
+from .store import Entry, Guarantees, split
+from .terms import Mode, Terms
+
+_TRIES = 6
+_BUSY_TRIES = 4
+
+
+class Moved(Enum):
+    """How a settled rename ended."""
+
+    YES = "yes"
+    TAKEN = "the destination exists"
+    GONE = "the source is gone, and not by our doing"
+    GONE_IN_DOUBT = "the source is gone, after a try whose answer is missing"
+
+
+@dataclass(slots=True)
+class _Doubt:
+    """A rename of this source got no answer.
+
+    Attributes:
+        error: what was said instead.
+        taken: how often the destination was there since, and the source too.
+    """
+
+    error: AmbiguousResult
+    taken: int = 0
+
+
+class Settling:
+    """What one worker knows of the share, and how it finds out more.
+
+    Args:
+        worker: this worker's incarnation; may change while it lives.
+        terms: mode and times; may be replaced by more careful ones.
+        promises: what the store promises.
+        nonce: makes names that nobody else makes.
+    """
+
+    def __init__(
+        self,
+        worker: str,
+        terms: Terms,
+        promises: Guarantees,
+        nonce: Callable[[], str] = names.nonce,
+    ) -> None:
+        self.worker = worker
+        self.terms = terms
+        self.promises = promises
+        self.nonce = nonce
+        self.ledger = Ledger()
+        self.decided: Counter[str] = Counter()
+        """How often each rule decided; for tests, and for the curious."""
+        self._doubts: dict[str, _Doubt] = {}
+
+    # -- looking ------------------------------------------------------------------------
+
+    def is_there(self, path: str) -> Steps[bool]:
+        """Whether a file is there, by the kind of look that this mode may rely on.
+
+        Caching mounts keep what `exists` says for a minute, listings only for seconds
+        (measured on davfs2): where listings lag, only a listing counts.
+        """
+        if self.terms.mode is not Mode.SYNC:
+            there: bool = yield Exists(path)
+            return there
+        folder, name = split(path)
+        return any(entry.name == name for entry in (yield from self.listing(folder)))
+
+    def listing(self, folder: str) -> Steps[list[Entry]]:
+        """The entries of a folder; a folder that somebody moved away is an empty one."""
+        try:
+            entries: list[Entry] = yield List(folder)
+        except NotFound:
+            return []
+        return entries
+
+    def finished(self, job: Entry) -> Steps[bool]:
+        """Whether this very job, not an older one of its name, is done or failed.
+
+        It is if a file of its name (or ``~2``, ``~3``, ... without a gap) has its size
+        and its mtime; where a rename may change the mtime, one not older than the job's.
+        """
+        for folder in (DONE, FAILED):
+            if self.terms.mode is not Mode.SYNC and not (yield Exists(f"{folder}/{job.name}")):
+                continue
+            there = {entry.name: entry for entry in (yield from self.listing(folder))}
+            number, name = 1, job.name
+            while name in there:
+                if self._same_run(job, there[name]):
+                    return True
+                number += 1
+                name = names.numbered(job.name, number)
+        return False
+
+    def _same_run(self, job: Entry, finished: Entry) -> bool:
+        if differ(job.size, finished.size):
+            return False
+        if job.mtime is None or finished.mtime is None:
+            return True
+        if self.promises.rename_keeps_mtime and self.terms.mode is not Mode.SYNC:
+            return job.mtime == finished.mtime
+        return finished.mtime >= job.mtime
+
+    # -- one rename, settled ------------------------------------------------------------
+
+    def settle(self, src: str, dst: str, size: int | None) -> Steps[Moved]:
+        """Rename `src` to `dst` and find out what became of it.
+
+        Raises:
+            Busy: somebody has it open, and not only for a moment.
+            StoreError: it can't be found out now; the rename may be executed yet.
+        """
+        doubt = self._doubts.get(src)  # of an earlier call that could not find out
+        pause, busy = 0.1, 0
+        for _ in range(_TRIES):
+            try:
+                yield Rename(src, dst)
+            except NotFound:
+                if doubt is not None:
+                    return Moved.GONE_IN_DOUBT
+                if not (yield from self._folder_is_at_fault(src, dst)):
+                    return Moved.GONE
+                continue
+            except AlreadyExists:
+                if doubt is None:
+                    return Moved.TAKEN
+                # Ours, and the delete of the source is due?  Then it will vanish.
+                doubt.taken += 1
+                if doubt.taken > _TRIES or (yield from self._has_another_size(dst, size)):
+                    return Moved.TAKEN
+            except AmbiguousResult as error:
+                doubt = self._doubts.setdefault(src, _Doubt(error))
+                self.ledger.doubt(dst)
+            except Busy:
+                # Even if nobody else looks at it: on SMB a loser of the race for this job
+                # may hold it open for a moment yet.
+                busy += 1
+                if busy == _BUSY_TRIES:
+                    raise
+                yield Wait(pause)
+                pause *= 2
+                continue
+            else:
+                return Moved.YES
+            if not (yield from self.is_there(src)):
+                return Moved.GONE_IN_DOUBT
+            yield Wait(pause)
+            pause *= 2
+        if doubt is None:
+            raise NotFound(f"{split(dst)[0]!r} can't be used as a folder: move away what is there")
+        raise doubt.error
+
+    def _folder_is_at_fault(self, src: str, dst: str) -> Steps[bool]:
+        """Whether it was the folder of `dst` that was not found; if so it is made again."""
+        folder = split(dst)[0]
+        if folder == split(src)[0]:
+            return False
+        # A lagging listing shows a source that is gone: only a missing folder counts then.
+        if (yield Exists(folder)) and self.terms.mode is Mode.SYNC:
+            return False
+        if not (yield from self.is_there(src)):
+            return False
+        yield from make_folder(folder)
+        return True
+
+    def _has_another_size(self, path: str, size: int | None) -> Steps[bool]:
+        folder, name = split(path)
+        for entry in (yield from self.listing(folder)):
+            if entry.name == name:
+                return differ(entry.size, size)
+        return False
+
+
+def make_folder(path: str) -> Steps[None]:
+    """Make a folder and those above it, whoever else does the same."""
+    parts = path.split("/")
+    for depth in range(1, len(parts) + 1):
+        try:
+            yield Mkdir("/".join(parts[:depth]))
+        except AlreadyExists:
+            continue
+
+
+def differ(one: int | None, other: int | None) -> bool:
+    """Whether two sizes are known to differ."""
+    return one is not None and other is not None and one != other

@@ -1,0 +1,217 @@
+"""One worker: which job next, and what to do with what comes of it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from . import names
+from .claim import Claims
+from .errors import AmbiguousResult, Busy, Denied, StoreError, Unavailable
+from .folders import make_folders
+from .ledger import State
+from .moves import Held
+from .names import WAITING
+from .presence import Presence
+from .steps import NOW, Steps, Wait
+from .terms import Mode
+from .waiting import Waiting
+
+T = TypeVar("T")
+log = logging.getLogger("dirjobs")
+
+_FRUITLESS = 8
+_LONGEST_PAUSE = 30.0
+OUTAGE = (Unavailable, AmbiguousResult, Busy)
+"""What passes: the store can't be reached, or somebody has a claim of ours open."""
+
+
+@dataclass
+class _Pass:
+    """What came of trying every candidate of one listing."""
+
+    lost: set[str] = field(default_factory=set)
+    busy: bool = False
+    refusal: Denied | None = None
+
+
+class Worker:
+    """Takes jobs, one at a time or several at once.
+
+    Args:
+        claims: the claim protocol.
+        waiting: which job to try next.
+        presence: the heartbeat; None for a worker that nobody needs to know of.
+    """
+
+    def __init__(self, claims: Claims, waiting: Waiting, presence: Presence | None = None) -> None:
+        self.claims = claims
+        self.waiting = waiting
+        self.presence = presence
+
+    # -- beginning a job ------------------------------------------------------------------
+
+    def next(self) -> Steps[Held | None]:
+        """The next job, claimed; None if nothing is waiting that we may take.
+
+        Raises:
+            StoreError: the store can't be used, or refuses every job.
+        """
+        fruitless, pause = 0, 0.05
+        lost_before: set[str] = set()
+        while True:
+            tried = _Pass()
+            held = yield from self._try_all(tried)
+            if held is not None:
+                return held
+            if self.waiting.ripe_at is not None:
+                yield Wait(max(0.01, self.waiting.ripe_at - (yield NOW)))
+                continue
+            if not tried.lost:
+                if (yield from self.claims.sweep(unanswered=True)):
+                    continue  # a claim of ours whose answer was lost: it may be ours yet
+                if tried.refusal is not None and not tried.busy:
+                    raise tried.refusal
+                return None
+            # A race for the last jobs, a listing that lags, or a folder that is gone.
+            if not tried.lost <= lost_before:
+                fruitless, pause = 0, 0.05
+            fruitless += 1
+            if fruitless > _FRUITLESS:
+                some = ", ".join(sorted(tried.lost)[:3])
+                log.warning("%s: listed in %s, but gone when asked for; giving up", some, WAITING)
+                return None
+            lost_before = tried.lost
+            yield from make_folders()
+            yield Wait(pause)
+            pause *= 2
+
+    def _try_all(self, tried: _Pass) -> Steps[Held | None]:
+        """Try candidates until one is ours or a fresh listing has no more."""
+        waiting = self.waiting
+        now: float = yield NOW
+        if self.presence is not None and self.presence.needs_new_life(now):
+            yield from self.presence.new_life()
+        fresh = False
+        while True:
+            if not fresh and waiting.used_up(now):
+                now = yield from self._list_waiting()
+                fresh = True
+            job = waiting.take(self._unwanted(now))
+            if job is None:
+                if fresh:
+                    return None
+                continue
+            asked = self.claims.asked_before(job)
+            if asked is State.ASKING:
+                continue  # another thread of ours is at it
+            if asked is not None:
+                # Used again, or a listing from before another thread of ours had it?
+                if not (yield from self.claims.is_there(f"{WAITING}/{job.name}")):
+                    continue
+                yield from self._new_life()
+            try:
+                held = yield from self.claims.claim(job)
+            except Busy:
+                tried.busy = True
+                continue
+            except Denied as error:
+                tried.refusal = error
+                continue
+            if held is not None and (yield from self._was_stopped()):
+                # In the middle of the claim: others may have taken it back, or will.
+                # The sweep gives it back, even if the store can't be reached just now.
+                self.claims.ledger.unsettle(held.path)
+                yield from self._new_life()
+                yield from self.claims.sweep()
+                continue
+            if held is not None:
+                waiting.won()
+                return held
+            if fresh:
+                tried.lost.add(job.name)
+            before, now = now, (yield NOW)
+            waiting.lost(now - before)
+
+    def _was_stopped(self) -> Steps[bool]:
+        return self.presence is not None and self.presence.needs_new_life((yield NOW))
+
+    def _new_life(self) -> Steps[None]:
+        if self.presence is not None:
+            yield from self.presence.new_life()
+        else:
+            self.claims.worker = names.later_life(self.claims.worker, self.claims.nonce())
+
+    def _list_waiting(self) -> Steps[float]:
+        """Fill `waiting`, and say when that was done."""
+        began: float = yield NOW
+        listing = yield from self.claims.listing(WAITING)
+        if self.claims.terms.mode is not Mode.TRUST:
+            yield from self.claims.look_around()
+        now: float = yield NOW
+        self.waiting.fill(listing, began, now)
+        return now
+
+    def _unwanted(self, now: float) -> Collection[str]:
+        claims = self.claims
+        if claims.left_alone:
+            claims.left_alone = {job: t for job, t in claims.left_alone.items() if t > now}
+            return claims.foreign | claims.left_alone.keys()
+        return claims.foreign
+
+    # -- ending a job ---------------------------------------------------------------------
+
+    def finish(self, held: Held, folder: str) -> Steps[str]:
+        """See `Moves.finish`."""
+        return (yield from self.claims.finish(held, folder, self._may_be_robbed))
+
+    def _may_be_robbed(self, held: Held) -> Steps[bool]:
+        """Whether others may have taken us for dead since we asked for this job."""
+        if self.presence is None:
+            return False
+        return (
+            self.presence.may_be_dead_to_others((yield NOW))
+            or self.presence.robberies > held.robberies
+        )
+
+    def still_holds(self, held: Held) -> Steps[bool]:
+        """Whether a claim is there, and nobody had a reason to take us for dead."""
+        if (yield from self._may_be_robbed(held)) or not (
+            yield from self.claims.is_there(held.path)
+        ):
+            return False
+        return not (yield from self._may_be_robbed(held))
+
+    def release(self, held: Held) -> Steps[bool]:
+        """Give a job back, to be claimed by anybody."""
+        return (yield from self.claims.release(held.path, held.job))
+
+
+def through_outages(steps: Callable[[], Steps[T]], error: StoreError) -> Steps[T]:
+    """Repeat `steps`, which may be repeated, until the store is there again.
+
+    Says once that it waits, and once that it goes on.
+
+    Args:
+        steps: what ended with `error` at the first try.
+        error: one of `OUTAGE`.
+    """
+    if isinstance(error, Busy):
+        log.warning("%s Waiting until it is closed.", error)
+    else:
+        log.warning("the store can't be reached (%s); waiting until it can", error)
+    pause = 1.0
+    while True:
+        asked_for = getattr(error, "retry_after", None) or 0.0
+        yield Wait(max(pause, asked_for))
+        pause = min(2 * pause, _LONGEST_PAUSE)
+        try:
+            result = yield from steps()
+        except OUTAGE as again:
+            error = again
+        else:
+            over = "it is closed" if isinstance(error, Busy) else "the store is there again"
+            log.warning("%s; going on", over)
+            return result

@@ -1,0 +1,306 @@
+"""Ending claims, request by request: settling, numbering, putting back, parking."""
+
+import pytest
+
+from dirjobs.claim import Claims
+from dirjobs.errors import (
+    AlreadyExists,
+    AmbiguousResult,
+    Busy,
+    ClaimLost,
+    Denied,
+    NotFound,
+    Unavailable,
+    Unsupported,
+)
+from dirjobs.ledger import State
+from dirjobs.moves import Held, Moved
+from dirjobs.store import Entry, Guarantees
+from dirjobs.terms import Mode, Terms
+from tests.unit.script import JOB, MINE, D, F, P, R, W, ls, mkdir, play, ren, there
+
+DONE = f"{D}/job"
+PARKED = f"{P}/w2.job"
+REFUSALS = [Denied, Unavailable, Unsupported]
+HELD = Held("w2", JOB, MINE)
+
+
+@pytest.fixture
+def claims():
+    return worker(Mode.TRUST)
+
+
+def worker(mode, promises=None):
+    promises = promises or Guarantees(atomic_rename=mode is Mode.TRUST, visible_after=0)
+    claims = Claims("w2", Terms(mode, 10.0 if mode is Mode.SYNC else 0.0), promises, lambda: "tag")
+    claims.ledger.ask(MINE, "w2", JOB)
+    claims.ledger.hold(MINE)
+    return claims
+
+
+# -- settle -----------------------------------------------------------------------------------
+
+LOST_ANSWER = ren(MINE, DONE, AmbiguousResult)
+NO_SOURCE, TAKEN = ren(MINE, DONE, NotFound), ren(MINE, DONE, AlreadyExists)
+BUSY = ren(MINE, DONE, Busy)
+
+
+@pytest.mark.parametrize(
+    ("script", "moved"),
+    [
+        ([ren(MINE, DONE)], Moved.YES),
+        ([TAKEN], Moved.TAKEN),
+        # A 404 may be about the folder: ours to make, if the source is still there.
+        ([NO_SOURCE, there(D), there(MINE, False)], Moved.GONE),
+        ([NO_SOURCE, there(D, False), there(MINE, False)], Moved.GONE),
+        ([NO_SOURCE, there(D, False), there(MINE), mkdir(D), ren(MINE, DONE)], Moved.YES),
+        (
+            [NO_SOURCE, there(D, False), there(MINE), mkdir(D, AlreadyExists), ren(MINE, DONE)],
+            Moved.YES,
+        ),
+        (
+            [NO_SOURCE, there(D), there(MINE), mkdir(D, AlreadyExists), ren(MINE, DONE)],
+            Moved.YES,
+        ),
+        ([LOST_ANSWER, there(MINE, False)], Moved.GONE_IN_DOUBT),
+        ([LOST_ANSWER, there(MINE), LOST_ANSWER, there(MINE, False)], Moved.GONE_IN_DOUBT),
+        ([LOST_ANSWER, there(MINE), ren(MINE, DONE)], Moved.YES),
+        ([LOST_ANSWER, there(MINE), NO_SOURCE], Moved.GONE_IN_DOUBT),
+        (
+            # Our own copy, whose delete is due: it is no stranger's file.
+            [LOST_ANSWER, there(MINE), TAKEN, ls(D, "job"), there(MINE, False)],
+            Moved.GONE_IN_DOUBT,
+        ),
+        (
+            [LOST_ANSWER, there(MINE), TAKEN, ls(D, Entry("job", 1.0, 8))],
+            Moved.TAKEN,
+        ),
+        ([BUSY, BUSY, BUSY, ren(MINE, DONE)], Moved.YES),
+        ([BUSY, TAKEN], Moved.TAKEN),
+        ([LOST_ANSWER, there(MINE), BUSY, NO_SOURCE], Moved.GONE_IN_DOUBT),
+    ],
+)
+def test_settle(claims, script, moved):
+    assert play(claims.settle(MINE, DONE, 7), *script) is moved
+
+
+@pytest.mark.parametrize("error", REFUSALS)
+def test_settle_refused(claims, error):
+    assert isinstance(play(claims.settle(MINE, DONE, 7), ren(MINE, DONE, error)), error)
+
+
+def test_settle_waits_a_while_for_a_file_that_is_open(claims):
+    assert isinstance(play(claims.settle(MINE, DONE, 7), *[BUSY] * 4), Busy)
+
+
+def test_settle_gives_up_in_the_end_and_remembers_the_doubt(claims):
+    script = [LOST_ANSWER, there(MINE)] * 6
+    assert isinstance(play(claims.settle(MINE, DONE, 7), *script), AmbiguousResult)
+    assert play(claims.settle(MINE, DONE, 7), NO_SOURCE) is Moved.GONE_IN_DOUBT
+
+
+def test_a_destination_that_stays_beside_the_source_is_a_strangers(claims):
+    """However long that takes: the count goes on where an earlier call gave up."""
+    stays = [TAKEN, ls(D, "job"), there(MINE)]
+    script = [LOST_ANSWER, there(MINE), *stays * 5]
+    assert isinstance(play(claims.settle(MINE, DONE, 7), *script), AmbiguousResult)
+    assert play(claims.settle(MINE, DONE, 7), *stays, TAKEN) is Moved.TAKEN
+
+
+def test_a_folder_that_is_none_and_cannot_be_made_is_told(claims):
+    script = [NO_SOURCE, there(D), there(MINE), mkdir(D, AlreadyExists)] * 6
+    outcome = play(claims.settle(MINE, DONE, 7), *script)
+    assert isinstance(outcome, NotFound)
+    assert str(outcome) == "'02_done' can't be used as a folder: move away what is there"
+
+
+def test_a_404_inside_one_folder_is_about_the_source(claims):
+    assert play(claims.settle(MINE, f"{R}/x", 7), ren(MINE, f"{R}/x", NotFound)) is Moved.GONE
+
+
+@pytest.mark.parametrize("error", [Unavailable, AmbiguousResult, Denied])
+@pytest.mark.parametrize(
+    "before",
+    [
+        [LOST_ANSWER, there(MINE)],
+        [LOST_ANSWER, there(MINE), TAKEN, ls(D, "job")],
+        [LOST_ANSWER, there(MINE), TAKEN, ls(D, "job"), there(MINE)],
+        [NO_SOURCE, there(D)],
+        [NO_SOURCE, there(D), there(MINE)],
+        [NO_SOURCE, there(D, False), there(MINE)],
+        [NO_SOURCE, there(D, False), there(MINE), mkdir(D)],
+    ],
+)
+def test_settle_when_its_looks_fail(claims, before, error):
+    script = [*before[:-1], (before[-1][0], error)]
+    assert isinstance(play(claims.settle(MINE, DONE, 7), *script), error)
+
+
+@pytest.mark.parametrize(
+    ("script", "moved"),
+    [
+        ([LOST_ANSWER, ls(R, "w1.job")], Moved.GONE_IN_DOUBT),
+        ([LOST_ANSWER, ls(R, "w2.job"), ren(MINE, DONE)], Moved.YES),
+        # The listing may show a source that is gone: it is asked only if the folder is missing.
+        ([NO_SOURCE, there(D)], Moved.GONE),
+        ([NO_SOURCE, there(D, False), ls(R)], Moved.GONE),
+        ([NO_SOURCE, there(D, False), ls(R, "w2.job"), mkdir(D), ren(MINE, DONE)], Moved.YES),
+    ],
+)
+def test_settle_by_listing_where_single_names_lag(script, moved):
+    assert play(worker(Mode.SYNC).settle(MINE, DONE, 7), *script) is moved
+
+
+# -- finish -----------------------------------------------------------------------------------
+
+
+def robbed(answer):
+    def may_be_robbed(held):
+        assert held is HELD
+        return answer
+        yield
+
+    return may_be_robbed
+
+
+@pytest.mark.parametrize("folder", [D, F])
+@pytest.mark.parametrize(("taken", "name"), [(0, "job"), (1, "job~2"), (2, "job~3")])
+def test_finish_numbers_a_newcomer(claims, folder, taken, name):
+    names = ["job", "job~2", "job~3"]
+    script = [ren(MINE, f"{folder}/{one}", AlreadyExists) for one in names[:taken]]
+    script.append(ren(MINE, f"{folder}/{name}"))
+    assert play(claims.finish(HELD, folder, robbed(False)), *script) == name
+    assert claims.ledger.in_state(State.HELD) == {}
+    assert not claims.ledger.ask(MINE, "w2", JOB)
+
+
+GONE = [NO_SOURCE, there(D), there(MINE, False)]
+GONE_IN_SYNC = [NO_SOURCE, there(D)]
+IN_DOUBT = [LOST_ANSWER, there(MINE, False)]
+
+
+@pytest.mark.parametrize(
+    ("mode", "script", "is_robbed", "committed"),
+    [
+        (Mode.TRUST, GONE, False, False),
+        (Mode.TRUST, GONE, True, False),
+        (Mode.TRUST, IN_DOUBT, False, True),
+        (Mode.TRUST, IN_DOUBT, True, False),
+        (Mode.VERIFY, IN_DOUBT, False, True),
+        (Mode.VERIFY, IN_DOUBT, True, False),
+        (Mode.VERIFY, GONE, True, False),
+        (Mode.VERIFY, [*GONE, there(DONE), ls(D, "job")], False, True),
+        (Mode.VERIFY, [*GONE, there(DONE, False), there(f"{F}/job", False)], False, False),
+        (Mode.SYNC, [*GONE_IN_SYNC, ls(D, "job")], False, True),
+        (Mode.SYNC, [*GONE_IN_SYNC, ls(D), ls(F)], False, False),
+        (Mode.SYNC, [LOST_ANSWER, ls(R)], False, True),
+    ],
+)
+def test_finish_when_the_claim_is_gone(mode, script, is_robbed, committed):
+    claims = worker(mode)
+    steps = claims.finish(HELD, D, robbed(is_robbed))
+    if committed:
+        assert play(steps, *script) == "job"
+    else:
+        with pytest.raises(ClaimLost, match="discard this result"):
+            play(steps, *script)
+    assert claims.ledger.in_state(State.HELD) == {}
+
+
+@pytest.mark.parametrize(("error", "tries"), [*((error, 1) for error in REFUSALS), (Busy, 4)])
+def test_a_claim_stays_ours_while_finishing_is_refused(claims, error, tries):
+    steps = claims.finish(HELD, D, robbed(False))
+    assert isinstance(play(steps, *[ren(MINE, DONE, error)] * tries), error)
+    assert set(claims.ledger.in_state(State.HELD)) == {MINE}
+    assert play(claims.finish(HELD, D, robbed(False)), ren(MINE, DONE)) == "job"
+
+
+# -- back and aside ---------------------------------------------------------------------------
+
+BACK, HALF = f"{R}/~w2~tag.w2.job", f"{W}/~w2~tag.job"
+WHOLE = ls(W, "~w2~tag.job")
+
+
+@pytest.mark.parametrize(
+    ("script", "back"),
+    [
+        ([ren(MINE, f"{W}/job")], True),
+        ([ren(MINE, f"{W}/job", AlreadyExists), ren(MINE, PARKED)], True),
+        (
+            [
+                ren(MINE, f"{W}/job", AlreadyExists),
+                ren(MINE, PARKED, AlreadyExists),
+                ren(MINE, f"{PARKED}~2"),
+            ],
+            True,
+        ),
+        ([ren(MINE, f"{W}/job", NotFound), there(W), there(MINE, False)], False),
+    ],
+)
+def test_release_in_trust(claims, script, back):
+    assert play(claims.release(MINE, JOB), *script) is back
+    assert claims.ledger.in_state(State.HELD) == {}
+    assert not claims.ledger.ask(MINE, "w2", JOB)
+
+
+NOT_HALF_WAY = [ren(MINE, BACK), ren(BACK, HALF, NotFound), there(W)]
+
+
+@pytest.mark.parametrize("mode", [Mode.VERIFY, Mode.SYNC])
+@pytest.mark.parametrize(
+    ("script", "back", "unsettled"),
+    [
+        ([ren(MINE, BACK), ren(BACK, HALF), WHOLE, ren(HALF, f"{W}/job")], True, set()),
+        (
+            [
+                ren(MINE, BACK),
+                ren(BACK, HALF),
+                WHOLE,
+                ren(HALF, f"{W}/job", AlreadyExists),
+                ren(HALF, PARKED),
+            ],
+            True,
+            set(),
+        ),
+        ([ren(MINE, BACK, NotFound)], False, {BACK, HALF}),
+        # A copy that is not whole is nobody's to claim: the sweep will see.
+        (
+            [ren(MINE, BACK), ren(BACK, HALF), ls(W, Entry("~w2~tag.job", 1.0, 3))],
+            True,
+            {BACK, HALF},
+        ),
+    ],
+)
+def test_release_elsewhere_is_exclusive_and_never_shows_a_growing_copy(
+    mode, script, back, unsettled
+):
+    claims = worker(mode)
+    assert play(claims.release(MINE, JOB), *script) is back
+    assert set(claims.ledger.in_state(State.UNSETTLED)) == unsettled
+    assert claims.ledger.in_state(State.HELD) == {}
+    assert not claims.ledger.ask(MINE, "w2", JOB)
+
+
+@pytest.mark.parametrize(
+    ("mode", "script"),
+    [
+        (Mode.VERIFY, [*NOT_HALF_WAY, there(BACK, False)]),
+        (Mode.SYNC, NOT_HALF_WAY),
+    ],
+)
+def test_a_release_of_which_the_half_is_gone_is_left_to_the_sweep(mode, script):
+    claims = worker(mode)
+    assert play(claims.release(MINE, JOB), *script) is False
+    assert set(claims.ledger.in_state(State.UNSETTLED)) == {BACK, HALF}
+    assert claims.ledger.in_state(State.HELD) == {}
+
+
+@pytest.mark.parametrize("mode", [Mode.VERIFY, Mode.SYNC])
+@pytest.mark.parametrize("at", range(4))
+@pytest.mark.parametrize("error", [Unavailable, Denied])
+def test_a_release_that_is_cut_short_leaves_its_names_to_the_sweep(mode, at, error):
+    claims = worker(mode)
+    script = [ren(MINE, BACK), ren(BACK, HALF), WHOLE, ren(HALF, f"{W}/job")][: at + 1]
+    script[at] = script[at][0], error
+    assert isinstance(play(claims.release(MINE, JOB), *script), error)
+    assert set(claims.ledger.in_state(State.UNSETTLED)) == {BACK, HALF}

@@ -1,0 +1,80 @@
+"""Files that somebody has open: their renames are tried again, and nothing is guessed."""
+
+from __future__ import annotations
+
+import pytest
+
+from dirjobs.errors import Busy
+from dirjobs.layers import Layer
+from dirjobs.names import DONE, RUNNING, WAITING
+from dirjobs.worker import through_outages
+from tests.unit.lives import World
+
+
+class HeldOpen(Layer):
+    """Refuses renames out of `folder` so many times, as if somebody had the file open."""
+
+    def __init__(self, store, folder, times):
+        super().__init__(store)
+        self.folder, self.times = folder, times
+
+    def rename(self, src, dst):
+        if src.startswith(self.folder) and self.times:
+            self.times -= 1
+            raise Busy(f"Can't rename {src!r} to {dst!r}: somebody has it open.")
+        super().rename(src, dst)
+
+
+def names(world, folder):
+    return [entry.name for entry in world.store.list(folder)]
+
+
+@pytest.fixture
+def world():
+    world = World()
+    world.store = HeldOpen(world.store, RUNNING, 0)
+    return world
+
+
+def test_a_claim_that_is_open_for_a_moment_is_ended_all_the_same(world):
+    """On SMB, a loser of the race for a job may have it open when the winner is done."""
+    world.job()
+    life = world.life("w1").start()
+    held = life.next()
+    world.store.times = 2
+    assert life.done(held) == "job.txt"
+    assert names(world, DONE) == ["job.txt"]
+
+
+def test_a_claim_that_stays_open_is_told_and_kept(world):
+    world.job()
+    life = world.life("w1").start()
+    held = life.next()
+    world.store.times = 1000
+    with pytest.raises(Busy):
+        life.done(held)
+    assert names(world, RUNNING) == ["w1.job.txt"]
+    world.store.times = 0
+    assert life.done(held) == "job.txt"
+
+
+def test_a_worker_waits_for_a_claim_that_somebody_has_open(world, caplog):
+    world.job()
+    life = world.life("w1").start()
+    held = life.next()
+    world.store.times = 50
+    with pytest.raises(Busy) as busy:
+        life.done(held)
+    steps = through_outages(lambda: life.worker.finish(held, DONE), busy.value)
+    assert life.driver.run(steps) == "job.txt"
+    assert "somebody has it open" in caplog.text
+    assert "can't be reached" not in caplog.text
+
+
+def test_a_claim_that_is_open_is_given_back_later(world):
+    world.job()
+    life = world.life("w1").start()
+    held = life.next()
+    world.store.times = 2
+    assert life.driver.run(life.worker.release(held))
+    assert names(world, WAITING) == ["job.txt"]

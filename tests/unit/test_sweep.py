@@ -1,0 +1,70 @@
+"""Sweeping up what late requests of ours brought about, and nothing else."""
+
+import pytest
+
+from dirjobs.claim import Claims
+from dirjobs.errors import AmbiguousResult, Denied, Unavailable
+from dirjobs.ledger import State
+from dirjobs.store import Entry, Guarantees
+from dirjobs.terms import Mode, Terms
+from tests.unit.script import JOB, MINE, D, P, R, W, ls, play, ren, there
+
+DONE = f"{D}/job"
+PARKED = f"{P}/w2.job"
+
+
+@pytest.fixture
+def claims():
+    return worker(Mode.TRUST)
+
+
+def worker(mode, promises=None):
+    promises = promises or Guarantees(atomic_rename=mode is Mode.TRUST, visible_after=0)
+    claims = Claims("w2", Terms(mode, 10.0 if mode is Mode.SYNC else 0.0), promises, lambda: "tag")
+    claims.ledger.ask(MINE, "w2", JOB)
+    claims.ledger.hold(MINE)
+    return claims
+
+
+@pytest.fixture
+def late(claims):
+    claims.ledger.unsettle(MINE)
+    return claims
+
+
+def test_nothing_unsettled_needs_no_request(claims):
+    assert play(claims.sweep()) == 0
+
+
+def test_a_late_claim_is_put_back_and_its_name_never_used_again(late):
+    assert play(late.sweep(), ls(R, "w2.job", "w1.job"), ren(MINE, f"{W}/job")) == 1
+    assert not late.ledger.ask(MINE, "w2", JOB)
+    # The same request may be executed once more.
+    assert play(late.sweep(), ls(R, "w2.job"), ren(MINE, f"{W}/job")) == 1
+
+
+def test_names_that_were_never_asked_for_are_not_touched(late):
+    others = ("w2.other", "w1.job", "w2~ab2c.job", "~w2~tag.w2.job")
+    assert play(late.sweep(), ls(R, *others)) == 0
+
+
+def test_a_late_copy_is_given_time_to_grow_and_then_parked(late):
+    torn = ls(R, Entry("w2.job", 1.0, 3))
+    assert [play(late.sweep(), torn) for _ in range(2)] == [0, 0]
+    assert play(late.sweep(), torn, ren(MINE, PARKED)) == 1
+
+
+def test_a_late_claim_of_a_finished_job_is_parked():
+    claims = worker(Mode.VERIFY)
+    claims.ledger.unsettle(MINE)
+    script = [ls(R, "w2.job"), there(DONE), ls(D, "job"), ren(MINE, PARKED)]
+    assert play(claims.sweep(), *script) == 1
+
+
+@pytest.mark.parametrize("error", [Unavailable, Denied, AmbiguousResult])
+def test_a_sweep_that_fails_is_done_again(late, error):
+    assert isinstance(play(late.sweep(), (ls(R)[0], error)), error)
+    refused = Unavailable if error is AmbiguousResult else error
+    outcome = play(late.sweep(), ls(R, "w2.job"), ren(MINE, f"{W}/job", refused))
+    assert isinstance(outcome, refused)
+    assert set(late.ledger.in_state(State.UNSETTLED)) == {MINE}

@@ -1,0 +1,240 @@
+"""Which candidate comes next: order, window, new listings, filters, young files."""
+
+import logging
+import random
+
+import pytest
+
+from dirjobs.errors import ConfigurationError
+from dirjobs.store import Entry
+from dirjobs.waiting import Order, Waiting, natural_key
+
+
+def entries(*names):
+    return [Entry(name, 1.0, 1) for name in names]
+
+
+def numbered(count):
+    return entries(*(f"job{number}.txt" for number in range(count)))
+
+
+def filled(listing, **options):
+    waiting = Waiting(rng=random.Random(1), **options)
+    waiting.fill(listing, 0.0, 1.0)
+    return waiting
+
+
+def drained(waiting, **options):
+    return [entry.name for entry in iter(lambda: waiting.take(**options), None)]
+
+
+def test_numbers_count_as_numbers():
+    names = ["job10", "job9", "job1", "a", "job09b", "job 2", "10", "9", "job1000000000000"]
+    assert sorted(names, key=natural_key) == [
+        *("9", "10", "a", "job 2", "job1", "job9", "job09b", "job10", "job1000000000000")
+    ]
+    assert sorted(["a" + "9" * 500, "b", ""], key=natural_key) == ["", "a" + "9" * 500, "b"]
+
+
+@pytest.mark.parametrize("order", Order)
+def test_every_job_is_offered_once_whoever_wins(order):
+    rng = random.Random(5)
+    for _ in range(20):
+        waiting = filled(numbered(100), order=order)
+        seen = []
+        while (entry := waiting.take()) is not None:
+            seen.append(entry)
+            waiting.won() if rng.random() < 0.7 else waiting.lost(0.0)
+        assert sorted(seen) == sorted(numbered(100))
+
+
+def test_one_worker_alone_keeps_the_order():
+    waiting = filled(reversed(numbered(30)))
+    seen = []
+    while (entry := waiting.take()) is not None:
+        seen.append(entry)
+        waiting.won()
+    assert seen == numbered(30)
+
+
+def test_the_oldest_come_first_and_ties_in_natural_order():
+    listing = [Entry("b", 2.0), Entry("j10", 1.0), Entry("j9", 1.0), Entry("c", None)]
+    assert drained(filled(listing, order=Order.OLDEST)) == ["c", "j9", "j10", "b"]
+
+
+def test_random_order_is_replayable_and_another_one():
+    orders = {tuple(drained(filled(numbered(50), order=Order.RANDOM))) for _ in range(3)}
+    assert len(orders) == 1
+    assert orders != {tuple(entry.name for entry in numbered(50))}
+
+
+def test_after_a_loss_it_goes_on_in_order_from_another_place():
+    waiting = filled(numbered(1000))
+    waiting.take()
+    for _ in range(9):
+        waiting.lost(0.0)
+    first = int(waiting.take().name[3:-4])
+    assert 1 < first < 1000
+    following = []
+    for _ in range(5):
+        waiting.won()
+        following.append(int(waiting.take().name[3:-4]))
+    assert following == [first + step for step in range(1, 6)]
+
+
+def test_the_window_stays_near_the_head_while_little_is_lost():
+    waiting = filled(numbered(1000))
+    waiting.lost(0.0)
+    assert int(waiting.take().name[3:-4]) < 32
+
+
+def test_new_listings_lead_back_to_the_head():
+    waiting = filled(numbered(1000))
+    for _ in range(10):
+        waiting.lost(0.0)
+    for _ in range(12):
+        waiting.fill(numbered(1000), 1.0, 2.0)
+    assert waiting.take().name == "job0.txt"
+
+
+def test_four_workers_with_old_listings_lose_little():
+    """Each has its own listing of the same jobs, and none sees what the others take."""
+    there = {entry.name for entry in numbered(4000)}
+    workers = [Waiting(rng=random.Random(seed)) for seed in range(4)]
+    rng, lost, now = random.Random(2), 0, 0.0
+    while there:
+        worker = rng.choice(workers)
+        if worker.used_up(now):
+            worker.fill(entries(*there), now, now + 1e-5 * len(there))
+            now += 1e-5 * len(there)
+        entry = worker.take()
+        if entry is None:
+            continue
+        now += 1e-5
+        if entry.name in there:
+            there.remove(entry.name)
+            worker.won()
+        else:
+            lost += 1
+            worker.lost(1e-5)
+    assert lost < 800
+
+
+# -- new listings -----------------------------------------------------------------------------
+
+
+def test_a_listing_is_due_at_first_and_when_used_up():
+    waiting = Waiting()
+    assert waiting.used_up(0.0)
+    waiting.fill(numbered(1), 0.0, 1.0)
+    assert not waiting.used_up(1.0)
+    waiting.take()
+    assert waiting.used_up(1.0)
+    assert waiting.take() is None
+
+
+def test_a_listing_is_due_when_it_is_old():
+    waiting = filled(numbered(9))
+    assert not waiting.used_up(20.0)  # it took a second, so it may be 20 seconds old
+    assert waiting.used_up(21.5)
+
+
+def test_a_listing_is_due_when_losing_cost_more_than_listing():
+    waiting = filled(numbered(9))
+    waiting.lost(0.6)
+    assert not waiting.used_up(1.0)
+    waiting.lost(0.6)
+    assert waiting.used_up(1.0)
+    waiting.fill(numbered(9), 1.0, 2.0)
+    assert not waiting.used_up(2.0)
+
+
+def test_a_listing_is_due_when_nothing_is_won_any_more():
+    waiting = filled(numbered(900))
+    for _ in range(31):
+        waiting.lost(0.0)
+    assert not waiting.used_up(1.0)
+    waiting.won()
+    for _ in range(32):
+        waiting.lost(0.0)
+    assert waiting.used_up(1.0)
+
+
+# -- what is left alone -----------------------------------------------------------------------
+
+
+def test_folders_hidden_files_and_unwanted_jobs_are_left_alone():
+    listing = [
+        *entries(".a.txt", "~b.txt", "c.txt~", "d.txt", "e.txt"),
+        Entry("f.txt", 1, None, True),
+    ]
+    assert drained(filled(listing, job_ext=""), unwanted={"d.txt"}) == ["e.txt"]
+
+
+def test_other_extensions_are_told_of_once(caplog):
+    waiting = Waiting(job_ext=".txt")
+    for _ in range(3):
+        waiting.fill(entries(".hidden", "x.part", "a.dat", "b.dat", "c.txt"), 0.0, 1.0)
+        assert drained(waiting) == ["c.txt"]
+    (record,) = caplog.records
+    assert "'a.dat'" in record.message
+    assert "job_ext=''" in record.message
+
+
+def test_files_that_nobody_takes_for_jobs_are_not_worth_a_word(caplog):
+    drained(filled(entries(".hidden", "x.part", "c.txt"), job_ext=".txt"))
+    assert caplog.records == []
+
+
+def test_a_name_that_the_store_cannot_carry_is_reported_once(caplog):
+    waiting = Waiting(name_problem=lambda name: "it is odd" if "odd" in name else None)
+    for _ in range(3):
+        waiting.fill(entries("odd\n", "odd2", "good"), 0.0, 1.0)
+        assert drained(waiting) == ["good"]
+    assert [record.levelno for record in caplog.records] == [logging.WARNING] * 2
+    assert all(record.getMessage().isprintable() for record in caplog.records)
+
+
+def test_a_filter_that_raises_is_named_and_explained():
+    def broken(path, name):
+        raise KeyError("size")
+
+    waiting = filled(entries("a.txt"), job_filter=broken)
+    with pytest.raises(
+        ConfigurationError, match=r"^job_filter raised KeyError .* 'a\.txt'; it must"
+    ):
+        waiting.take()
+
+
+def test_a_filter_may_be_interrupted():
+    def interrupted(path, name):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        filled(entries("a.txt"), job_filter=interrupted).take()
+
+
+# -- young files ------------------------------------------------------------------------------
+
+
+def test_a_file_is_taken_when_it_was_seen_unchanged_for_long_enough():
+    waiting = Waiting(min_age=10.0)
+    waiting.fill([Entry("a", 1.0, 1)], 0.0, 100.0)
+    assert waiting.take() is None
+    assert waiting.ripe_at == 110.0
+    waiting.fill([Entry("a", 1.0, 2), Entry("b", 1.0, 1)], 104.0, 105.0)  # it grew
+    assert waiting.take() is None
+    assert waiting.ripe_at == 115.0
+    waiting.fill([Entry("a", 1.0, 2), Entry("b", 1.0, 3)], 114.0, 115.0)
+    assert drained(waiting) == ["a"]
+    assert waiting.ripe_at == 125.0
+    waiting.fill([Entry("b", 1.0, 3)], 124.0, 125.0)
+    assert drained(waiting) == ["b"]
+    assert waiting.ripe_at is None
+
+
+def test_a_file_that_went_and_came_back_is_young_again():
+    waiting = Waiting(min_age=10.0)
+    for now, listing in ((0.0, ["a"]), (5.0, []), (11.0, ["a"])):
+        waiting.fill(entries(*listing), now, now)
+    assert waiting.take() is None

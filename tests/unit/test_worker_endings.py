@@ -1,0 +1,42 @@
+"""A worker ends when nothing is left for it, and not before."""
+
+from __future__ import annotations
+
+import pytest
+
+from dirjobs.errors import AmbiguousResult, Unavailable
+from dirjobs.layers import Layer
+from dirjobs.names import RUNNING, WAITING
+from tests.unit.lives import World
+
+
+class LosesTheAnswer(Layer):
+    """Carries out one claim, loses its answer, and is not there for the look after it."""
+
+    claims = looks = 1
+
+    def rename(self, src, dst):
+        super().rename(src, dst)
+        if dst.startswith(RUNNING) and self.claims:
+            self.claims = 0
+            raise AmbiguousResult("Nobody knows whether this was done.")
+
+    def exists(self, path):
+        if path.startswith(RUNNING) and self.looks:
+            self.looks = 0
+            raise Unavailable("Can't look: the connection broke.")
+        return super().exists(path)
+
+
+def test_an_own_claim_in_doubt_is_no_reason_to_end():
+    """The sweep at the next heartbeat, or at the end, would find it; but who takes it then?"""
+    world = World()
+    world.store = LosesTheAnswer(world.store)
+    world.job()
+    life = world.life("w1").start()
+    with pytest.raises(Unavailable):
+        life.next()
+    held = life.next()
+    life.end()
+    left = [*world.store.list(WAITING), *world.store.list(RUNNING)]
+    assert held is not None or not left
