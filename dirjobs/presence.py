@@ -1,0 +1,286 @@
+"""Being seen: a worker's heartbeat files, and what it learns from the others'.
+
+A worker writes its own file, waits S, and lists: whoever does the same at the same time
+is seen by one of the two at least.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+
+from . import names
+from .agreement import Agreement, lawful
+from .beat import Beat, beat_path
+from .claim import Claims
+from .errors import ConfigurationError, NotFound, WorkerIdInUse
+from .folders import make_folders
+from .ledger import State
+from .names import RUNNING, WAITING, WORKERS
+from .others import Other, Others
+from .process import Process, is_same
+from .reaper import DEFAULT_MAX_ATTEMPTS
+from .steps import NOW, List, Steps, Wait, Write
+from .store import Entry, split
+
+log = logging.getLogger("dirjobs")
+
+
+@dataclass
+class _Life:
+    """One incarnation of this worker and its heartbeat file.
+
+    Attributes:
+        worker: its name.
+        path: of the file.
+        counter: how often it was written.
+        began: when the last writing that succeeded was begun.
+    """
+
+    worker: str
+    path: str
+    counter: int = 0
+    began: float | None = None
+
+
+class Presence:
+    """The heartbeat of one worker.
+
+    Args:
+        claims: the worker's claims; their incarnation and terms are kept up here.
+        process: who this process is.
+        insists: the user named the mode, so it is not quietly replaced by another one.
+        max_attempts: how many workers may die at a job before it counts as failed.
+    """
+
+    def __init__(
+        self,
+        claims: Claims,
+        process: Process,
+        *,
+        insists: bool = False,
+        max_attempts: int = DEFAULT_MAX_ATTEMPTS,
+    ) -> None:
+        self.claims = claims
+        self.process = process
+        self.agreement = Agreement(claims, insists=insists)
+        self.others = Others(claims, process, max_attempts)
+        self.groups: set[int] = set()
+        claims.robberies = lambda: self.robberies
+        self.robberies = 0
+        """How often this worker may have been declared dead: its heartbeat had a gap."""
+        self._robberies_at_birth = 0
+        self._lives: list[_Life] = []
+        self._unborn: _Life | None = None
+        self._starting = False
+        self._last_beat: float | None = None
+        self._turn = 0
+
+    # -- beginning ------------------------------------------------------------------------
+
+    def start(self) -> Steps[None]:
+        """Announce this worker, and give back what the dead left.
+
+        Raises:
+            WorkerIdInUse, ConfigurationError, StoreError: as `announce`.
+        """
+        found = yield from self.announce()
+        # Store times may lie (somebody sets the clock): they are enough to take over our own
+        # id, whose names we avoid; for the rest we watch.
+        ours = self._namesakes(found)
+        yield from self.others.reap_surveyed([o for o in found if o.sure or o in ours])
+
+    def announce(self) -> Steps[list[Other]]:
+        """Make the folders, announce this worker, agree on the mode; returns the others.
+
+        Raises:
+            WorkerIdInUse: another live worker has this id.
+            ConfigurationError: the user asked for a less careful mode than live workers
+                use, or ``queue.json`` makes no sense.
+            StoreError: the store can't be used.
+        """
+        claims = self.claims
+        wish = claims.terms
+        recorded = yield from self.agreement.recorded(wish)
+        if recorded is not None:
+            claims.terms = replace(wish, heartbeat=recorded.heartbeat, lease=recorded.lease)
+            claims.terms = lawful(claims.terms.at_least(recorded.mode, recorded.sync_time))
+        self._starting = True
+        life = self._lives[0] if self._lives else None  # a start that is tried again
+        if life is None:
+            life = yield from self._be_born(claims.worker)
+        else:
+            yield from self._write(life)
+        yield Wait(claims.terms.wait)
+        found = yield from self.others.survey(self._files())
+        silent = [o for o in self._namesakes(found) if o.fate and not o.sure]
+        if silent:
+            # By its age it is dead; but so is everybody's heartbeat right after an outage.
+            terms = [other.beat.terms for other in silent]
+            pause = max(2 * each.heartbeat + each.timeout for each in terms)
+            log.warning("%s; waiting %g s whether it comes back", silent[0].fate, pause)
+            yield Wait(pause)
+            yield from self._write(life)
+            found = yield from self.others.survey(self._files())
+        id_was_used = yield from self._id_was_used(life, found)
+        self._starting = False
+        if id_was_used:
+            yield from self.others.forget(split(life.path)[1])
+            self._lives.remove(life)
+            yield from self.new_life()
+        else:
+            yield from self._write(life)
+        try:
+            yield from self.agreement.settle(wish, recorded, [o.beat for o in found if not o.fate])
+        except ConfigurationError:
+            yield from self._withdraw()
+            raise
+        return found
+
+    def _namesakes(self, found: list[Other]) -> list[Other]:
+        """Those who have, or had, our id."""
+        me = names.base_id(self.claims.worker).casefold()
+        return [o for o in found if names.base_id(o.beat.worker).casefold() == me]
+
+    def _files(self) -> set[str]:
+        return {split(life.path)[1] for life in self._lives}
+
+    def _id_was_used(self, life: _Life, found: list[Other]) -> Steps[bool]:
+        """Whether the plain id may not be used for new claims."""
+        if names.base_id(life.worker) != life.worker:
+            return False  # a forked child: nobody else has its name, its parent lives on
+        used = False
+        for other in self._namesakes(found):
+            beat = other.beat
+            if not other.fate and not is_same(beat.process, self.process):
+                yield from self._withdraw()
+                age = "unknown time" if other.age is None else f"{other.age:.0f} s"
+                raise WorkerIdInUse(
+                    f"wid={life.worker!r} is in use by process {beat.process.pid} on host"
+                    f" {beat.process.host!r} (last heartbeat {age} ago): give this worker a wid"
+                    " of its own, or wait until that one has ended."
+                )
+            used = used or not beat.ended or bool(beat.unsettled)
+        return used
+
+    # -- living ---------------------------------------------------------------------------
+
+    def new_life(self) -> Steps[None]:
+        """Go on under a name that no late request can hit."""
+        life = self._unborn
+        if life is None:
+            worker = names.later_life(self.claims.worker, self.claims.nonce())
+            life = self._unborn = _Life(worker, beat_path(worker, self.claims.nonce()))
+        # Nobody may claim under a name that has no heartbeat.
+        yield from self._write(life)
+        self._unborn = None
+        self._lives.append(life)
+        self.claims.worker = life.worker
+        self._robberies_at_birth = self.robberies
+        self._last_beat = life.began
+
+    def _be_born(self, worker: str) -> Steps[_Life]:
+        life = _Life(worker, beat_path(worker, self.claims.nonce()))
+        self._lives.append(life)
+        yield from self._write(life)
+        return life
+
+    def beat(self) -> Steps[None]:
+        """Write the heartbeats; see what the others do; bury the dead; sweep.
+
+        Four requests while nothing happens, whatever the number of jobs.
+        """
+        for life in list(self._lives):
+            over = life.worker != self.claims.worker and not self._works_as(life.worker)
+            yield from self._write(life, ended=over)
+            if over:
+                self._lives.remove(life)
+        began: float = yield NOW
+        listing: list[Entry] = yield List(WORKERS)
+        now: float = yield NOW
+        yield from self._follow((yield from self.others.notice(listing, self._files(), began, now)))
+        yield from self.others.bury(now)
+        self._turn += 1
+        yield from self.claims.sweep((WAITING,) if self._turn % 2 else (RUNNING,))
+
+    def tell(self) -> Steps[None]:
+        """Write the heartbeats now, for what they say has changed."""
+        for life in list(self._lives):
+            yield from self._write(life)
+
+    def _works_as(self, worker: str) -> bool:
+        """Whether `worker` has a claim or asks for one.  What its unanswered requests may
+        bring about yet is swept, by us or by whoever finds it under an ended name."""
+        ledger = self.claims.ledger
+        at_work = [*ledger.in_state(State.HELD).values(), *ledger.in_state(State.ASKING).values()]
+        return any(asked.worker == worker for asked in at_work)
+
+    def may_be_dead_to_others(self, now: float) -> bool:
+        """Whether the heartbeat is, at `now`, so old that others may have our jobs."""
+        return self._last_beat is not None and now - self._last_beat > self._longest_gap
+
+    def needs_new_life(self, now: float) -> bool:
+        """Whether nothing may be claimed under the present name any more: it may have been
+        declared dead, or may be so at `now`."""
+        return self.robberies > self._robberies_at_birth or self.may_be_dead_to_others(now)
+
+    @property
+    def _longest_gap(self) -> float:
+        return self.claims.terms.lease - self.claims.terms.wait
+
+    def _write(self, life: _Life, *, ended: bool = False) -> Steps[None]:
+        began: float = yield NOW
+        life.counter += 1
+        ledger = self.claims.ledger
+        held = ledger.in_state(State.HELD).values()
+        unsettled = ledger.in_state(State.UNSETTLED).values()
+        beat = Beat(
+            worker=life.worker,
+            counter=life.counter,
+            terms=self.claims.terms,
+            process=self.process,
+            ended=ended,
+            starting=self._starting,
+            unsettled=sum(a.worker == life.worker for a in unsettled),
+            running={a.job.name: a.job.size for a in held if a.worker == life.worker},
+            groups=tuple(self.groups),
+        )
+        try:
+            yield Write(life.path, beat.to_bytes())
+        except NotFound:
+            yield from make_folders()
+            yield Write(life.path, beat.to_bytes())
+        if self.may_be_dead_to_others((yield NOW)):
+            self.robberies += 1
+        life.began = began
+        if life.worker == self.claims.worker:
+            self._last_beat = began
+
+    def _follow(self, new: list[Beat]) -> Steps[None]:
+        """Become as careful as ``queue.json`` and whoever is new; part from a twin."""
+        for beat in new:
+            if not beat.ended and beat.worker.casefold() == self.claims.worker.casefold():
+                log.error(
+                    "another worker uses the id %r as well (process %d on %s): give each worker"
+                    " an id of its own; this one goes on under a new name",
+                    names.base_id(beat.worker),
+                    beat.process.pid,
+                    beat.process.host,
+                )
+                yield from self.new_life()
+        yield from self.agreement.follow([beat for beat in new if not beat.ended])
+
+    # -- ending ---------------------------------------------------------------------------
+
+    def end(self) -> Steps[None]:
+        """Sweep a last time and say that this worker has ended."""
+        yield from self.claims.sweep()
+        for life in self._lives:
+            yield from self._write(life, ended=True)
+        self._lives.clear()
+
+    def _withdraw(self) -> Steps[None]:
+        """Take back an announcement that came to nothing."""
+        for life in self._lives:
+            yield from self.others.forget(split(life.path)[1])
+        self._lives.clear()

@@ -1,0 +1,80 @@
+"""Giving jobs back by hand: for the person, or the script, that comes by once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from contextlib import suppress
+
+from . import attempts, names
+from .errors import NotFound
+from .names import RUNNING
+from .presence import Presence
+from .settle import differ
+from .steps import List, Steps, Wait
+from .store import Entry
+from .terms import Mode
+
+log = logging.getLogger("dirjobs")
+
+_GROWING_PAUSE = 1.0
+
+
+def requeue(presence: Presence, jobs: Collection[str], *, dead: bool) -> Steps[list[str]]:
+    """Give back claims, as a visitor with a heartbeat of its own for so long.
+
+    Args:
+        presence: of the visitor.
+        jobs: names of jobs to give back, whoever holds them.
+        dead: also what dead or ended workers hold; so it is if there are no `jobs`.
+
+    Returns:
+        the names of the jobs that were given back (or given up, after too many deaths).
+    """
+    found = yield from presence.announce()
+    try:
+        given_back = (yield from _by_name(presence, jobs)) if jobs else []
+        if dead or not jobs:
+            reaper = presence.others.reaper
+            yield from presence.others.reap_surveyed(found)
+            if reaper.left and presence.claims.terms.mode is not Mode.TRUST:
+                yield Wait(_GROWING_PAUSE)  # sizes nobody told must be seen twice
+                yield from presence.others.reap_surveyed(found)
+            claims = filter(None, map(names.parse_claim, reaper.requeued))
+            given_back += [claim.job for claim in claims]
+        return given_back
+    finally:
+        yield from presence.end()
+
+
+def _by_name(presence: Presence, jobs: Collection[str]) -> Steps[list[str]]:
+    claims = presence.claims
+    before = yield from _claims_of(jobs)
+    if before and claims.terms.mode is not Mode.TRUST:
+        yield Wait(max(claims.terms.wait, _GROWING_PAUSE))
+    given_back = []
+    for path, (worker, job) in (yield from _claims_of(jobs)).items():
+        if claims.terms.mode is not Mode.TRUST:
+            known = before.get(path)
+            if known is None or differ(known[1].size, job.size):
+                log.warning("%r still changes; it is left alone, try again", path)
+                continue
+            if (yield from claims.finished(job)):
+                yield from claims.park(path, job)
+                continue
+        if (yield from claims.put_back(path, job)):
+            given_back.append(job.name)
+            yield from attempts.note(job.name, worker, "given back by hand")
+    return given_back
+
+
+def _claims_of(jobs: Collection[str]) -> Steps[dict[str, tuple[str, Entry]]]:
+    found = {}
+    with suppress(NotFound):
+        for entry in (yield List(RUNNING)):
+            claim = names.parse_claim(entry.name)
+            if claim is None or entry.is_folder or claim.job not in jobs:
+                continue
+            job = Entry(claim.job, entry.mtime, entry.size)
+            found[f"{RUNNING}/{entry.name}"] = (claim.worker, job)
+    return found

@@ -1,0 +1,404 @@
+"""Being seen: ids, takeovers, twins, the mode that all agree on, and what it costs."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+
+from dirjobs.beat import Beat
+from dirjobs.errors import ClaimLost, ConfigurationError, NotFound, WorkerIdInUse
+from dirjobs.layers import Layer
+from dirjobs.names import AGREEMENT, DONE, RUNNING, WAITING, WORKERS, base_id
+from dirjobs.terms import Mode, Terms, check_lease
+from tests.unit.lives import TERMS, World
+
+
+@pytest.fixture(autouse=True)
+def audible(caplog):
+    caplog.set_level(logging.INFO, "dirjobs")
+
+
+@pytest.fixture
+def world():
+    return World()
+
+
+@pytest.fixture
+def gone():
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    return child.pid
+
+
+@pytest.fixture
+def alive():
+    """A process that runs, but is not us; its start time is unknown to the test's beats."""
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    yield child.pid
+    child.communicate(b"\n")
+
+
+def beats(world):
+    read = (Beat.from_bytes(world.store.read(f"{WORKERS}/{n}")) for n in world.names(WORKERS))
+    return {beat.worker: beat for beat in read}
+
+
+# -- ids ------------------------------------------------------------------------------------
+
+
+def test_the_first_life_has_the_plain_name(world):
+    world.job()
+    assert world.life("w1").start().next().path == f"{RUNNING}/w1.job.txt"
+
+
+def test_after_a_clean_end_the_id_is_free_at_once(world):
+    world.life("w1", host="far").start().end()
+    assert world.life("w1").start().claims.worker == "w1"
+
+
+def test_an_id_with_an_unsettled_request_is_not_used_again(world):
+    world.heartbeat_of("w1", ended=True, unsettled=1)
+    life = world.life("w1").start()
+    assert life.claims.worker != "w1"
+    assert base_id(life.claims.worker) == "w1"
+
+
+def test_after_a_kill_the_job_is_taken_up_again_at_once_on_this_host(world, gone):
+    world.job()
+    first = world.life("w1", "here", pid=gone).start()
+    first.next()
+    second = world.life("w1", "here").start()
+    assert world.names(RUNNING) == []
+    assert second.claims.worker != "w1"
+    held = second.next()
+    assert base_id(held.worker) == "w1"
+    with pytest.raises(ClaimLost):
+        first.done(first_held(first))
+    second.done(held)
+    assert world.names(DONE) == ["job.txt"]
+
+
+def first_held(life):
+    from dirjobs.ledger import State
+    from dirjobs.moves import Held
+
+    ((path, asked),) = life.claims.ledger.in_state(State.HELD).items()
+    return Held(asked.worker, asked.job, path)
+
+
+def test_elsewhere_the_id_is_refused_with_host_pid_and_age(world):
+    world.heartbeat_of("W1", process=world.process("pc-7", 4711))
+    world.now += 42
+    with pytest.raises(WorkerIdInUse, match=r"4711 on host 'pc-7'.*42 s ago") as caught:
+        world.life("w1").start()
+    assert "\n" not in str(caught.value)
+    assert list(beats(world)) == ["W1"]  # the refused one left nothing
+
+
+def test_elsewhere_the_id_is_free_after_two_leases(world):
+    world.heartbeat_of("w1")
+    world.claim_of("w1")
+    world.now += 2 * TERMS.lease + 1
+    life = world.life("w1").start()
+    assert life.claims.worker != "w1"
+    assert world.names(WAITING) == ["job.txt"]
+
+
+def test_two_at_the_same_moment_both_find_out(world):
+    """Whatever the interleaving of writing and listing, never do both go on."""
+    one, two = world.life("w1"), world.life("w1", host="far")
+    first, second = one.presence.start(), two.presence.start()
+
+    def step(life, steps, request, until=None):
+        while True:
+            try:
+                answer = request.on(life.driver)
+            except OSError as error:
+                request = steps.throw(error)
+                continue
+            request = steps.send(answer)
+            if until and type(request).__name__ == until:
+                return request
+
+    # The list of heartbeats is the first one asked for after the own was written.
+    requests = []
+    for life, steps in ((one, first), (two, second)):
+        request = step(life, steps, next(steps), "Write")
+        requests.append(step(life, steps, request, "Wait"))
+    for life, steps, request in zip((one, two), (first, second), requests, strict=True):
+        if life is one:
+            with pytest.raises(WorkerIdInUse):
+                step(life, steps, request)
+        else:
+            with pytest.raises(StopIteration):  # the other one has withdrawn already
+                step(life, steps, request)
+
+
+def test_two_that_list_at_the_same_moment_refuse_both(world):
+    world.heartbeat_of("w1")  # what each finds of the other
+    for host in ("pc-1", "pc-2"):
+        with pytest.raises(WorkerIdInUse):
+            world.life("w1", host=host).start()
+
+
+def test_a_second_queue_object_of_this_process_goes_on_under_another_name(world):
+    one = world.life("w1").start()
+    two = world.life("w1")
+    two.presence.process = one.presence.process
+    two.start()
+    assert one.claims.worker == "w1" != two.claims.worker
+
+
+def test_a_forked_child_is_not_refused_because_of_its_parent(world, alive):
+    world.life("w1", "here", pid=alive).start()
+    child = world.life("w1~abcd", "here").start()
+    assert child.claims.worker == "w1~abcd"
+
+
+def test_a_twin_is_noticed_at_the_next_beat(world, caplog):
+    one = world.life("w1").start()
+    one.beat()
+    world.heartbeat_of("w1", process=world.process("pc-7", 4711))
+    one.beat()
+    assert one.claims.worker != "w1"
+    assert "4711 on pc-7" in caplog.text
+    caplog.clear()
+    one.beat()
+    assert not caplog.text
+
+
+def test_claims_under_the_old_name_are_kept_up_after_a_twin_was_met(world):
+    world.job()
+    one = world.life("w1").start()
+    held = one.next()
+    world.heartbeat_of("w1", process=world.process("far"))
+    one.beat()
+    one.beat()
+    mine = [path for path in one.presence._files() if path.startswith("w1.")]
+    assert mine
+    one.done(held)
+    one.beat()
+    assert not [path for path in one.presence._files() if path.startswith("w1.")]
+
+
+# -- a name used again ------------------------------------------------------------------------
+
+
+def test_an_ended_namesake_costs_nobody_a_job(world):
+    """w1 ends, w1 starts again and works; w2 starts, and finds both heartbeats."""
+    world.job()
+    world.life("w1", host="far").start().end()
+    second = world.life("w1", host="far").start()
+    held = second.next()
+    world.life("w2").start()
+    assert world.names(RUNNING) == ["w1.job.txt"]
+    second.done(held)
+
+
+def test_an_ended_namesake_costs_nobody_a_job_later_either(world):
+    world.job()
+    observer = world.life("w2").start()
+    world.life("w1", host="far").start().end()
+    observer.beat()
+    second = world.life("w1", host="far").start()
+    second.next()
+    for _ in range(60):
+        world.now += TERMS.heartbeat
+        second.beat()
+        observer.beat()
+    assert world.names(RUNNING) == ["w1.job.txt"]
+    assert list(beats(world)) == ["w1", "w2"]
+    assert len(world.names(WORKERS)) == 2
+
+
+# -- the mode -----------------------------------------------------------------------------------
+
+
+def test_newcomers_run_in_the_most_careful_mode(world):
+    careful = Terms(Mode.SYNC, 5.0, 10, 100, 10, 20)
+    world.life("w1", terms=careful).start()
+    newcomer = world.life("w2").start()
+    assert newcomer.claims.terms.mode is Mode.SYNC
+    assert newcomer.claims.terms.sync_time == 5.0
+
+
+def test_the_running_become_more_careful_at_the_next_beat(world, caplog):
+    one = world.life("w1").start()
+    world.heartbeat_of("w2", terms=Terms(Mode.SYNC, 5.0, 10, 100, 10, 20))
+    one.beat()
+    assert one.claims.terms.mode is Mode.SYNC
+    one.beat()
+    assert sum("from now on" in record.message for record in caplog.records) == 1
+    assert json.loads(world.store.read(AGREEMENT))["mode"] == "sync"
+
+
+def test_nobody_becomes_less_careful_while_others_live(world):
+    world.life("w1", terms=Terms(Mode.VERIFY, 0, 10, 100, 10, 20)).start()
+    with pytest.raises(ConfigurationError, match="'trust'"):
+        world.life("w2", insists=True).start()
+    assert json.loads(world.store.read(AGREEMENT))["mode"] == "verify"
+    assert list(beats(world)) == ["w1"]
+
+
+def test_alone_one_may_insist_on_less(world):
+    world.life("w1", terms=Terms(Mode.VERIFY, 0, 10, 100, 10, 20)).start().end()
+    world.life("w2", insists=True).start()
+    assert json.loads(world.store.read(AGREEMENT))["mode"] == "trust"
+
+
+def test_a_broken_agreement_is_one_clear_sentence(world):
+    world.store.write(AGREEMENT, b"{")
+    with pytest.raises(ConfigurationError, match=r"_queue/queue.json can't be understood"):
+        world.life("w1").start()
+
+
+def test_a_broken_agreement_stops_no_heartbeat(world, caplog):
+    one = world.life("w1").start()
+    world.store.write(AGREEMENT, b"{")
+    before = beats(world)["w1"].counter
+    one.beat()
+    one.beat()
+    assert beats(world)["w1"].counter == before + 2
+    assert "can't be understood" in caplog.text
+
+
+# -- the lease -------------------------------------------------------------------------------------
+
+
+def test_the_law_of_the_lease_is_one_clear_sentence():
+    with pytest.raises(ConfigurationError) as caught:
+        check_lease(Terms(heartbeat=30, lease=200, timeout=30, max_pause=60))
+    assert str(caught.value) == (
+        "lease=200 is too short for heartbeat=30, timeout=30, max_pause=60 and sync_time=0:"
+        " use at least 210 seconds, or make the others shorter."
+    )
+
+
+def test_whoever_waits_longer_for_others_gets_a_longer_lease(world):
+    """The others' sync_time counts in the law as well."""
+    slow = Terms(Mode.SYNC, 500.0, 10, 600, 10, 20)
+    world.heartbeat_of("w2", terms=slow)
+    life = world.life("w1").start()
+    assert life.claims.terms.lease >= life.claims.terms.shortest_lease
+    other = World()
+    life = other.life("w1").start()
+    other.heartbeat_of("w2", terms=slow)
+    life.beat()
+    assert life.claims.terms.lease >= life.claims.terms.shortest_lease
+    life.beat()
+    assert beats(other)["w1"].terms.lease == life.claims.terms.lease
+
+
+def test_the_agreed_times_are_those_of_the_watch_too(world):
+    """Beats come as seldom as queue.json says: that must not look like an outage."""
+    world.life("w1", terms=Terms(heartbeat=50, lease=500, timeout=10, max_pause=20)).start().end()
+    late = world.life("w2").start()
+    assert late.claims.terms.heartbeat == 50
+    world.heartbeat_of("w3")
+    late.beat()
+    world.now += 50
+    late.beat()
+    (name,) = [name for name in world.names(WORKERS) if name.startswith("w3")]
+    assert late.presence.others.watch.unchanged_for(name, world.now) == 50
+
+
+def test_an_own_gap_means_a_new_name_and_a_lost_claim(world):
+    world.job()
+    world.job("job2.txt")
+    one = world.life("w1").start()
+    held = one.next()
+    world.now += TERMS.lease + 1
+    assert one.presence.may_be_dead_to_others(world.now)
+    world.store.rename(held.path, f"{WAITING}/job.txt")
+    with pytest.raises(ClaimLost):
+        one.done(held)
+    again = one.next()
+    assert again.worker != "w1"
+    assert one.presence.robberies == 1
+
+
+# -- what it costs ----------------------------------------------------------------
+
+
+class Counting(Layer):
+    def __init__(self, store):
+        super().__init__(store)
+        self.calls = Counter()
+
+    def __getattribute__(self, name):
+        if name in ("list", "rename", "exists", "mtime", "read", "write", "remove", "mkdir"):
+            object.__getattribute__(self, "calls")[name] += 1
+        return object.__getattribute__(self, name)
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_a_beat_costs_four_requests_whatever_the_number_of_jobs(world, mode):
+    world.store = Counting(world.store)
+    for number in range(300):
+        world.job(f"job{number}.txt")
+    terms = Terms(mode, 0, 10, 100, 10, 20)
+    one, two = world.life("w1", terms=terms).start(), world.life("w2", terms=terms).start()
+    one.beat()
+    two.beat()
+    for life in (one, two):
+        for _ in range(20):
+            life.done(life.next())
+        life.next()
+    world.store.calls.clear()
+    for _ in range(10):
+        world.now += 10
+        one.beat()
+        two.beat()
+    assert sum(world.store.calls.values()) <= 4 * 10 * 2
+
+
+def test_earlier_lives_without_a_claim_cost_nothing(world):
+    """Names that never got an answer are swept for ever, but need no heartbeat."""
+    one = world.life("w1").start()
+    for number in range(5):
+        job = next(iter([world.job(f"j{number}"), *world.store.list(WAITING)][1:]))
+        path = f"{RUNNING}/{one.claims.worker}.{job.name}"
+        one.claims.ledger.ask(path, one.claims.worker, job)
+        one.claims.ledger.unsettle(path)
+        one.driver.run(one.presence.new_life())
+    one.beat()
+    assert len(one.presence._files()) == 1
+    # ... and if one comes to be after all, it is given back.
+    world.store.rename(f"{WAITING}/j0", f"{RUNNING}/w1.j0")
+    one.beat()
+    one.beat()
+    assert "j0" in world.names(WAITING)
+
+
+def test_folders_that_vanish_are_made_again(world):
+    one = world.life("w1").start()
+    for name in world.names(WORKERS):
+        world.store.remove(f"{WORKERS}/{name}")
+    tree = world.store._tree
+    del tree.folders[WORKERS]
+    del tree.folders["_queue"]["workers"]
+    with pytest.raises(NotFound):
+        world.store.list(WORKERS)
+    one.beat()
+    assert beats(world)["w1"].counter > 1
+
+
+def test_an_end_is_told(world):
+    one = world.life("w1").start()
+    one.end()
+    assert beats(world)["w1"].ended
+
+
+def test_the_log_says_nothing_when_nothing_happens(world, caplog):
+    caplog.set_level(logging.INFO)
+    one, two = world.life("w1").start(), world.life("w2").start()
+    for _ in range(50):
+        world.now += 10
+        one.beat()
+        two.beat()
+    assert not caplog.records

@@ -1,0 +1,128 @@
+"""Giving jobs back by hand, asking whether one is still ours, and forks."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from dirjobs import ClaimLost, ConfigurationError, DirJobs
+from dirjobs.beat import Beat, beat_path
+from dirjobs.names import ATTEMPTS, DONE, RUNNING, WAITING, WORKERS
+from dirjobs.process import Process
+from dirjobs.terms import Terms
+
+
+@pytest.fixture
+def folder(tmp_path):
+    with DirJobs(str(tmp_path / "jobs"), "adder") as queue:
+        for name in ("a.txt", "b.txt"):
+            queue.add(name, name)
+    return tmp_path / "jobs"
+
+
+def names(folder, name):
+    return sorted(os.listdir(folder / name))
+
+
+@pytest.fixture(params=["trust", "verify"])
+def queue(folder, request):
+    with DirJobs(str(folder), "w1", mode=request.param) as queue:
+        yield queue
+
+
+def left_by(folder, worker, job, **fields):
+    """A claim of a worker elsewhere, and its heartbeat."""
+    path = folder / beat_path(worker, "aaaaaa")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(Beat(worker, 1, Terms(), Process("far"), **fields).to_bytes())
+    (folder / WAITING / job).rename(folder / RUNNING / f"{worker}.{job}")
+    return path
+
+
+def test_by_name_whoever_holds_it(folder, queue):
+    job = queue.next_and_lock()
+    assert job.still_mine()
+    with DirJobs(str(folder)) as person:
+        assert person.requeue("a.txt", "no such job") == ["a.txt"]
+        assert person.requeue("a.txt") == []
+    assert names(folder, WAITING) == ["a.txt", "b.txt"]
+    assert not job.still_mine()
+    with pytest.raises(ClaimLost):
+        job.done()
+    assert not job.still_mine()
+    assert "given back by hand" in (folder / ATTEMPTS / "a.txt.json").read_text()
+
+
+def test_an_ended_job_is_not_mine(queue):
+    job = queue.next_and_lock()
+    job.done()
+    assert not job.still_mine()
+
+
+def test_only_of_the_dead(folder, queue):
+    job = queue.next_and_lock()
+    left_by(folder, "w7", "b.txt", ended=True)
+    with DirJobs(str(folder)) as person:
+        assert person.requeue() == ["b.txt"]
+        assert person.requeue() == []
+    assert names(folder, WAITING) == ["b.txt"]
+    assert job.still_mine()
+
+
+def test_of_the_living_nothing(folder):
+    left_by(folder, "w7", "b.txt")
+    with DirJobs(str(folder)) as person:
+        assert person.requeue() == []
+        assert person.requeue("b.txt", dead=True) == ["b.txt"]
+
+
+def test_of_those_that_were_silent_for_two_leases(folder):
+    path = left_by(folder, "w7", "b.txt")
+    long_ago = path.stat().st_mtime - 601
+    os.utime(path, (long_ago, long_ago))
+    with DirJobs(str(folder)) as person:
+        assert person.requeue() == ["b.txt"]
+
+
+def test_after_too_many_deaths_it_is_given_up(folder):
+    left_by(folder, "w7", "b.txt", ended=True)
+    with DirJobs(str(folder), max_attempts=1) as person:
+        assert person.requeue() == ["b.txt"]
+    assert names(folder, "99_failed") == ["b.txt"]
+
+
+@pytest.mark.parametrize("number", [0, -1, 1.5, True, "3", None])
+def test_max_attempts(folder, number):
+    with pytest.raises(ConfigurationError, match=r"max_attempts=.* whole number"):
+        DirJobs(str(folder), max_attempts=number)
+
+
+def test_the_visitor_says_that_it_has_gone(folder):
+    with DirJobs(str(folder)) as person:
+        person.requeue()
+    (name,) = [name for name in names(folder, WORKERS) if name.startswith("requeue-")]
+    assert Beat.from_bytes((folder / WORKERS / name).read_bytes()).ended
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("before", [True, False])
+def test_children_work_on_as_workers_of_their_own(folder, before):
+    """Whether the parent has begun to work before the fork, or never does."""
+    queue = DirJobs(str(folder), "w1")
+    if before:
+        queue.next_and_lock().done()
+    child = os.fork()
+    if child == 0:
+        fine = False
+        try:
+            job = queue.next_and_lock()
+            fine = job is not None and job.full_name().startswith("w1~")
+            job.done()
+            queue.close()
+        finally:
+            os._exit(0 if fine else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert len(names(folder, DONE)) == 1 + before
+    queue.close()
