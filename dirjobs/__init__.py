@@ -1,0 +1,57 @@
+"""A job queue made of plain folders, on a disk, a WebDAV cloud or an SMB share.
+
+>>> from dirjobs import DirJobs
+>>> for job in DirJobs("jobs/"):  # doctest: +SKIP
+...     with job:
+...         print(job.path())
+"""
+
+from .errors import (
+    AlreadyExists,
+    AmbiguousResult,
+    Busy,
+    ClaimLost,
+    ConfigurationError,
+    Denied,
+    DirJobsError,
+    InvalidName,
+    JobClosed,
+    JobExists,
+    NotFound,
+    StoreError,
+    Unavailable,
+    Unsupported,
+    WorkerIdInUse,
+)
+from .job import Job
+from .queue import DirJobs
+from .registry import open_store
+from .status import Status
+from .store import Entry, Guarantees, Store
+
+__version__ = "1.0.0.dev0"
+
+__all__ = [
+    "AlreadyExists",
+    "AmbiguousResult",
+    "Busy",
+    "ClaimLost",
+    "ConfigurationError",
+    "Denied",
+    "DirJobs",
+    "DirJobsError",
+    "Entry",
+    "Guarantees",
+    "InvalidName",
+    "Job",
+    "JobClosed",
+    "JobExists",
+    "NotFound",
+    "Status",
+    "Store",
+    "StoreError",
+    "Unavailable",
+    "Unsupported",
+    "WorkerIdInUse",
+    "open_store",
+]

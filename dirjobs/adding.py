@@ -1,0 +1,77 @@
+"""Putting new jobs into the queue, whole or not at all."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import BinaryIO
+
+from . import names
+from .errors import AmbiguousResult, JobExists, NotFound
+from .folders import make_folders
+from .moves import Moves
+from .names import DONE, FAILED, PARKED, RUNNING, WAITING
+from .settle import Moved
+from .steps import Exists, Forget, Steps, Upload
+
+
+def add(moves: Moves, name: str, source: BinaryIO, size: int | None) -> Steps[None]:
+    """Upload a job under a staging name, then rename it inside ``00_waiting``.
+
+    Args:
+        moves: settles the rename.
+        name: of the job; no folder of the queue may have it.
+        source: the content, read once from here to its end.
+        size: of the content in bytes, if known.
+
+    Raises:
+        JobExists: the name is in use.
+        StoreError: nothing was added, or (AmbiguousResult) it is not known.
+    """
+    yield from _refuse_if_known(moves, name)
+    part = f"{WAITING}/{names.staged_upload(moves.nonce())}"
+    asked_for_name = False
+    try:
+        try:
+            yield Upload(part, source)
+        except NotFound:
+            yield from make_folders()
+            yield Upload(part, source)
+        asked_for_name = True
+        moved = yield from moves.settle(part, f"{WAITING}/{name}", size)
+    except (Exception, KeyboardInterrupt, SystemExit):
+        if not asked_for_name:
+            yield from _discard(part)
+        raise
+    if moved is Moved.TAKEN:
+        yield from _discard(part)
+        raise _exists(name, WAITING)
+    # Servers and proxies have said 404 to a rename that was carried out.
+    if moved is Moved.GONE and not (yield from moves.is_there(f"{WAITING}/{name}")):
+        raise AmbiguousResult(
+            f"job {name!r} may have been added or not: its upload {part!r} is gone; look before"
+            " you add it again."
+        )
+
+
+def _refuse_if_known(moves: Moves, name: str) -> Steps[None]:
+    for folder in (WAITING, DONE, FAILED):
+        if (yield Exists(f"{folder}/{name}")):
+            raise _exists(name, folder)
+    for entry in (yield from moves.listing(RUNNING)):
+        claim = names.parse_claim(entry.name)
+        if claim is not None and names.same_name(claim.job, name):
+            raise _exists(name, RUNNING)
+
+
+def _exists(name: str, folder: str) -> JobExists:
+    return JobExists(
+        f"job {name!r} exists already in {folder}: give the new one another name"
+        f" (nothing was changed; parked copies are in {PARKED})."
+        if folder == RUNNING
+        else f"job {name!r} exists already in {folder}: give the new one another name."
+    )
+
+
+def _discard(part: str) -> Steps[None]:
+    with suppress(OSError):  # the reason why it is not needed matters more to the caller
+        yield Forget(part)

@@ -1,0 +1,24 @@
+"""The queue's folders, made when they are missing."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from .errors import NotFound
+from .names import FOLDERS, QUEUE
+from .settle import make_folder
+from .steps import List, Mkdir, Steps
+
+
+def make_folders() -> Steps[None]:
+    """Make what is missing of the queue's folders."""
+    try:
+        there = {entry.name for entry in (yield List(""))}
+    except NotFound:
+        there = set()
+        yield Mkdir("")
+    with suppress(NotFound):  # then it is made below
+        there |= {f"{QUEUE}/{entry.name}" for entry in (yield List(QUEUE))}
+    for folder in FOLDERS:
+        if folder not in there:
+            yield from make_folder(folder)

@@ -1,0 +1,175 @@
+"""One claimed job, as the user sees it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, BinaryIO, Self
+
+from .errors import ClaimLost, JobClosed
+from .moves import Held
+from .names import DONE, FAILED
+from .steps import Read, Steps
+from .store import split
+
+if TYPE_CHECKING:
+    from .queue import DirJobs
+
+
+class Job:
+    """A job that this worker has claimed.
+
+    Use it in a ``with`` block (done at its end, failed on an exception, given back on
+    Ctrl-C), or call `done`, `failed` or `release` yourself, once.
+    """
+
+    def __init__(self, queue: DirJobs, held: Held) -> None:
+        self._queue = queue
+        self._held = held
+        self._ended = ""
+
+    # -- what it is -----------------------------------------------------------------------
+
+    def name(self) -> str:
+        """The job's file name, such as ``job1.txt``."""
+        return self._held.job.name
+
+    def name_woext(self) -> str:
+        """The job's file name without its extension."""
+        return os.path.splitext(self._held.job.name)[0]
+
+    def full_name(self) -> str:
+        """The name of the claim, such as ``w1.job1.txt``."""
+        return split(self._held.path)[1]
+
+    def path(self) -> str:
+        """Where the claimed file is: a path or URL in the spelling given to `DirJobs`."""
+        return self._queue.full_path(self._held.path)
+
+    def local_path(self) -> str | None:
+        """The claimed file as a path of this machine; None if it can't be opened so."""
+        return self._queue.store.local_path(self._held.path)
+
+    def size(self) -> int | None:
+        """Bytes, as listed when the job was claimed; None if the store doesn't tell."""
+        return self._held.job.size
+
+    # -- its content ----------------------------------------------------------------------
+
+    def read_bytes(self) -> bytes:
+        """The whole content.  While the store can't be reached it waits.
+
+        Raises:
+            StoreError: it can't be read.
+        """
+        data: bytes = self._queue._persist(lambda: _read(self._held.path))
+        return data
+
+    def read_text(self, encoding: str = "utf-8") -> str:
+        """The whole content as text.
+
+        Raises:
+            StoreError: it can't be read.
+            UnicodeDecodeError: it is no such text.
+        """
+        return self.read_bytes().decode(encoding)
+
+    def download(self, target: BinaryIO) -> None:
+        """Copy the content into an open binary file, in pieces.
+
+        A short outage of the store is waited for if `target` can be rewound.
+
+        Raises:
+            StoreError: it can't be read.
+        """
+        self._queue._patient.download(self._held.path, target)
+
+    def still_mine(self) -> bool:
+        """Whether the claim is still there, asked afresh: before a side effect that can't
+        be taken back, such as an e-mail.
+
+        Returns:
+            False if the job was ended, if the claim is gone, or if this worker's heartbeat
+            had so long a gap that others may have taken it for dead.
+
+        Raises:
+            StoreError: the store refuses; while it can't be reached this waits.
+        """
+        return not self._ended and self._queue._still_holds(self._held)
+
+    # -- its end --------------------------------------------------------------------------
+
+    def done(self) -> None:
+        """Move the job to ``02_done``.
+
+        Raises:
+            ClaimLost: the claim is gone; another worker may have the job, so discard the
+                result.
+            JobClosed: the job was ended before.
+            StoreError: not known; call it again.
+        """
+        self._end("done", lambda: self._queue._finish(self._held, DONE))
+
+    def failed(self, reason: str = "") -> None:
+        """Move the job to ``99_failed``.
+
+        Args:
+            reason: why, for the person who looks; kept in ``_queue/attempts``.
+
+        Raises:
+            ClaimLost, JobClosed, StoreError: as `done`.
+        """
+        self._end("failed", lambda: self._queue._finish(self._held, FAILED, reason))
+
+    def release(self) -> None:
+        """Give the job back to ``00_waiting``, for any worker.
+
+        Raises:
+            JobClosed: the job was ended before.
+            StoreError: not known; call it again.
+        """
+        self._end("given back", lambda: self._queue._release(self._held))
+
+    def _end(self, how: str, end: Callable[[], None]) -> None:
+        if self._ended:
+            raise JobClosed(
+                f"job {self.name()!r} was {self._ended} already: call done(), failed() or"
+                " release() once."
+            )
+        try:
+            end()
+        except ClaimLost:
+            self._ended = "lost"
+            raise
+        self._ended = how
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._ended:
+            return
+        if error is None:
+            self.done()
+        elif isinstance(error, Exception):
+            self.failed(f"{type(error).__name__}: {error}")
+        else:
+            self.release()
+
+    def __str__(self) -> str:
+        return f"Job({self.path()})"
+
+    def __repr__(self) -> str:
+        state = f", {self._ended}" if self._ended else ""
+        return f"<Job {self.name()!r} claimed as {self.path()!r}{state}>"
+
+
+def _read(path: str) -> Steps[bytes]:
+    data: bytes = yield Read(path)
+    return data

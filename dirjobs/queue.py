@@ -1,0 +1,318 @@
+"""`DirJobs`: the queue, as the user sees it."""
+
+from __future__ import annotations
+
+import io
+import os
+import time
+import weakref
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from threading import RLock
+from types import TracebackType
+from typing import BinaryIO, Self, TypeVar
+
+from . import adding, attempts, names
+from .claim import Claims
+from .errors import StoreError
+from .folders import make_folders
+from .job import Job
+from .layers import Retrying
+from .moves import Held
+from .presence import Presence
+from .process import monotonic, this_process
+from .pulse import Pulse
+from .reaper import DEFAULT_MAX_ATTEMPTS
+from .registry import open_store, with_timeout
+from .requeue import requeue
+from .settings import Filter, Settings, whole
+from .status import Status, status
+from .steps import Driver, Steps
+from .store import Store
+from .terms import DEFAULT_HEARTBEAT, DEFAULT_LEASE, DEFAULT_MAX_PAUSE, DEFAULT_TIMEOUT
+from .waiting import Waiting
+from .worker import OUTAGE, Worker, through_outages
+
+T = TypeVar("T")
+
+
+class DirJobs:
+    """A queue in a folder, and one worker of it.
+
+    Safe to use from several threads, each with jobs of its own; a forked child goes on as
+    a worker of its own.  Use it as a context manager, or call `close` at the end: jobs
+    still claimed are given back then (and when the program ends).
+
+    Args:
+        jobsdir: a path, a URL, or a `Store`.
+        wid: this worker's id: letters, digits, ``_`` and ``-``; unique in the queue.
+        rnd_job: take the jobs in random order.
+        job_ext: take only files whose names end with this; ``""`` takes every file.
+        worker_sync: True where listings lag behind (mounts, synced folders): wait for
+            `sync_time` twice before a job is started.  None and False: what the store
+            warrants; False also takes back an earlier True once no other worker lives.
+        sync_time: seconds; must be longer than a change takes to be seen everywhere.
+        job_filter: ``f(path, name)``, True for the jobs to take.
+        mode: ``"trust"``, ``"verify"`` or ``"sync"`` instead of `worker_sync`.
+        order: ``"natural"`` (``job2`` before ``job10``), ``"oldest"`` or ``"random"``.
+        min_age: seconds that a file must stay unchanged before it is taken; for files
+            that people copy in by hand.
+        storage_options: settings and credentials for the store.
+        heartbeat: seconds between two signs of life.
+        lease: seconds without one after which a worker is taken for dead.
+        timeout: seconds, the longest that one request to the store may take.
+        max_pause: seconds, the longest that a machine may stand still and go on.
+        max_attempts: how many workers may die at a job before it counts as failed.
+
+    Raises:
+        ConfigurationError: an argument is not right; the message says which and why.
+        StoreError: the folders can't be used.
+    """
+
+    def __init__(
+        self,
+        jobsdir: str | os.PathLike[str] | Store,
+        wid: str = "w1",
+        rnd_job: bool = False,
+        job_ext: str = ".txt",
+        worker_sync: bool | None = None,
+        sync_time: float | None = None,
+        job_filter: Filter | None = None,
+        *,
+        mode: str | None = None,
+        order: str | None = None,
+        min_age: float = 0.0,
+        storage_options: Mapping[str, object] | None = None,
+        heartbeat: float = DEFAULT_HEARTBEAT,
+        lease: float = DEFAULT_LEASE,
+        timeout: float = DEFAULT_TIMEOUT,
+        max_pause: float = DEFAULT_MAX_PAUSE,
+        max_attempts: int = DEFAULT_MAX_ATTEMPTS,
+    ) -> None:
+        self._max_attempts = whole("max_attempts", max_attempts)
+        self._settings = Settings(
+            wid, rnd_job, job_ext, worker_sync, sync_time, job_filter, mode, order, min_age,
+            heartbeat, lease, timeout, max_pause,
+        )  # fmt: skip
+        self.store = open_store(jobsdir, with_timeout(jobsdir, storage_options, timeout))
+        self._wish = self._settings.terms(self.store.guarantees)
+        # A local folder has no lost connections, and two calls of its own for each job.
+        is_local = self.store.local_path("") is not None
+        self._patient = self.store if is_local else Retrying(self.store)
+        self._driver = Driver(self._patient, monotonic, time.sleep)
+        try:
+            self._driver.run(make_folders())
+        except BaseException:
+            self.store.close()  # nobody gets this object, so nobody else could
+            raise
+        self._lock = RLock()
+        self._pid = 0
+        self._pulse: Pulse | None = None
+        self._set_up(wid)
+
+    @property
+    def wid(self) -> str:
+        """This worker's id."""
+        return self._settings.wid
+
+    # -- jobs -----------------------------------------------------------------------------
+
+    def next_and_lock(self) -> Job | None:
+        """Claim the next job.
+
+        In modes trust and verify this takes some requests to the store, in mode sync two
+        times `sync_time`.  While the store can't be reached it waits.
+
+        Returns:
+            the job, or None when nothing is waiting.
+
+        Raises:
+            WorkerIdInUse: another live worker has the same id.
+            ConfigurationError: `job_filter` raised, or the workers disagree about the mode.
+            StoreError: the store refuses.
+        """
+        if self._pid != os.getpid():
+            self._begin()
+        held = self._persist(self._worker.next)
+        return None if held is None else Job(self, held)
+
+    def __iter__(self) -> Iterator[Job]:
+        """Jobs until the queue is empty; each is meant for a ``with`` block."""
+        while (job := self.next_and_lock()) is not None:
+            yield job
+
+    def add(self, name: str, content: bytes | str | BinaryIO | os.PathLike[str] = b"") -> str:
+        """Put a new job into the queue, whole or not at all.
+
+        Args:
+            name: the job's file name; it must work on every backend.
+            content: bytes, text (stored as UTF-8), an open binary file, or the path of a
+                file (a `pathlib.Path`).
+
+        Returns:
+            the name.
+
+        Raises:
+            InvalidName: some backend could not carry the name; the message says why.
+            JobExists: the queue has a job of that name, in whatever folder.
+            StoreError: the job was not added, or (AmbiguousResult) it is not known.
+        """
+        names.check_new_job(name)
+        if isinstance(content, os.PathLike):
+            with Path(content).open("rb") as file:
+                return self._add(name, file, os.fstat(file.fileno()).st_size)
+        if isinstance(content, str):
+            content = content.encode()
+        if isinstance(content, bytes | bytearray | memoryview):
+            return self._add(name, io.BytesIO(content), len(content))
+        return self._add(name, content, None)
+
+    def _add(self, name: str, source: BinaryIO, size: int | None) -> str:
+        self._driver.run(adding.add(self._claims, name, source, size))
+        return name
+
+    def on_job_success(self, job: Job) -> None:
+        """Move a job to ``02_done``; the older name for `Job.done`."""
+        job.done()
+
+    def on_job_failed(self, job: Job) -> None:
+        """Move a job to ``99_failed``; the older name for `Job.failed`."""
+        job.failed()
+
+    # -- what jobs do to the queue ----------------------------------------------------------
+
+    def _finish(self, held: Held, folder: str, reason: str = "") -> None:
+        if reason:
+            self._driver.run(attempts.note(held.job.name, held.worker, reason))
+        self._persist(lambda: self._worker.finish(held, folder))
+
+    def _still_holds(self, held: Held) -> bool:
+        return self._persist(lambda: self._worker.still_holds(held))
+
+    def _release(self, held: Held) -> None:
+        self._persist(lambda: self._worker.release(held))
+
+    def _persist(self, steps: Callable[[], Steps[T]]) -> T:
+        """Do what may be repeated, through every outage of the store."""
+        try:
+            return self._driver.run(steps())
+        except OUTAGE as error:
+            return self._driver.run(through_outages(steps, error))
+
+    # -- the queue ------------------------------------------------------------------------
+
+    def status(self) -> Status:
+        """How many jobs are where; one request for each folder.
+
+        Raises:
+            StoreError: the folders can't be listed.
+        """
+        return self._driver.run(status(self._claims))
+
+    def requeue(self, *jobs: str, dead: bool = False) -> list[str]:
+        """Give running jobs back to ``00_waiting``, at once.
+
+        Args:
+            jobs: names, whoever holds them; a worker that is alive gets `ClaimLost` when
+                it ends such a job, and somebody else starts it again.
+            dead: also the jobs of dead or ended workers; so it is if no job is named.
+                Dead are those that provably are (on this machine), and those without a
+                sign of life for two leases.
+
+        Returns:
+            the names of the jobs given back, or given up because too many workers died.
+
+        Raises:
+            StoreError: what was done so far stays done; call it again.
+        """
+        claims = Claims(f"requeue-{names.nonce()}", self._wish, self.store.guarantees)
+        visitor = Presence(claims, this_process(), max_attempts=self._max_attempts)
+        return self._driver.run(requeue(visitor, jobs, dead=dead))
+
+    @property
+    def mode(self) -> str:
+        """How this worker makes sure of its jobs: ``trust``, ``verify`` or ``sync``."""
+        return self._claims.terms.mode.value
+
+    @property
+    def decided(self) -> Counter[str]:
+        """How often each rule of the claim protocol decided something, by rule."""
+        return self._claims.decided
+
+    def full_path(self, path: str) -> str:
+        """A path inside the queue, in the spelling that the user gave."""
+        return self.store.full_path(path)
+
+    @contextmanager
+    def runs_group(self, group: int) -> Iterator[None]:
+        """While this lasts, a program runs in process group `group` (POSIX): the heartbeat
+        names it, and a worker that died is not taken for gone while its program runs on."""
+        groups = self._presence.groups
+        groups.add(group)
+        with suppress(StoreError):  # the next heartbeat tells
+            self._driver.run(self._presence.tell())
+        try:
+            yield
+        finally:
+            groups.discard(group)
+
+    # -- life -----------------------------------------------------------------------------
+
+    def _set_up(self, incarnation: str) -> None:
+        settings, store = self._settings, self.store
+        self._claims = Claims(incarnation, self._wish, store.guarantees)
+        self._made_in = os.getpid()
+        most, insists = self._max_attempts, settings.insists
+        self._presence = Presence(self._claims, this_process(), insists=insists, max_attempts=most)
+        waiting = Waiting(
+            order=settings.picks,
+            job_ext=settings.job_ext,
+            job_filter=settings.job_filter,
+            min_age=settings.min_age,
+            name_problem=store.name_problem,
+            full_path=store.full_path,
+        )
+        self._worker = Worker(self._claims, waiting, self._presence)
+
+    def _begin(self) -> None:
+        """Become a worker: at the first job, and again in a forked child."""
+        with self._lock:
+            if self._pid == os.getpid():
+                return
+            if self._made_in != os.getpid():
+                self._set_up(names.later_life(self.wid, names.nonce()))
+            pulse = Pulse(self._worker, self._presence, self._patient.another())
+            # Also when the program ends without close(); knows the pulse only, so that a
+            # forgotten queue can go.
+            self._finalizer = weakref.finalize(self, pulse.stop)
+            pulse.start()
+            self._pulse = pulse
+            self._pid = os.getpid()
+
+    def close(self) -> None:
+        """Give back what is still claimed, and say that this worker has ended.
+
+        Using the queue afterwards is fine: it begins anew.
+        """
+        with self._lock:
+            if self._pulse is not None and self._pid == os.getpid():
+                self._finalizer()
+                self._pulse, self._pid = None, 0
+                self._set_up(self.wid)
+            self.store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"DirJobs({self.store.url!r}, wid={self.wid!r}, mode={self.mode!r})"

@@ -1,0 +1,190 @@
+"""Nothing in dirjobs can delete a job: its source is read for it, and a store watched."""
+
+import ast
+import random
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+import dirjobs
+from dirjobs import AmbiguousResult, DirJobs, Unavailable
+from dirjobs.backends.memory import MemoryStore
+from dirjobs.layers import Layer, Retrying
+from dirjobs.steps import Driver, may_be_removed
+
+PACKAGE = Path(dirjobs.__file__).parent
+
+REMOVING = {
+    *("remove", "unlink", "removedirs", "rmdir", "rmtree", "replace", "rename", "renames", "move"),
+    *("truncate", "ftruncate", "copyfile", "copy", "copy2", "copytree", "write_bytes"),
+    *("write_text", "link", "symlink", "renameat2", "renamex_np", "rm", "rm_file", "delete"),
+}
+MODULES = {"os", "shutil", "pathlib"}
+
+# Every place that may, and why it can't hit a job.
+ALLOWED = {
+    # The stores' own verbs: what a `Store` must offer.
+    "backends/posix.py write os.replace": "our own draft onto a small file of ours",
+    "backends/posix.py upload os.ftruncate": "what `Upload` names: a ~*.part of ours",
+    "backends/posix.py remove os.unlink": "what `Driver.forget` lets through",
+    "backends/posix.py _discard os.unlink": "our own draft",
+    "backends/native_rename.py look_first os.rename": "after a look; for systems without more",
+    "backends/native_rename.py refusing_rename os.rename": "Windows' own refuses to replace",
+    "backends/webdav/_payload.py undone_if_unavailable target.truncate": "the caller's download",
+    # Layers forward what they are asked for.
+    "layers.py remove self.store.remove": "forwards",
+    "layers.py from_the_start target.truncate": "the caller's own download",
+    "steps.py forget self.store.remove": "after `may_be_removed`",
+}
+
+
+def named(node):
+    """``a.b.c`` as text; an expression in it is ``?``."""
+    if isinstance(node, ast.Attribute):
+        return f"{named(node.value)}.{node.attr}"
+    return node.id if isinstance(node, ast.Name) else "?"
+
+
+def can_destroy(name):
+    first, _, last = name.rpartition(".")
+    if last in ("unlink", "rmtree", "rmdir", "removedirs", "ftruncate", "truncate", "renames"):
+        return True
+    if last == "remove" and first.endswith("store"):
+        return True
+    return last in REMOVING and first in MODULES
+
+
+def destructive_calls(path):
+    """What in a source file can take away a file or its content, by function."""
+    found = []
+
+    def visit(node, function):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            function = node.name
+        if isinstance(node, ast.Attribute) and can_destroy(named(node)):
+            found.append(f"{path.relative_to(PACKAGE).as_posix()} {function} {named(node)}")
+        if isinstance(node, ast.ImportFrom) and node.module in MODULES:
+            found.extend(
+                f"{path.relative_to(PACKAGE).as_posix()} from {node.module} import {one.name}"
+                for one in node.names
+                if one.name in REMOVING
+            )
+        if isinstance(node, ast.Call) and named(node.func) == "open":
+            mode = [*node.args[1:2], *(k.value for k in node.keywords if k.arg == "mode")]
+            text = mode[0].value if mode and isinstance(mode[0], ast.Constant) else "r"
+            if set(str(text)) & set("wax+"):
+                found.append(f"{path.relative_to(PACKAGE).as_posix()} {function} open({text})")
+        for child in ast.iter_child_nodes(node):
+            visit(child, function)
+
+    visit(ast.parse(path.read_text(encoding="utf-8")), "")
+    return found
+
+
+def sources():
+    """The code that works on queues; what is for tests, and other media's, is apart."""
+    return [
+        path
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if path.relative_to(PACKAGE).parts[0] not in ("testing", "cli")
+        and path.name not in ("webdav.py", "smb.py", "fsspec.py", "memory.py")
+    ]
+
+
+def test_only_known_places_can_take_a_file_away():
+    found = {call for path in sources() for call in destructive_calls(path)}
+    assert found == ALLOWED.keys()
+
+
+def test_only_the_driver_removes_and_only_what_it_is_shown():
+    forgetting = {
+        path.name
+        for path in sources()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and named(node.func) == "Forget"
+    }
+    assert forgetting == {"adding.py", "others.py"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("00_waiting/job1.txt", "01_running/w1.job1.txt", "02_done/job1.txt", "99_failed/j.txt"),
+        *("_queue/parked/w1.job1.txt", "_queue/queue.json", "_queue/attempts/job1.txt.json"),
+        *("00_waiting/~w1~abc.job1.txt", "00_waiting/job.part", "01_running/~abc.part"),
+        *("00_waiting/~w1~abc.job.part.txt", "logs/x.json", "", "x.json"),
+        *("00_waiting/~w1~abc.job.part", "00_waiting/~w1~abc.part", "00_waiting/abc.part"),
+        *("00_waiting/~w1~ab2c~abc.job.part", "00_waiting/~abc.job.part", "_queue/workers/x"),
+    ],
+)
+def test_the_driver_refuses_to_remove_anything_else(path):
+    class Removing(Layer):
+        def remove(self, path):
+            raise AssertionError(path)
+
+    with pytest.raises(ValueError, match="never removes"):
+        Driver(Removing(MemoryStore()), lambda: 0.0, lambda _: None).forget(path)
+
+
+def test_a_staged_claim_of_a_job_that_ends_with_part_is_no_upload():
+    assert not may_be_removed("00_waiting/~w1~k3x9q2.job.part")
+    assert may_be_removed("00_waiting/~k3x9q2.part")
+
+
+class Watched(Layer):
+    """Notes what is removed and what is written over; fails now and then."""
+
+    def __init__(self, store, seed):
+        super().__init__(store)
+        self.rng = random.Random(seed)
+        self.removed, self.overwritten = Counter(), Counter()
+
+    def rename(self, src, dst):
+        fate = self.rng.random()
+        if fate < 0.05:
+            raise Unavailable("as planned")
+        if fate < 0.1:
+            raise AmbiguousResult("as planned: not executed")
+        self.store.rename(src, dst)
+        if fate < 0.15:
+            raise AmbiguousResult("as planned: executed")
+
+    def remove(self, path):
+        self.removed[path.rpartition("/")[0]] += 1
+        super().remove(path)
+
+    def write(self, path, data):
+        if self.store.exists(path):
+            self.overwritten[path.rpartition("/")[0]] += 1
+        super().write(path, data)
+
+    def upload(self, path, source):
+        if self.store.exists(path):
+            self.overwritten[path.rpartition("/")[0]] += 1
+        super().upload(path, source)
+
+
+@pytest.mark.parametrize("mode", ["trust", "verify"])
+@pytest.mark.parametrize("seed", range(5))
+def test_a_whole_drain_takes_no_job_file_away(mode, seed, monkeypatch):
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    monkeypatch.setattr(Retrying, "FIRST", 0.0)
+    store = Watched(MemoryStore(), seed)
+    jobs = {f"job{number}.txt": f"content {number}".encode() for number in range(40)}
+    queues = [DirJobs(store, wid=wid, mode=mode) for wid in ("w1", "w2")]
+    for name, content in jobs.items():
+        store.write(f"00_waiting/{name}", content)
+    for turn in range(400):
+        queue = queues[turn % 2]
+        job = queue.next_and_lock()
+        if job is None:
+            break
+        (job.done, job.failed, job.release)[turn % 3]()
+    for queue in queues:
+        queue.close()
+    folders = ("00_waiting", "01_running", "02_done", "99_failed", "_queue/parked")
+    kept = [store.read(f"{folder}/{e.name}") for folder in folders for e in store.list(folder)]
+    assert sorted(kept) == sorted(jobs.values())
+    assert set(store.removed) <= {"_queue/workers"}
+    assert set(store.overwritten) <= {"_queue/workers", "_queue", "_queue/attempts"}
