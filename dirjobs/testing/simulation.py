@@ -1,0 +1,342 @@
+"""Runs the real protocol on a simulated share, in virtual time, replayable by its seed.
+
+Every worker runs the very code that `DirJobs` runs (`dirjobs.worker.Worker`); only the
+requests it yields are carried out by a `World`, at any moment and in any order within the
+bounds, with answers lost and executions delayed.  After every step the invariants are
+checked: no job is lost, none is started twice, nothing that is finished is started.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+
+from .. import names
+from ..moves import Held
+from ..names import DONE, FAILED, PARKED, RUNNING, WAITING, WORKERS
+from ..store import split
+from .scenario import Scenario
+from .workers import SimulatedWorker, Violation
+from .world import File, Kind, World
+
+__all__ = ["Scenario", "Simulation", "Violation"]
+
+
+class Simulation:
+    """One run.
+
+    Args:
+        scenario: what it is about.
+        seed: replays it.
+    """
+
+    def __init__(self, scenario: Scenario, seed: object) -> None:
+        self.scenario = scenario
+        self.rng = random.Random(str(seed))
+        self.now = 0.0
+        self.decided: Counter[str] = Counter()
+        self.steps = 0
+        self._queue: list[tuple[float, int, Callable[[], None]]] = []
+        self._serial = 0
+        self.world = World(
+            scenario.kind,
+            self.rng,
+            lambda: self.now,
+            self.later,
+            scenario.lag,
+            scenario.write_lag,
+            scenario.gap,
+        )
+        self.started: Counter[str] = Counter()
+        self.committed_by: dict[str, list[str]] = {}
+        self.excused: set[str] = set()
+        """Jobs that may rightly start again: a person or a suspicion took them back."""
+        self.snatched: set[str] = set()
+        self.suspicions = Counter[str]()
+        self.outage_began = float("inf")
+        self._claimed_by: dict[str, str] = {}
+        self.asked_by: dict[str, set[str]] = {}
+        self.contents: dict[str, File] = {}
+        self._reuses_left = scenario.reuse
+        self._pending_reuses = 0
+        self.held = 0
+        self._checked = -1
+        self.workers = [
+            SimulatedWorker(self, wid, number) for number, wid in enumerate(scenario.workers)
+        ]
+
+    # -- time -----------------------------------------------------------------------------
+
+    def later(self, seconds: float, action: Callable[[], None]) -> None:
+        """Do `action` after some virtual seconds."""
+        self._serial += 1
+        heapq.heappush(self._queue, (self.now + max(0.0, seconds), self._serial, action))
+
+    def run(self, limit: float = 20_000.0) -> None:
+        """Run to the end.
+
+        Raises:
+            Violation: an invariant does not hold.
+        """
+        for name, size in self.scenario.jobs:
+            self.add(name, size)
+        if self.scenario.kind.lags:  # the jobs were added long before
+            self.now = 100.0
+        for _ in range(self.scenario.snatches):
+            self.later(self.rng.uniform(1, 40), self.snatch)
+        if self.scenario.leftover:
+            self.leave_behind()
+        if self.scenario.lives:
+            self._plan_trouble()
+        for worker in self.workers:
+            self.later(
+                self.rng.choice((0.0, self.rng.uniform(0, 1), self.rng.uniform(0, 60))),
+                worker.begin,
+            )
+        while self._queue:
+            self.now, _, action = heapq.heappop(self._queue)
+            action()
+            self.steps += 1
+            self.check()
+            if self.now > limit:
+                raise Violation(f"still busy after {limit:g} virtual seconds: {self.picture()}")
+        for worker in self.workers:
+            self.decided += worker.claims.decided
+        self.check_end()
+
+    # -- trouble --------------------------------------------------------------------------
+
+    def _plan_trouble(self) -> None:
+        scenario, rng = self.scenario, self.rng
+        end = min(scenario.troubled_until, 1000.0)
+        for _ in range(scenario.crashes):
+            self.later(rng.uniform(0, end), self._crash_one)
+        for _ in range(scenario.pauses):
+            self.later(rng.uniform(0, end), self._freeze_one)
+        for _ in range(scenario.missing):
+            self.later(rng.uniform(0, end), self._delete_heartbeat)
+        if scenario.outage:
+            self.outage_began = self.now + rng.uniform(0, end)
+        if scenario.clock_step:
+            self.later(rng.uniform(0, end), self.world.step_clock(scenario.clock_step))
+        self.later(end, self._heal)
+
+    def _living(self) -> list[SimulatedWorker]:
+        return [worker for worker in self.workers if not worker.crashed]
+
+    def _crash_one(self) -> None:
+        living = self._living()
+        if not living:
+            return
+        # Rather one that holds something: that is what a crash is about.
+        worker = self.rng.choice([w for w in living if w.holding] or living)
+        worker.crash()
+        if self.scenario.restarts:
+            delay = self.rng.choice((0.1, self.rng.uniform(0, 2 * self.scenario.terms.lease)))
+            self.later(delay, lambda: self.start_again(worker))
+
+    def start_again(self, worker: SimulatedWorker) -> None:
+        """The id of a worker comes back, in a process of its own."""
+        if not self.is_busy():
+            return
+        self.workers.append(SimulatedWorker(self, worker.wid, len(self.workers)))
+        self.workers[-1].begin()
+
+    def _freeze_one(self) -> None:
+        for worker in self.rng.sample(self._living(), min(1, len(self._living()))):
+            worker.frozen_until = self.now + self.rng.uniform(0, self.scenario.pause)
+            if self.scenario.twins:
+                # Somebody takes it for dead and starts it again.
+                delay = self.rng.uniform(0, self.scenario.pause)
+                self.later(delay, partial(self.start_again, worker))
+
+    def _delete_heartbeat(self) -> None:
+        alive = {worker.wid for worker in self._living()}
+        files = [
+            name
+            for name in sorted(self.world.folders[WORKERS])
+            if names.base_id(name.partition(".")[0]) in alive
+        ]
+        if files:
+            self.world.put(f"{WORKERS}/{self.rng.choice(files)}", None)
+
+    def _heal(self) -> None:
+        """From here on nothing goes wrong, and somebody is there to work."""
+        fresh = SimulatedWorker(self, f"w{90 + len(self.workers)}", len(self.workers))
+        self.workers.append(fresh)
+        fresh.begin()
+
+    def note_rename(self, worker: SimulatedWorker, src: str, dst: str) -> None:
+        """Notice when somebody renames another process's claim."""
+        folder, name = split(src)
+        claim = names.parse_claim(name)
+        file = self.world.get(src)
+        if split(dst)[0] == RUNNING and file is not None:
+            self._claimed_by[dst] = worker.view
+        owner = self._claimed_by.get(src, worker.view)
+        if split(dst)[0] in (DONE, FAILED) and file is not None and folder == RUNNING:
+            reaped = worker.claims.ledger.state(src) is None
+            if owner != worker.view and not reaped and self.scenario.kind is Kind.ATOMIC:
+                raise Violation(f"{worker.view} commits {src}, the attempt of {owner}")
+        if folder != RUNNING or claim is None or file is None:
+            return
+        for other in self.workers:
+            if other is worker or other.crashed:
+                continue
+            held = [h for h in other.holding.values() if h.path == src]
+            if held:
+                self.suspicions["of the living"] += 1
+                if self.scenario.within_bounds:
+                    raise Violation(f"{worker.view} takes {src} from {other.view}, who lives")
+        if worker.claims.ledger.state(src) is None:
+            self.suspicions["all"] += 1
+            self.excused.add(file.content)
+
+    def committed(self, worker: SimulatedWorker, content: str) -> None:
+        """A worker was told that its result stands (I4)."""
+        by = self.committed_by.setdefault(content, [])
+        by.append(worker.view)
+        atomic = self.scenario.kind is Kind.ATOMIC
+        if atomic and len(by) > 1 and content not in self.snatched:
+            raise Violation(f"{content} is committed twice, by {by}")
+        there = any(split(p)[0] in (DONE, FAILED) for p in self.world.copies(content))
+        if not there and not self.scenario.kind.lags and content not in self.excused:
+            raise Violation(f"{worker.view} was told that {content} is done, and it is not")
+
+    # -- jobs -----------------------------------------------------------------------------
+
+    def add(self, name: str, size: int) -> None:
+        """A person puts a job into ``00_waiting``."""
+        content = f"{name}#{len(self.contents)}"
+        file = File(content, size, size, float(int(self.world.server_time())))
+        self.contents[content] = file
+        self.world.put(f"{WAITING}/{name}", file)
+
+    def reuse_later(self, name: str) -> None:
+        """A person will use the name of a finished job again, but not before every cached
+        listing of the old job is gone."""
+        self._pending_reuses += 1
+        lag = 3 * (self.scenario.lag + self.scenario.write_lag)
+        self.later(lag + self.rng.uniform(15, 60), lambda: self.reuse(name))
+
+    def reuse(self, name: str) -> None:
+        """A person, who sees that a job is done, adds another one of the same name."""
+        self._pending_reuses -= 1
+        if self._reuses_left and not any(
+            name in files or any(name in other for other in files)
+            for folder, files in self.world.folders.items()
+            if folder in (WAITING, RUNNING)
+        ):
+            self._reuses_left -= 1
+            self.add(name, dict(self.scenario.jobs)[name])
+
+    def is_busy(self) -> bool:
+        """Whether anything is still to be done by anybody."""
+        if self.scenario.lives and self.now < min(self.scenario.troubled_until, 1000.0):
+            return True
+        return self._pending_reuses + self.held > 0 or any(
+            self.world.folders[folder] for folder in (WAITING, RUNNING)
+        )
+
+    def snatch(self) -> None:
+        """A person drags a claim back to ``00_waiting``; what was started may start again."""
+        claims = self.world.folders[RUNNING]
+        for name in self.rng.sample(sorted(claims), len(claims)):
+            claim, file = names.parse_claim(name), claims[name]
+            if file.content.endswith("#old"):
+                continue
+            if claim and file.size == file.whole and not self.world.get(f"{WAITING}/{claim.job}"):
+                self.world.put(f"{RUNNING}/{name}", None)
+                self.world.put(f"{WAITING}/{claim.job}", file)
+                self.excused.add(file.content)
+                self.snatched.add(file.content)
+                self.started[file.content] = 0
+                return
+
+    def leave_behind(self) -> None:
+        """A claim of the first worker's id, by a process that is no more."""
+        name, size = self.scenario.jobs[0]
+        path = f"{RUNNING}/{names.claim_name(self.scenario.workers[0], name)}"
+        file = File(f"{name}#old", size + 1, size + 1, 0.0)
+        self.contents[file.content] = file
+        self.world.put(path, file)
+
+        def move_away() -> None:
+            self.world.put(path, None)
+            self.world.put(f"{FAILED}/old {name}", file)
+
+        self.later(self.rng.uniform(20, 200), move_away)
+
+    def start_job(self, worker: SimulatedWorker, held: Held) -> str:
+        """A worker believes that it holds a job; returns which bytes that is."""
+        file = self.world.get(held.path)
+        if self.scenario.kind is Kind.SYNCED:
+            file = self.world.seen(worker.view, RUNNING).get(split(held.path)[1])
+        if file is None:
+            taken = [c for c in self.excused if c.rpartition("#")[0] == held.job.name]
+            if not taken:
+                raise Violation(f"{worker.view} starts {held.path}, which is not there")
+            return taken[-1]  # a person was faster than the look and the start
+        if file.size != file.whole:
+            raise Violation(f"{worker.view} starts a torn copy: {held.path}")
+        self.started[file.content] += 1
+        if self.started[file.content] > 1 and file.content not in self.excused:
+            raise Violation(f"{file.content} is started twice, now by {worker.view}")
+        return file.content
+
+    # -- invariants -----------------------------------------------------------------------
+
+    def check(self) -> None:
+        """No job is lost (I1)."""
+        if self.world.version == self._checked:
+            return
+        self._checked = self.world.version
+        if self.scenario.kind is Kind.SYNCED:
+            return  # between a change and its arrival nothing can be said; see check_end
+        whole = {
+            file.content
+            for files in self.world.folders.values()
+            for file in files.values()
+            if file.size == file.whole
+        }
+        lost = self.contents.keys() - whole
+        if lost:
+            raise Violation(f"lost: {sorted(lost)}; {self.picture()}")
+
+    def check_withdrawal(self, view: str, path: str) -> None:
+        """Nobody withdraws from a job that nobody else ever asked for."""
+        scenario = self.scenario
+        if (
+            scenario.release
+            or scenario.snatches
+            or scenario.leftover
+            or scenario.lost
+            or (scenario.lives)
+        ):
+            return  # then there are other reasons to put a claim back
+        claim = names.parse_claim(split(path)[1])
+        if claim is not None and self.asked_by.get(claim.job) == {view}:
+            raise Violation(f"{view} withdraws from {claim.job}, which nobody else wanted")
+
+    def check_end(self) -> None:
+        """Everything has ended, and nothing is left claimed (I1, I6, liveness)."""
+        for content in self.contents:
+            where = self.world.copies(content)
+            if not where:
+                raise Violation(f"lost: {content}; {self.picture()}")
+            if not any(split(path)[0] in (DONE, FAILED) for path in where):
+                raise Violation(f"never done: {content}, at {where}; {self.picture()}")
+        for folder in (RUNNING, WAITING):
+            if self.world.folders[folder]:
+                raise Violation(f"left in {folder}: {self.picture()}")
+
+    def picture(self) -> str:
+        """What is where, for a person."""
+        return "; ".join(
+            f"{folder}: {', '.join(sorted(files))}"
+            for folder, files in self.world.folders.items()
+            if files and folder in (WAITING, RUNNING, DONE, FAILED, PARKED)
+        )

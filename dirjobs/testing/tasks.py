@@ -1,0 +1,158 @@
+"""One generator of the protocol, driven by the simulation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from .. import names
+from ..errors import (
+    AlreadyExists,
+    AmbiguousResult,
+    ClaimLost,
+    ConfigurationError,
+    NotFound,
+    StoreError,
+    Unavailable,
+)
+from ..names import WAITING
+from ..steps import (
+    Exists,
+    Forget,
+    List,
+    Mkdir,
+    Now,
+    Read,
+    Rename,
+    Request,
+    Steps,
+    Upload,
+    Wait,
+    Write,
+)
+from ..store import split
+from .world import File
+
+if TYPE_CHECKING:
+    from .workers import SimulatedWorker
+
+
+class Task:
+    """A generator of the protocol whose requests the simulation carries out."""
+
+    def __init__(
+        self,
+        worker: SimulatedWorker,
+        steps: Steps[Any],
+        end: Callable[[Any, Exception | None], None],
+    ) -> None:
+        self.simulation = worker.simulation
+        self.worker = worker
+        self.view = worker.view
+        self.steps = steps
+        self.end = end
+
+    def go(self, answer: Any = None, error: StoreError | None = None) -> None:
+        """Give the protocol its answer, and take its next request."""
+        sim = self.simulation
+        if self.worker.crashed:
+            return
+        if sim.now < self.worker.frozen_until:
+            sim.later(self.worker.frozen_until - sim.now, lambda: self.go(answer, error))
+            return
+        try:
+            while True:
+                request = self.steps.throw(error) if error else self.steps.send(answer)
+                error = None
+                if isinstance(request, Now):
+                    answer = sim.now
+                    continue
+                break
+        except StopIteration as stop:
+            self.end(stop.value, None)
+            return
+        except (StoreError, ClaimLost, ConfigurationError) as failure:
+            self.end(None, failure)
+            return
+        if isinstance(request, Wait):
+            sim.later(request.seconds, self.go)
+        else:
+            self._send(request)
+
+    def _send(self, request: Request) -> None:
+        """Carry the request to the share and its answer back, or not."""
+        sim, scenario = self.simulation, self.simulation.scenario
+        rng = sim.rng
+        there, back = rng.uniform(0, scenario.latency), rng.uniform(0, scenario.latency)
+        fate = 1.0
+        if scenario.faulty(request) and sim.now < scenario.troubled_until:
+            fate = rng.random()
+        if sim.outage_began <= sim.now < sim.outage_began + scenario.outage:
+            fate = 0.0 if scenario.lost else -1.0
+        no_answer = AmbiguousResult("no answer")
+        if isinstance(request, Rename) and split(request.src)[0] == WAITING:
+            name = split(request.src)[1]
+            staged = names.parse_staged(name)
+            sim.asked_by.setdefault(staged.job if staged else name, set()).add(self.view)
+        elif isinstance(request, Rename) and split(request.dst)[1].startswith("~"):
+            sim.check_withdrawal(self.view, request.src)
+
+        def answer(result: object, error: StoreError | None) -> None:
+            sim.later(back, lambda: self.go(result, error))
+
+        def mute(_result: object, _error: StoreError | None) -> None:
+            sim.later(back, lambda: self.go(None, no_answer))
+
+        def silence(_result: object, _error: StoreError | None) -> None:
+            pass
+
+        if fate < 0:
+            sim.later(there + back, lambda: self.go(None, Unavailable("the share is away")))
+        elif fate < scenario.lost:
+            sim.later(there + back, lambda: self.go(None, no_answer))
+        elif fate < scenario.lost + scenario.mute:
+            sim.later(there, lambda: self._execute(request, mute))
+        elif fate < scenario.lost + scenario.mute + scenario.late and isinstance(
+            request, Rename | Write
+        ):
+            sim.later(there + back, lambda: self.go(None, no_answer))
+            delay = rng.uniform(0, scenario.lateness)
+            sim.later(there + back + delay, lambda: self._execute(request, silence))
+        else:
+            sim.later(there, lambda: self._execute(request, answer))
+
+    def _execute(
+        self, request: Request, answer: Callable[[object, StoreError | None], None]
+    ) -> None:
+        world = self.simulation.world
+        try:
+            match request:
+                case Rename(src, dst):
+                    self.simulation.note_rename(self.worker, src, dst)
+                    world.rename(self.view, src, dst, lambda error: answer(None, error))
+                    return
+                case List(folder):
+                    result: object = world.entries(self.view, folder)
+                case Exists(path):
+                    folder, name = split(path)
+                    result = path in world.folders or name in world.seen(self.view, folder)
+                case Read(path):
+                    file = world.seen(self.view, split(path)[0]).get(split(path)[1])
+                    if file is None:
+                        raise NotFound(path)
+                    result = file.data
+                case Write(path, data):
+                    file = File(path, len(data), len(data), float(int(world.server_time())), data)
+                    world.put(path, file)
+                    result = None
+                case Forget(path):
+                    world.put(path, None)
+                    result = None
+                case Mkdir(path):
+                    raise AlreadyExists(path)
+                case Upload() | Now() | Wait():
+                    raise NotImplementedError(request)
+        except StoreError as error:
+            answer(None, error)
+        else:
+            answer(result, None)

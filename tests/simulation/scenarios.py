@@ -1,0 +1,112 @@
+"""Random scenarios: what a run is about is drawn from its seed, too."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+
+from dirjobs.steps import Rename, Request
+from dirjobs.store import split
+from dirjobs.terms import Mode, Terms
+from dirjobs.testing.scenario import Scenario
+from dirjobs.testing.world import Kind
+
+JOBS = ("job.txt", "bigjob.txt", "job2.txt", "ä b.txt")
+EPSILON = 0.01
+
+
+def any_scenario(rng: random.Random) -> Scenario:
+    """One of all kinds of share, in the mode that is right for it."""
+    return scenario(rng, rng.choice(list(Kind)))
+
+
+def scenario(rng: random.Random, kind: Kind, mode: Mode | None = None) -> Scenario:
+    """A share of one kind, two to five workers, one to four jobs, with and without faults."""
+    mode = mode or {
+        Kind.ATOMIC: Mode.TRUST,
+        Kind.COPYING: rng.choice((Mode.VERIFY, Mode.VERIFY, Mode.SYNC)),
+        Kind.BLIND: Mode.VERIFY,
+    }.get(kind, Mode.SYNC)
+    lag = rng.uniform(0.5, 6) if kind.lags else 0.0
+    write_lag = rng.uniform(0.1, 5) if kind is Kind.SYNCED else 0.0
+    wait = lag + write_lag + EPSILON + (2.0 if kind is Kind.COPYING else 0.0)
+    # Where listings lag, S counts from the answer: no answer, no bound.
+    faults = 0.0 if mode is Mode.SYNC else rng.choice((0, 0, 0.05, 0.2))
+    return Scenario(
+        kind=kind,
+        workers=tuple(f"w{number}" for number in range(1, rng.choice((2, 2, 3, 3, 4, 5)) + 1)),
+        jobs=tuple((name, rng.choice((0, 7, 1000))) for name in JOBS[: rng.choice((1, 1, 2, 4))]),
+        terms=Terms(mode, wait if mode is Mode.SYNC else 0.0, heartbeat=rng.choice((3, 10))),
+        lag=lag,
+        write_lag=write_lag,
+        lost=faults / 2,
+        mute=faults,
+        late=faults / 2,
+        reuse=rng.choice((0, 0, 1)),
+        release=rng.choice((0, 0, 0.1)),
+        latency=rng.choice((0.001, 0.05, 0.5)),
+        work=rng.choice((0.0, 5.0, 30.0)),
+        snatches=rng.choice((0, 0, 1)) if kind is not Kind.SYNCED else 0,
+        leftover=rng.random() < 0.1 and not kind.lags,
+    )
+
+
+def lives(rng: random.Random, kind: Kind | None = None, pause: float | None = None) -> Scenario:
+    """Workers that crash, stop and come back, and bury each other; then everything heals."""
+    kind = kind or rng.choice((Kind.ATOMIC, Kind.ATOMIC, Kind.COPYING, Kind.MOUNT))
+    plain = scenario(rng, kind)
+    pause = rng.choice((0.0, 20.0, 400.0)) if pause is None else pause
+    crashes = rng.choice((0, 1, 1, 2, 3))
+    terms = replace(
+        plain.terms, heartbeat=rng.choice((10.0, 30.0)), timeout=8.0, max_pause=min(pause, 20.0)
+    )
+    # Where listings lag no request may be executed late: S counts from the answer.
+    return replace(
+        plain,
+        terms=replace(terms, lease=terms.shortest_lease + plain.lag),
+        lives=True,
+        crashes=crashes,
+        restarts=rng.random() < 0.5,
+        twins=rng.random() < 0.3,
+        same_host=rng.random() < 0.5,
+        pauses=rng.choice((0, 0, 1, 3)),
+        pause=pause,
+        outage=rng.choice((0.0, 0.0, 0.0, 500.0)),
+        # Who dies without a heartbeat file is left alone: that is for a person to settle.
+        missing=0 if crashes else rng.choice((0, 1, 3)),
+        clock_step=rng.choice((0.0, 3600.0, -3600.0)) if kind is not Kind.COPYING else 0.0,
+        troubled_until=rng.choice((50.0, 300.0)),
+        snatches=0,
+        reuse=0,
+        leftover=False,
+        work=rng.choice((5.0, 60.0, 300.0)),
+    )
+
+
+def within_bounds(
+    rng: random.Random, kind: Kind | None = None, pause: float | None = None
+) -> Scenario:
+    """Trouble that the lease law covers: nobody alive may be taken for dead."""
+    plain = lives(rng, kind, pause)
+    return replace(
+        plain,
+        # A twin whose namesake's heartbeat was just deleted can't know.
+        twins=plain.twins and not plain.missing,
+        lost=0.0,
+        mute=0.0,
+        late=0.0,
+        pause=min(plain.pause, plain.terms.max_pause),
+        pauses=2,
+        # A new process of an old id has no memory and must go by the share's clock.
+        clock_step=0.0 if plain.twins or plain.restarts else plain.clock_step,
+        within_bounds=True,
+    )
+
+
+def inside_waiting(request: Request) -> bool:
+    """Faults hit only the first of the two renames of a claim in mode verify."""
+    return isinstance(request, Rename) and split(request.src)[0] == split(request.dst)[0]
+
+
+Family = Callable[[random.Random], Scenario]

@@ -1,0 +1,69 @@
+"""The protocol holds in simulated runs, and mutants of it don't."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from dirjobs.testing.world import Kind
+
+from .mutants import LIFE_MUTANTS, MUTANTS, Mutant, in_place, twins
+from .rules import all_rules, never_decided
+from .runs import run_many, run_one
+from .scenarios import Family, lives, scenario, within_bounds
+
+RUNS = int(os.environ.get("DIRJOBS_SIMULATION_RUNS", "4000"))
+
+
+@pytest.fixture(params=["fixed", "random"])
+def seed(request: pytest.FixtureRequest) -> Iterator[str]:
+    """One seed that is always the same, and one that never is (and is printed)."""
+    yield "fixed" if request.param == "fixed" else secrets.token_hex(4)
+
+
+def test_no_run_breaks_an_invariant(seed: str) -> None:
+    report = run_many(seed, 0, RUNS)
+    assert not report.violations
+    if RUNS >= 4000:
+        assert never_decided(report.decided) == []
+
+
+def test_a_run_is_replayed_by_its_seed() -> None:
+    first, again = run_one("replay/1"), run_one("replay/1")
+    assert (first.steps, first.now, first.picture()) == (again.steps, again.now, again.picture())
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_each_kind_of_share(kind: Kind) -> None:
+    report = run_many(f"kind {kind}", 0, RUNS // 20, lambda rng: scenario(rng, kind))
+    assert not report.violations
+
+
+@pytest.mark.parametrize("family", [lives, within_bounds])
+def test_jobs_survive_their_workers(family: Family, seed: str) -> None:
+    """Crashes, pauses, outages, lost heartbeats; then all heals, and every job ends."""
+    assert not run_many(seed, 0, RUNS // 8, family).violations
+
+
+@pytest.mark.parametrize(
+    "mutant", MUTANTS + LIFE_MUTANTS, ids=lambda mutant: mutant.name.replace(" ", "-")
+)
+def test_mutant_is_found_out(mutant: Mutant) -> None:
+    """...within the runs that the real protocol survives."""
+    with in_place(mutant):
+        report = run_many("mutant", 0, 3000, mutant.family, until_violation=True)
+    assert report.violations, f"{mutant.name}: survived {report.runs} runs"
+    if mutant.patches:  # the others are about the scenario, not about the code
+        number = int(next(iter(report.violations)).rpartition("/")[2])
+        assert not run_many("mutant", 0, max(50, number + 1), mutant.family).violations
+
+
+def test_twins_are_harmless_with_the_nonce() -> None:
+    assert not run_many("twins", 0, 500, twins).violations
+
+
+def test_rules_are_read_from_the_source() -> None:
+    assert len(all_rules()) > 15
