@@ -1,0 +1,84 @@
+"""Names that HTTP mangles go through a WebDAV queue unchanged."""
+
+from __future__ import annotations
+
+import pytest
+
+from dirjobs import DirJobs
+from dirjobs.errors import InvalidName
+from tests.fake_webdav import PERSONALITIES, FakeWebDAV
+from tests.servers import apache
+
+NAMES = [
+    "a b.txt",
+    "%41.txt",
+    "a%20b",
+    "#1.txt",
+    "a+b",
+    "a&b",
+    "\u00e4 composed",
+    "a\u0308 decomposed",
+    "日本語.txt",
+    "😀",
+    "it's [1] {2} (3) =@$!,^`",
+    "job.gz",
+]
+
+
+@pytest.fixture(params=["apache", "fake"])
+def place(request):
+    """A URL, storage options, and how to put a file there behind everybody's back."""
+    if request.param == "fake":
+        with FakeWebDAV(PERSONALITIES["atomic"], "worker", "s3cret") as server:
+            login = {"username": "worker", "password": "s3cret"}
+            yield server.url, login, server.write, server.files
+            server.check()
+        return
+    with apache.running() as server:
+
+        def write(path, data):
+            (server.root / path).write_bytes(data)
+
+        def files(folder):
+            return {path.name: path.read_bytes() for path in (server.root / folder).iterdir()}
+
+        login = {"username": server.user, "password": server.password}
+        yield server.url, login, write, files
+
+
+@pytest.mark.parametrize("mode", ["verify", "trust"])
+def test_names_make_the_round_trip(place, mode):
+    url, login, _, files = place
+    with DirJobs(url, job_ext="", mode=mode, storage_options=login) as queue:
+        for name in NAMES:
+            assert queue.add(name, name.encode()) == name
+        assert set(files("00_waiting")) == set(NAMES)
+        assert queue.status().waiting == len(NAMES)
+        seen = []
+        for job in queue:
+            with job:
+                assert job.read_text() == job.name()
+                assert job.full_name() == f"w1.{job.name()}"
+                assert queue.status().claims == {job.name(): "w1"}
+                seen.append(job.name())
+        assert sorted(seen) == sorted(NAMES)
+    assert files("02_done") == {name: name.encode() for name in NAMES}
+
+
+def test_names_that_servers_drop_are_refused_and_skipped(place, caplog):
+    """WsgiDAV moves ``q?x.txt`` to ``q`` and says 201."""
+    url, login, write, files = place
+    with DirJobs(url, job_ext="", storage_options=login) as queue:
+        for name in ("a;b", "a?b"):
+            with pytest.raises(InvalidName, match=r"can't be used: it contains '[;?]'"):
+                queue.add(name)
+            write(f"00_waiting/{name}", b"x")
+        write("00_waiting/good", b"x")
+        for _ in range(3):
+            for job in queue:
+                job.done()
+    assert set(files("02_done")) == {"good"}
+    assert set(files("00_waiting")) == {"a;b", "a?b"}
+    told = [record.getMessage() for record in caplog.records if "is skipped" in record.message]
+    assert len(told) == 2, "one line for each"
+    assert all("rename it" in line for line in told)

@@ -1,0 +1,122 @@
+"""Servers as children of the tests: they never outlive them."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+_PR_SET_PDEATHSIG = 1
+_TRIES = 5
+_PATIENCE = 20.0
+
+
+class Child:
+    """A server process that dies with us, however we end.
+
+    Args:
+        command: makes the command line for a port.
+        folder: a temporary folder; what the server prints is in ``output.txt`` there.
+    """
+
+    def __init__(self, command: Callable[[int], Sequence[str]], folder: Path) -> None:
+        self._command = command
+        self._output = folder / "output.txt"
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = 0
+
+    def start(self) -> None:
+        """Start it, or start it again on the same port; returns when it answers."""
+        for _ in range(_TRIES):
+            port = self.port or free_port()
+            if self._started(port):
+                self.port = port
+                return
+        raise RuntimeError(f"the server did not start:\n{self.output()}")
+
+    def _started(self, port: int) -> bool:
+        with self._output.open("ab") as output:
+            self._process = subprocess.Popen(
+                list(self._command(port)),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+            )
+        deadline = time.monotonic() + _PATIENCE
+        while time.monotonic() < deadline:
+            # Somebody else may have taken the port: then our child is gone soon.
+            if self._process.poll() is not None:
+                return False
+            try:
+                with socket.create_connection(("127.0.0.1", port), timeout=1):
+                    pass
+            except OSError:
+                time.sleep(0.02)
+            else:
+                return self._still_ours()
+        self.stop()
+        return False
+
+    def _still_ours(self) -> bool:
+        assert self._process is not None
+        try:
+            self._process.wait(0.1)
+        except subprocess.TimeoutExpired:
+            return True
+        return False
+
+    def signal(self, number: int) -> None:
+        """Send a signal to all processes of the server."""
+        if self._process is not None and self._process.poll() is None:
+            os.killpg(self._process.pid, number)
+
+    def stop(self) -> None:
+        """Stop it at once; stopping twice is fine."""
+        if self._process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._process = None
+
+    def output(self) -> str:
+        return self._output.read_text(errors="replace") if self._output.exists() else ""
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def require_program(*names: str, install: str) -> str:
+    """The path of the first of these programs that is installed; else skip (or, under
+    CI, fail) with the line that installs it."""
+    for name in names:
+        found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
+        if found:
+            return found
+    return missing(f"{names[0]} is not installed: {install}")
+
+
+def missing(why: str) -> NoReturn:
+    if os.environ.get("CI") == "true":
+        pytest.fail(why)
+    pytest.skip(why)
