@@ -1,0 +1,180 @@
+"""Exactly one of many gets a job; and the test would notice if it were otherwise."""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from multiprocessing.synchronize import Barrier
+
+import pytest
+import smbclient
+
+from dirjobs.backends.smb import SmbStore, open_store
+from dirjobs.errors import AlreadyExists, Busy, NotFound, StoreError
+from tests.servers.samba import Samba
+
+ROUNDS = 300
+WORKERS = 8
+
+Claim = Callable[[str, str], None]
+
+
+@pytest.fixture(scope="module")
+def samba() -> Iterator[Samba]:
+    with Samba() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def encrypting_samba() -> Iterator[Samba]:
+    with Samba(encrypt=True) as server:
+        yield server
+
+
+def honest(server: Samba) -> Claim:
+    return open_store(server.url, server.options).rename
+
+
+def liar(server: Samba) -> Claim:
+    """What fsspec's ``mv`` does."""
+    login = {"username": server.user, "password": server.password, "port": server.port}
+    smbclient.reset_connection_cache()
+    base = rf"\\{server.host}\{server.share}"
+
+    def rename(src: str, dst: str) -> None:
+        try:
+            smbclient.rename(rf"{base}\{src}", rf"{base}\{dst}", **login)
+        except OSError as error:
+            raise NotFound(str(error)) from None
+
+    return rename
+
+
+def _race(
+    server: Samba,
+    make: Callable[[Samba], Claim],
+    me: int,
+    start: Barrier,
+    wins: multiprocessing.Queue[list[str] | str],
+) -> None:
+    claim = make(server)
+    won = []
+    try:
+        for number in range(ROUNDS):
+            start.wait(60)
+            try:
+                claim(f"job{number}", f"w{me}.job{number}")
+                won.append(f"job{number}")
+            except (NotFound, Busy):
+                pass
+        wins.put(won)
+    except (StoreError, threading.BrokenBarrierError) as error:
+        start.abort()
+        wins.put(repr(error))
+
+
+def race(server: Samba, make: Callable[[Samba], Claim]) -> Counter[str]:
+    """How many workers believe that they have won each job."""
+    for number in range(ROUNDS):
+        (server.root / f"job{number}").write_text(str(number))
+    context = multiprocessing.get_context("fork")
+    start = context.Barrier(WORKERS)
+    wins: multiprocessing.Queue[list[str] | str] = context.Queue()
+    workers = [
+        context.Process(target=_race, args=(server, make, me, start, wins), daemon=True)
+        for me in range(WORKERS)
+    ]
+    for worker in workers:
+        worker.start()
+    results = [wins.get(timeout=240) for _ in workers]
+    for worker in workers:
+        worker.join()
+    count: Counter[str] = Counter()
+    for won in results:
+        assert isinstance(won, list), won
+        count.update(won)
+    return count
+
+
+@pytest.mark.parametrize("kind", ["samba", "encrypting_samba"])
+def test_each_job_is_won_exactly_once(request: pytest.FixtureRequest, kind: str) -> None:
+    server = request.getfixturevalue(kind)
+    count = race(server, honest)
+    assert count == {f"job{number}": 1 for number in range(ROUNDS)}
+    claimed = sorted(path.name.partition(".")[2] for path in server.root.iterdir())
+    assert claimed == sorted(count)
+    for path in server.root.iterdir():
+        path.unlink()
+
+
+def test_the_race_finds_out_the_rename_of_smbclient(samba: Samba) -> None:
+    count = race(samba, liar)
+    assert max(count.values()) > 1
+    for path in samba.root.iterdir():
+        path.unlink()
+
+
+def test_of_many_making_one_folder_one_succeeds(samba: Samba) -> None:
+    stores = [open_store(samba.url, samba.options) for _ in range(WORKERS)]
+    start = threading.Barrier(WORKERS)
+    made: list[str] = []
+
+    def make(store: SmbStore) -> None:
+        for number in range(50):
+            start.wait(60)
+            try:
+                store.mkdir(f"folder{number}")
+                made.append(f"folder{number}")
+            except AlreadyExists:
+                pass
+        store.close()
+
+    threads = [threading.Thread(target=make, args=(store,)) for store in stores]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(made) == sorted(f"folder{number}" for number in range(50))
+
+
+def test_threads_share_a_store(samba: Samba) -> None:
+    names = [f"t{number}" for number in range(400)]
+    for name in names:
+        (samba.root / name).write_text(name)
+    won: list[str] = []
+    with open_store(samba.url, samba.options) as store:
+
+        def work(me: int) -> None:
+            for name in names:
+                try:
+                    store.rename(name, f"x{me}.{name}")
+                except (NotFound, Busy):
+                    continue
+                assert store.read(f"x{me}.{name}") == name.encode()
+                won.append(name)
+
+        threads = [threading.Thread(target=work, args=(me,)) for me in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert Counter(won) == Counter(names)
+
+
+def test_a_forked_child_starts_afresh_and_leaves_its_parent_alone(samba: Samba) -> None:
+    with open_store(samba.url, samba.options) as store:
+        store.write("before", b"parent")
+        context = multiprocessing.get_context("fork")
+
+        def child() -> None:
+            assert store.read("before") == b"parent"
+            store.write("after", b"child")
+            store.close()
+
+        worker = context.Process(target=child)
+        worker.start()
+        worker.join(60)
+        assert worker.exitcode == 0
+        assert store.read("after") == b"child"

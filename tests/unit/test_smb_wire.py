@@ -1,0 +1,176 @@
+"""SMB messages byte by byte, against smbprotocol's own description of them."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+from smbprotocol import file_info
+from smbprotocol import open as smb_open
+from smbprotocol.structure import Structure
+
+from dirjobs.backends.smb import wire
+from dirjobs.backends.smb.status import ERRORS, SHARING_VIOLATION, error_for
+from dirjobs.errors import AmbiguousResult, Busy, Unavailable
+from dirjobs.store import Entry
+
+
+def parsed(kind: type[Structure], message: wire.Message) -> Structure:
+    found = kind()
+    rest = found.unpack(message.pack())
+    assert rest.strip(b"\0") == b""
+    assert len(message) == len(message.pack())
+    return found
+
+
+def test_create() -> None:
+    message = wire.create(
+        "jobs\\ä", wire.DELETE, wire.SHARE_READ, wire.OPEN, wire.FILE_ONLY | wire.NO_FOLLOW
+    )
+    found = parsed(smb_open.SMB2CreateRequest, message)
+    assert found["buffer_path"].get_value().decode("utf-16-le") == "jobs\\ä"
+    assert found["desired_access"].get_value() == 0x10000
+    assert found["share_access"].get_value() == smb_open.ShareAccess.FILE_SHARE_READ
+    assert found["create_disposition"].get_value() == smb_open.CreateDisposition.FILE_OPEN
+    assert found["create_options"].get_value() == (
+        smb_open.CreateOptions.FILE_NON_DIRECTORY_FILE
+        | smb_open.CreateOptions.FILE_OPEN_REPARSE_POINT
+    )
+    assert found["impersonation_level"].get_value() == 2
+
+
+def test_create_of_the_root_has_a_buffer_all_the_same() -> None:
+    body = wire.create("", 1, 7, 1, 1).pack()
+    assert struct.unpack_from("<HH", body, 44) == (120, 0)
+    assert len(body) > 56
+
+
+@pytest.mark.parametrize("target", ["a", "01_running\\w1.job1.txt"])
+@pytest.mark.parametrize("replace", [False, True])
+def test_rename(target: str, replace: bool) -> None:
+    found = parsed(smb_open.SMB2SetInfoRequest, wire.rename(target, replace=replace))
+    assert found["file_info_class"].get_value() == 10
+    assert found["file_id"].get_value() == b"\xff" * 16
+    buffer = found["buffer"].get_value()
+    assert len(buffer) >= 24
+    inner = file_info.FileRenameInformation()
+    inner.unpack(buffer)
+    assert inner["replace_if_exists"].get_value() is replace
+    assert inner["file_name"].get_value() == target
+
+
+def test_the_other_requests() -> None:
+    handle = bytes(range(16))
+    assert parsed(smb_open.SMB2CloseRequest, wire.close(handle))["file_id"].get_value() == handle
+    assert parsed(smb_open.SMB2FlushRequest, wire.flush(handle))["file_id"].get_value() == handle
+    read = parsed(smb_open.SMB2ReadRequest, wire.read(7, 100_000, handle))
+    assert (read["offset"].get_value(), read["length"].get_value()) == (7, 100_000)
+    write = parsed(smb_open.SMB2WriteRequest, wire.write(7, b"data", handle))
+    assert (write["offset"].get_value(), write["buffer"].get_value()) == (7, b"data")
+    query = parsed(smb_open.SMB2QueryDirectoryRequest, wire.query_directory(200_000, handle))
+    assert query["output_buffer_length"].get_value() == 200_000
+    assert query["buffer"].get_value().decode("utf-16-le") == "*"
+
+
+@pytest.mark.parametrize(
+    ("message", "credits"),
+    [
+        (wire.create("a", 1, 7, 1, 0), 1),
+        (wire.read(0, 65536), 1),
+        (wire.read(0, 65537), 2),
+        (wire.write(0, bytes(1 << 20)), 16),
+        (wire.query_directory(4 << 20), 64),
+    ],
+)
+def test_credits_are_counted_as_smbprotocol_does(message: wire.Message, credits: int) -> None:  # noqa: A002
+    from smbprotocol.connection import Connection
+
+    connection = Connection.__new__(Connection)
+    connection.supports_multi_credit = True
+    assert message.credits == credits == connection._calculate_credit_charge(message)
+
+
+def packed(*entries: tuple[str, int, int, int]) -> bytes:
+    """An answer to QUERY_DIRECTORY with names, FILETIMEs, sizes and attributes."""
+    buffer = b""
+    for number, (name, written, size, attributes) in enumerate(entries):
+        entry = file_info.FileDirectoryInformation()
+        entry["end_of_file"] = size
+        entry["file_attributes"] = attributes
+        entry["file_name"] = name.encode("utf-16-le")
+        data = bytearray(entry.pack())
+        struct.pack_into("<Q", data, 24, written)
+        if number < len(entries) - 1:
+            data += bytes(-len(data) % 8)
+            struct.pack_into("<I", data, 0, len(data))
+        buffer += data
+    return struct.pack("<HHI", 9, 72, len(buffer)) + buffer
+
+
+def test_a_listing_is_unpacked() -> None:
+    body = packed(
+        (".", 0, 0, 0x10),
+        ("..", 0, 0, 0x10),
+        ("job1.txt", 116_444_736_000_000_000 + 15_000_000, 7, 0x20),
+        ("folder", 116_444_736_000_000_000, 0, 0x10),
+        ("link", 0, 9, 0x400),
+        ("smile \U0001f600", 0, 1 << 40, 0x80),
+    )
+    assert list(wire.entries(body)) == [
+        Entry("job1.txt", 1.5, 7, False),
+        Entry("folder", 0.0, None, True),
+        Entry("link", None, None, True),
+        Entry("smile \U0001f600", None, 1 << 40, False),
+    ]
+
+
+def test_an_empty_listing() -> None:
+    assert list(wire.entries(struct.pack("<HHI", 9, 72, 0))) == []
+
+
+def damaged(offset: int, value: int) -> bytes:
+    body = bytearray(packed(("job1", 0, 0, 0), ("job2", 0, 0, 0)))
+    struct.pack_into("<I", body, 8 + offset, value)
+    return bytes(body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        damaged(60, 1 << 20),  # a name longer than the answer
+        damaged(0, 8),  # entries that overlap
+        damaged(0, 1 << 20),  # an entry behind the end
+        packed(("job1", 0, 0, 0))[:40],
+    ],
+    ids=["long name", "overlap", "far away", "truncated"],
+)
+def test_a_damaged_listing_is_an_error_and_no_endless_loop(body: bytes) -> None:
+    with pytest.raises(ValueError, match="points out of the answer"):
+        list(wire.entries(body))
+
+
+def test_a_read_that_announces_more_than_it_brings() -> None:
+    body = struct.pack("<HBBIII", 17, 80, 0, 10, 0, 0) + b"short"
+    with pytest.raises(ValueError, match="announced 10 bytes"):
+        wire.data_read(body)
+
+
+def test_the_first_answer_is_never_ambiguous() -> None:
+    for status in [*ERRORS, 0xC0DEC0DE]:
+        assert not isinstance(error_for(status, "try", first=True), AmbiguousResult)
+        assert str(error_for(status, "try", first=False)).endswith(".")
+    assert isinstance(error_for(0xC0DEC0DE, "try", first=False), AmbiguousResult)
+    assert isinstance(error_for(0xC0DEC0DE, "try", first=True), Unavailable)
+    assert type(error_for(SHARING_VIOLATION, "try", first=True)) is Busy
+
+
+def test_smbprotocol_still_has_the_private_parts_that_we_lean_on() -> None:
+    from smbclient._pool import ClientConfig, dfs_request, get_smb_tree
+    from smbprotocol.connection import Connection
+    from smbprotocol.transport import Tcp
+
+    assert callable(get_smb_tree)
+    assert callable(dfs_request)
+    assert callable(ClientConfig.cache_referral)
+    assert Connection(None, "nas")._t_exc is None
+    assert Tcp("nas", 445)._sock is None
