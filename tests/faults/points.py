@@ -1,0 +1,237 @@
+"""One fault at the n-th request of an operation, for n = 1, 2, 3, ...
+
+Whatever happens there: what the program says must be what is on the disk, and when all
+is over each job is where it belongs, once, with its content, and was started once.
+"""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+
+from dirjobs import adding, attempts
+from dirjobs.errors import AmbiguousResult, ClaimLost, StoreError
+from dirjobs.ledger import State
+from dirjobs.moves import Held
+from dirjobs.names import DONE, FAILED, FOLDERS, PARKED, RUNNING, WAITING
+from dirjobs.worker import OUTAGE, through_outages
+from tests.unit.lives import World
+
+JOBS = {"job1.txt": b"first", "job2.txt": b"the second one"}
+
+
+class Scene:
+    """A queue, one worker at it, and the store that will fail it once.
+
+    Args:
+        store: what is really there.
+        faulty: the same, as the worker gets to it; `arm(n)` on it plans the fault.
+    """
+
+    def __init__(self, store, faulty, terms, now=1000.0):
+        self.world = World(store)
+        self.world.now = now
+        self.terms, self.faulty = terms, faulty
+        self.starts = Counter()
+        self.life = self.world.life("w1", terms=terms)
+        self.life.driver.store = faulty
+        for name, content in JOBS.items():
+            self.world.job(name, content)
+        self.life.start()
+
+    def persist(self, steps, life=None):
+        """As `DirJobs` does what may be repeated."""
+        driver = (life or self.life).driver
+        try:
+            return driver.run(steps())
+        except OUTAGE as error:
+            return driver.run(through_outages(steps, error))
+
+    def next(self, life=None):
+        held = self.persist((life or self.life).worker.next, life)
+        if held is not None:
+            self.starts[held.job.name] += 1
+        return held
+
+    def where(self):
+        """Each content of a job, and the names it has."""
+        found = {content: [] for content in JOBS.values()}
+        for folder in FOLDERS:
+            for entry in self.world.store.list(folder):
+                if folder.startswith("_queue") and folder != PARKED:
+                    continue
+                path = f"{folder}/{entry.name}"
+                content = self.world.store.read(path)
+                assert content in found or path.endswith(".part"), (path, content)
+                found.setdefault(content, []).append(path)
+        return found
+
+    def is_there(self, path):
+        return self.world.store.exists(path)
+
+    def at_rest(self):
+        """Close the worker as `DirJobs.close` does, then let another one do the rest."""
+        life = self.life
+        for path, asked in life.claims.ledger.in_state(State.HELD).items():
+            self.starts[asked.job.name] -= 1  # it says so: given back
+            self.persist(lambda p=path, a=asked: life.worker.release(Held(a.worker, a.job, p)))
+        self.persist(life.presence.end)
+        other = self.world.life("w2", terms=self.terms).start()
+        for _ in range(2):
+            self.world.watched_for(other, 2 * self.terms.lease)
+            while (held := self.next(other)) is not None:
+                other.done(held)
+        other.end()
+
+    def assert_all_is_well(self, jobs=JOBS, again=()):
+        where = self.where()
+        for name, content in jobs.items():
+            (path,) = where[content]
+            assert path in (f"{DONE}/{name}", f"{FAILED}/{name}")
+            assert self.starts[name] <= 1 + (name in again), self.starts
+        assert self.world.names(RUNNING) == []
+        assert [n for n in self.world.names(WAITING) if not n.endswith(".part")] == []
+
+
+# -- the operations: each prepares, yields, acts, and checks what it is told -------------------
+
+
+def claim(scene):
+    yield
+    held = scene.next()
+    yield
+    assert held is not None
+    assert scene.where()[JOBS[held.job.name]] == [held.path]
+
+
+def look(scene):
+    while (held := scene.next()) is not None:
+        scene.life.done(held)
+    yield
+    assert scene.next() is None
+    yield
+
+
+def _finish(folder, reason=""):
+    def finish(scene):
+        held = scene.next()
+        yield
+        if reason:
+            scene.life.driver.run(attempts.note(held.job.name, held.worker, reason))
+        try:
+            name = scene.persist(lambda: scene.life.worker.finish(held, folder))
+        except ClaimLost as error:
+            raise AssertionError("nobody else was there") from error
+        yield
+        assert scene.where()[JOBS[held.job.name]] == [f"{folder}/{name}"]
+
+    return finish
+
+
+def give_back(scene):
+    held = scene.next()
+    yield
+    scene.persist(lambda: scene.life.worker.release(held))
+    scene.starts[held.job.name] -= 1
+    yield
+    # Where renames take several steps, an unclear one is left to the sweep.
+    for _ in range(8):
+        scene.life.beat()
+    assert scene.where()[JOBS[held.job.name]] == [f"{WAITING}/{held.job.name}"]
+
+
+def heartbeat(scene):
+    held = scene.next()
+    yield
+    try:
+        scene.life.beat()
+    except StoreError:
+        scene.world.now += scene.terms.heartbeat
+        scene.life.beat()
+    yield
+    assert scene.where()[JOBS[held.job.name]] == [held.path]
+    assert scene.life.worker.finish(held, DONE)
+    scene.life.done(held)
+
+
+def sweep(scene):
+    """A name of ours that was given up comes to be."""
+    (job, _) = scene.world.store.list(WAITING)
+    path = f"{RUNNING}/w1.{job.name}"
+    scene.life.claims.ledger.ask(path, "w1", job)
+    scene.life.claims.ledger.unsettle(path)
+    scene.world.store.rename(f"{WAITING}/{job.name}", path)
+    yield
+    scene.persist(scene.life.claims.sweep)
+    yield
+    for _ in range(8):
+        scene.life.beat()
+    assert scene.where()[JOBS[job.name]] == [f"{WAITING}/{job.name}"]
+
+
+def requeue(scene):
+    """The one who requeues is the one whom the fault hits."""
+    scene.world.store.rename(f"{WAITING}/job1.txt", f"{RUNNING}/w0.job1.txt")
+    scene.world.heartbeat_of("w0", terms=scene.terms, running={"job1.txt": len(JOBS["job1.txt"])})
+    scene.world.watched_for(scene.life, scene.terms.lease)
+    yield
+    for _ in range(4):
+        scene.world.now += scene.terms.heartbeat
+        try:
+            scene.life.beat()
+        except StoreError:
+            continue
+    yield
+    scene.world.watched_for(scene.life, 10 * scene.terms.heartbeat)
+    assert scene.where()[JOBS["job1.txt"]] == [f"{WAITING}/job1.txt"]
+
+
+def add(scene):
+    content = b"a new one"
+    yield
+    said = None
+    try:
+        scene.life.driver.run(
+            adding.add(scene.life.claims, "new.txt", io.BytesIO(content), len(content))
+        )
+    except StoreError as error:
+        said = error
+    yield
+    is_there = scene.is_there(f"{WAITING}/new.txt")
+    if said is None:
+        assert scene.world.store.read(f"{WAITING}/new.txt") == content
+    elif not isinstance(said, AmbiguousResult):
+        assert not is_there, said
+    if is_there:
+        assert scene.world.store.read(f"{WAITING}/new.txt") == content
+        scene.world.store.remove(f"{WAITING}/new.txt")
+    for name in scene.world.names(WAITING):
+        if name.endswith(".part"):
+            scene.world.store.remove(f"{WAITING}/{name}")
+
+
+OPERATIONS = {
+    "claim": claim,
+    "look": look,
+    "done": _finish(DONE),
+    "failed": _finish(FAILED, "it did not work"),
+    "give back": give_back,
+    "heartbeat": heartbeat,
+    "requeue": requeue,
+    "sweep": sweep,
+    "add": add,
+}
+
+
+def play(scene, operation, n):
+    """Run an operation with a fault at its n-th request; False if it has fewer."""
+    steps = OPERATIONS[operation](scene)
+    next(steps)
+    scene.faulty.arm(n)
+    next(steps)
+    fired = scene.faulty.disarm()
+    for _ in steps:
+        raise AssertionError("an operation has two stops")
+    scene.at_rest()
+    scene.assert_all_is_well()
+    return fired
