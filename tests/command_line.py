@@ -1,0 +1,108 @@
+"""Running the real command line, in processes of its own."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import dirjobs
+
+DIRJOBS = [sys.executable, "-m", "dirjobs"]
+
+
+def environment(**more):
+    """Children import the very dirjobs that this process tests."""
+    where = str(Path(dirjobs.__file__).parents[1])
+    kept = {k: v for k, v in os.environ.items() if k not in ("FORCE_COLOR", "TTY_COMPATIBLE")}
+    return {**kept, "PYTHONPATH": where, **more}
+
+
+def run(*args, cwd, timeout=120, **options):
+    """What `dirjobs ARGS` printed, and its exit code."""
+    return subprocess.run(
+        [*DIRJOBS, *map(str, args)],
+        cwd=cwd,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        **options,
+    )
+
+
+def make_queue(folder, *names):
+    """A queue in `folder` with empty jobs, made as a person makes one."""
+    waiting = Path(folder) / "00_waiting"
+    waiting.mkdir(parents=True)
+    for name in names:
+        (waiting / name).touch()
+    return Path(folder)
+
+
+def where_jobs_are(queue):
+    """The jobs of a queue by folder; a claim without its worker."""
+    return {
+        folder: sorted(
+            name.partition(".")[2] if folder == "01_running" else name
+            for name in os.listdir(Path(queue) / folder)
+        )
+        for folder in ("00_waiting", "01_running", "02_done", "99_failed")
+    }
+
+
+def refusal(done):
+    """The one sentence of a refused command."""
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert done.stderr.startswith("dirjobs: ")
+    return done.stderr
+
+
+def wait_until(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.01)
+
+
+def heartbeats(queue):
+    files = (queue / "_queue" / "workers").glob("*.json")
+    return [json.loads(file.read_text()) for file in files]
+
+
+def is_alive(pid):
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"  # nobody may be there to bury it
+
+
+@contextmanager
+def starting(folder):
+    """A function that starts `dirjobs ARGS` in the background; none is left afterwards."""
+    started = []
+
+    def start(*args):
+        process = subprocess.Popen(
+            [*DIRJOBS, *map(str, args)],
+            cwd=folder,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    try:
+        yield start
+    finally:
+        for process in started:
+            process.terminate()
+            process.communicate(timeout=60)

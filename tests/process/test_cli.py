@@ -1,0 +1,164 @@
+"""The command line at work, in processes as people start them."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.command_line import (
+    DIRJOBS,
+    environment,
+    heartbeats,
+    make_queue,
+    refusal,
+    run,
+    where_jobs_are,
+)
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX processes and signals")
+
+
+def test_each_job_is_run_once_and_ends_where_its_exit_code_says(tmp_path):
+    queue = make_queue(tmp_path / "jobs", "job1.txt", "job2.csv", "job10", "killed.txt")
+    script = 'echo "$1"; case "$1" in *job2*) exit 3;; *killed*) kill -9 $$;; esac'
+    done = run("work", "jobs", "--wid", "w1", "--", "sh", "-c", script, "-", "{}", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (1, "")
+    lines = [re.sub(r"\d+\.\d s", "T", line) for line in done.stdout.splitlines()]
+    assert lines == [
+        "jobs/01_running/w1.job1.txt",
+        "job1.txt  done  (T)",
+        "jobs/01_running/w1.job2.csv",
+        "job2.csv  failed  (exit code 3, T)",
+        "jobs/01_running/w1.job10",
+        "job10  done  (T)",
+        "jobs/01_running/w1.killed.txt",
+        "killed.txt  failed  (killed by signal 9, T)",
+        "2 done, 2 failed in T",
+    ]
+    assert where_jobs_are(queue) == {
+        "00_waiting": [],
+        "01_running": [],
+        "02_done": ["job1.txt", "job10"],
+        "99_failed": ["job2.csv", "killed.txt"],
+    }
+    notes = json.loads((queue / "_queue" / "attempts" / "job2.csv.json").read_text())
+    assert [attempt["reason"] for attempt in notes["attempts"]] == ["exit code 3"]
+    assert [beat["ended"] for beat in heartbeats(queue)] == [True]
+
+
+def test_a_command_without_a_place_for_the_job_gets_nothing(tmp_path):
+    make_queue(tmp_path / "jobs", "a.txt")
+    done = run("work", "jobs", "--", "echo", "hello", cwd=tmp_path)
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[0] == "hello"
+
+
+def test_the_place_may_be_anywhere_in_an_argument_and_no_shell_reads_it(tmp_path):
+    make_queue(tmp_path / "jobs", "a b;$(touch x).txt")
+    done = run("work", "jobs", "--wid", "w", "--", "echo", "--in={}", "{}{}", cwd=tmp_path)
+    path = "jobs/01_running/w.a b;$(touch x).txt"
+    assert done.stdout.splitlines()[0] == f"--in={path} {path}{path}"
+    assert not (tmp_path / "x").exists()
+
+
+def test_options_choose_the_jobs(tmp_path):
+    queue = make_queue(tmp_path / "jobs", "a1.txt", "a2.csv", "b1.csv")
+    done = run("work", "jobs", "--ext", ".csv", "--filter", "a*", "--", "true", cwd=tmp_path)
+    assert done.returncode == 0
+    assert where_jobs_are(queue)["02_done"] == ["a2.csv"]
+
+
+def test_nothing_waiting_is_no_failure(tmp_path):
+    make_queue(tmp_path / "jobs")
+    done = run("work", "jobs", "--", "true", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "No job is waiting in jobs/00_waiting.\n"
+
+
+def test_a_job_file_may_be_the_program(tmp_path):
+    queue = make_queue(tmp_path / "jobs")
+    for name, mode in (("good", 0o755), ("not_executable", 0o644)):
+        (queue / "00_waiting" / name).write_text("#!/bin/sh\nexit 0\n")
+        (queue / "00_waiting" / name).chmod(mode)
+    done = run("work", "jobs", "--", "{}", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "can't be started: Permission denied" in done.stdout
+    assert where_jobs_are(queue)["02_done"] == ["good"]
+    assert where_jobs_are(queue)["99_failed"] == ["not_executable"]
+
+
+def test_a_program_that_the_system_refuses_costs_no_job(tmp_path):
+    queue = make_queue(tmp_path / "jobs", "a.txt", "b.txt")
+    (tmp_path / "broken").write_bytes(b"\x7fELF nothing")
+    (tmp_path / "broken").chmod(0o755)
+    assert "can't be started" in refusal(run("work", "jobs", "--", "./broken", cwd=tmp_path))
+    assert where_jobs_are(queue)["00_waiting"] == ["a.txt", "b.txt"]
+
+
+def test_a_job_moved_away_by_hand_is_told_and_the_next_one_is_done(tmp_path):
+    queue = make_queue(tmp_path / "jobs", "a.txt", "b.txt")
+    script = 'case "$1" in *a.txt) mv "$1" elsewhere;; esac'
+    done = run("work", "jobs", "--", "sh", "-c", script, "-", "{}", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "'a.txt' is no longer claimed" in done.stderr
+    assert "1 lost, 1 done" in done.stdout
+    assert where_jobs_are(queue)["02_done"] == ["b.txt"]
+
+
+def test_a_store_without_paths_gets_a_copy_of_the_job(tmp_path):
+    """The program sees a file of the job's name with the job's bytes, gone afterwards."""
+    package = tmp_path / "far"
+    (package / "far-1.0.dist-info").mkdir(parents=True)
+    (package / "far-1.0.dist-info" / "METADATA").write_text("Name: far\nVersion: 1.0\n")
+    (package / "far-1.0.dist-info" / "entry_points.txt").write_text(
+        "[dirjobs.backends]\nfar = far:open_store\n"
+    )
+    (package / "far.py").write_text(
+        "from dirjobs.backends.posix import PosixStore\n"
+        "class Far(PosixStore):\n"
+        "    def local_path(self, path):\n"
+        "        return None\n"
+        "def open_store(url, options):\n"
+        "    return Far(url.removeprefix('far://'))\n"
+    )
+    queue = make_queue(tmp_path / "jobs")
+    (queue / "00_waiting" / "a b.txt").write_bytes(b"content\n")
+    env = environment()
+    env["PYTHONPATH"] += f"{os.pathsep}{package}"
+    done = subprocess.run(
+        [*DIRJOBS, "work", f"far://{queue}", "--", "sh", "-c", 'echo "$1"; cat "$1"', "-", "{}"],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    path, content, *_ = done.stdout.splitlines()
+    assert os.path.basename(path) == "a b.txt"
+    assert content == "content"
+    assert not os.path.exists(os.path.dirname(path))
+
+
+def test_names_that_the_terminal_cannot_show(tmp_path):
+    make_queue(tmp_path / "jobs", "größe試.txt")
+    env = environment(PYTHONIOENCODING="latin-1")
+    done = subprocess.run(
+        [*DIRJOBS, "work", "jobs", "--", "true"], cwd=tmp_path, env=env, capture_output=True
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"gr\xf6\xdfe\\u8a66.txt" in done.stdout
+
+
+def test_nobody_reads_the_output_any_more(tmp_path):
+    queue = make_queue(tmp_path / "jobs", *(f"{n}.txt" for n in range(50)))
+    command = [*DIRJOBS, "work", "jobs", "--", "true"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as worker:
+        worker.stdout.close()
+        assert b"Traceback" not in worker.stderr.read()
+    assert where_jobs_are(queue)["01_running"] == []

@@ -1,0 +1,96 @@
+"""Signals give the job back and leave nothing behind."""
+
+import signal
+import sys
+
+import pytest
+
+from dirjobs import DirJobs
+from tests.command_line import (
+    heartbeats,
+    is_alive,
+    make_queue,
+    starting,
+    wait_until,
+    where_jobs_are,
+)
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX processes and signals")
+
+
+@pytest.fixture
+def start(tmp_path):
+    with starting(tmp_path) as start:
+        yield start
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+@pytest.mark.parametrize("stubborn", [False, True], ids=["ends_when_asked", "has_to_be_killed"])
+def test_a_signal_gives_the_job_back(tmp_path, start, number, code, stubborn):
+    queue = make_queue(tmp_path / "jobs", "a.txt", "b.txt")
+    script = "sleep 1000 & echo $$ $! > pids.new; mv pids.new pids; wait; wait"
+    if stubborn:
+        script = f"trap '' TERM INT HUP; {script}"
+    worker = start("work", "jobs", "--", "sh", "-c", script)
+    pids = tmp_path / "pids"
+    wait_until(pids.exists)
+    worker.send_signal(number)
+    if stubborn:
+        worker.send_signal(number)  # an impatient person
+    out, err = worker.communicate(timeout=60)
+    assert worker.returncode == code
+    assert err == f"dirjobs: stopped by {number.name}.\n"
+    assert "a.txt  given back" in out
+    assert where_jobs_are(queue) == {
+        "00_waiting": ["a.txt", "b.txt"],
+        "01_running": [],
+        "02_done": [],
+        "99_failed": [],
+    }
+    assert [beat["ended"] for beat in heartbeats(queue)] == [True]
+    assert [pid for pid in map(int, pids.read_text().split()) if is_alive(pid)] == []
+
+
+def test_what_ignores_being_asked_is_killed_in_the_end(tmp_path, start):
+    make_queue(tmp_path / "jobs", "a.txt")
+    script = "trap '' TERM; echo $$ > pids.new; mv pids.new pids; while :; do sleep 1; done"
+    worker = start("work", "jobs", "--", "sh", "-c", script)
+    wait_until((tmp_path / "pids").exists)
+    worker.terminate()
+    worker.communicate(timeout=60)
+    assert worker.returncode == 143
+    assert not is_alive(int((tmp_path / "pids").read_text()))
+
+
+def test_an_interrupted_wait_in_mode_sync(tmp_path, start):
+    """Between asking for a job and having it, nothing is lost either."""
+    queue = make_queue(tmp_path / "jobs", "a.txt")
+    worker = start("work", "jobs", "--wid", "w1", "--sync-time", "1", "--", "touch", "started")
+    wait_until((queue / "01_running" / "w1.a.txt").exists)
+    worker.send_signal(signal.SIGINT)
+    _, err = worker.communicate(timeout=60)
+    assert (worker.returncode, err) == (130, "dirjobs: stopped by SIGINT.\n")
+    assert where_jobs_are(queue)["00_waiting"] == ["a.txt"]
+    assert not (tmp_path / "started").exists()
+
+
+def test_an_interrupted_start(tmp_path, start):
+    """The worker has announced itself and waits whether somebody else has its id."""
+    queue = make_queue(tmp_path / "jobs", "a.txt")
+    worker = start("work", "jobs", "--sync-time", "50", "--", "true")
+    wait_until(lambda: (queue / "_queue" / "workers").is_dir() and heartbeats(queue))
+    worker.terminate()
+    worker.communicate(timeout=60)
+    assert worker.returncode == 143
+    assert [beat["ended"] for beat in heartbeats(queue)] == [True]
+
+
+def test_the_heartbeat_names_the_process_group_of_the_program(tmp_path):
+    make_queue(tmp_path / "jobs", "a.txt")
+    with DirJobs(tmp_path / "jobs", heartbeat=0.05) as dj:
+        dj.next_and_lock().release()
+        with dj.runs_group(12345):
+            wait_until(lambda: heartbeats(tmp_path / "jobs")[0]["groups"] == [12345])
+        wait_until(lambda: heartbeats(tmp_path / "jobs")[0]["groups"] == [])

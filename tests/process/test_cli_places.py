@@ -1,0 +1,116 @@
+"""Folders that can't be used, and workers that don't go together."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.command_line import (
+    environment,
+    make_queue,
+    refusal,
+    run,
+    starting,
+    wait_until,
+    where_jobs_are,
+)
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX processes and signals")
+
+
+@pytest.fixture
+def start(tmp_path):
+    with starting(tmp_path) as start:
+        yield start
+
+
+# Root may write everywhere.  Python itself may be where nobody else can read, so that all
+# is imported while we still can.
+AS_NOBODY = """
+import os, pathlib, sys
+import dirjobs.backends.posix, dirjobs.cli.program, dirjobs.cli.shift, dirjobs.cli.work
+import importlib.metadata, tempfile
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+dirjobs.cli.main(prog_name="dirjobs")
+"""
+
+
+@pytest.fixture
+def open_folders(tmp_path):
+    """Lets other users reach `tmp_path`, which pytest makes private."""
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.stat().st_uid == os.geteuid() and not folder.stat().st_mode & 0o001:
+            folder.chmod(folder.stat().st_mode | 0o011)
+
+
+@pytest.mark.parametrize("prepared", ["nothing", "folders", "heartbeats"])
+def test_a_folder_without_the_right_to_write(tmp_path, open_folders, prepared):
+    queue = make_queue(tmp_path / "jobs", "a.txt")
+    if prepared != "nothing":
+        run("work", "jobs", "--filter", "none", "--", "true", cwd=tmp_path)
+    if prepared == "heartbeats":
+        for folder in (queue / "_queue", queue / "_queue" / "workers"):
+            folder.chmod(0o777)
+    locked = [queue / "00_waiting", queue / "01_running", queue / "02_done", queue]
+    if prepared == "folders":
+        locked += [queue / "_queue" / "workers", queue / "_queue"]
+    for folder in locked:
+        if folder.exists():
+            folder.chmod(0o555)
+    done = subprocess.run(
+        [sys.executable, "-c", AS_NOBODY, "work", "jobs", "--", "true"],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    told = refusal(done)
+    assert "Permission denied; you need the right to read and write there." in told
+    assert os.listdir(queue / "00_waiting") == ["a.txt"]
+
+
+@pytest.fixture
+def other_file_system(tmp_path):
+    """A folder that is not on the file system of `tmp_path`."""
+    shm = Path("/dev/shm")
+    if not shm.is_dir() or shm.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("needs a second file system in /dev/shm")
+    folder = shm / f"dirjobs-{os.getpid()}"
+    folder.mkdir()
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_running_on_another_file_system(tmp_path, other_file_system):
+    queue = make_queue(tmp_path / "jobs", "a.txt")
+    (queue / "01_running").symlink_to(other_file_system)
+    told = refusal(run("work", "jobs", "--", "true", cwd=tmp_path))
+    assert "different file systems" in told
+    assert where_jobs_are(queue)["00_waiting"] == ["a.txt"]
+
+
+def test_two_modes_on_one_queue(tmp_path, start):
+    queue = make_queue(tmp_path / "jobs", "a.txt", "b.txt")
+    script = "touch started; while [ ! -e go ]; do sleep 0.05; done"
+    start("work", "jobs", "--sync-time", "0.1", "--", "sh", "-c", script)
+    wait_until((tmp_path / "started").exists)
+    told = refusal(run("work", "jobs", "--mode", "trust", "--", "true", cwd=tmp_path))
+    assert "mode 'sync'" in told
+    assert "'trust'" in told
+    (tmp_path / "go").touch()
+    wait_until(lambda: where_jobs_are(queue)["02_done"] == ["a.txt", "b.txt"])
+
+
+def test_an_id_that_is_in_use(tmp_path, start):
+    make_queue(tmp_path / "jobs", "a.txt", "b.txt")
+    start("work", "jobs", "--wid", "w1", "--", "sh", "-c", "touch started; exec sleep 1000")
+    wait_until((tmp_path / "started").exists)
+    told = refusal(run("work", "jobs", "--wid", "w1", "--", "true", cwd=tmp_path))
+    assert "wid='w1' is in use by process" in told
