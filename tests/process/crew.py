@@ -1,0 +1,122 @@
+"""Worker processes, where they work, and what they tell of it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from dirjobs import DirJobs
+from tests.servers.child import _die_with_parent
+
+H, W, P, LEASE = 0.4, 0.4, 0.4, 2.8
+TIMES = {"heartbeat": H, "timeout": W, "max_pause": P, "lease": LEASE}
+assert LEASE >= 2 * H + 3 * W + P
+ROOT = Path(__file__).parents[2]
+
+
+class Place:
+    """A queue that worker processes share.
+
+    Args:
+        url: of the queue.
+        root: where its files are on this machine, to look at behind the server's back.
+        options: `storage_options`.
+    """
+
+    def __init__(self, url, root, options=None):
+        self.url, self.root = url, Path(root)
+        self.options = {**TIMES, "storage_options": options}
+
+    def queue(self, wid, **more):
+        return DirJobs(self.url, wid, **{**self.options, **more})
+
+    def fill(self, number):
+        with self.queue("adder") as queue:
+            for n in range(number):
+                queue.add(f"job{n}.txt", f"content of {n}")
+
+    def files(self, folder):
+        return sorted(entry.name for entry in os.scandir(self.root / folder))
+
+    def deaths(self):
+        """How often a worker died at each job, as noted for people."""
+        notes = {}
+        for path in (self.root / "_queue/attempts").iterdir():
+            attempts = json.loads(path.read_text())["attempts"]
+            notes[path.name.removesuffix(".json")] = sum(a["died"] for a in attempts)
+        return notes
+
+
+class Crew:
+    """Worker processes that never outlive the test."""
+
+    def __init__(self, place, folder):
+        self.place, self.folder = place, folder
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, wid, **orders):
+        options = {**self.place.options, **orders.pop("options", {})}
+        tag = f"{wid}-{len(self.processes)}"
+        orders |= {
+            "url": self.place.url,
+            "wid": wid,
+            "options": options,
+            "journal": str(self.folder / f"{tag}.journal"),
+        }
+        with (self.folder / f"{tag}.errors").open("wb") as errors:
+            self.processes[tag] = subprocess.Popen(
+                [sys.executable, "-m", "tests.process.worker", json.dumps(orders)],
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stderr=errors,
+                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+            )
+        return tag
+
+    def signal(self, tag, number):
+        if self.processes[tag].poll() is None:
+            self.processes[tag].send_signal(number)
+
+    def kill(self, tag):
+        """Kill -9; the process is gone, and nobody can doubt that."""
+        self.signal(tag, signal.SIGKILL)
+        self.processes[tag].wait(30)
+
+    def wait(self, tag, seconds=120):
+        return self.processes[tag].wait(seconds)
+
+    def journal(self, tag=None):
+        """What happened, in order; of all workers unless one is named."""
+        events = []
+        for path in self.folder.glob(f"{tag or '*'}.journal"):
+            for line in path.read_text().splitlines():
+                events.append({**json.loads(line), "tag": path.stem})
+        return sorted(events, key=lambda event: event["at"])
+
+    def told(self, what, tag=None):
+        """How often the logs say it."""
+        return sum(p.read_text().count(what) for p in self.folder.glob(f"{tag or '*'}.log"))
+
+    def errors(self, tag=None):
+        return "".join(p.read_text() for p in self.folder.glob(f"{tag or '*'}.errors"))
+
+    def end(self):
+        for process in self.processes.values():
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGKILL)
+            process.wait()
+
+
+def until(true, seconds=60.0, pause=0.02):
+    """Wait for something that must come; the limit only keeps a failing test from hanging."""
+    deadline = time.monotonic() + seconds
+    while not (result := true()):
+        assert time.monotonic() < deadline, f"{true} did not come true"
+        time.sleep(pause)
+    return result

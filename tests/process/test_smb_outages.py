@@ -1,0 +1,104 @@
+"""Servers that die and connections that break in the middle of a drain: workers go on."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dirjobs.names import DONE
+from tests.process.drain import Drain, wait_until
+from tests.servers.proxy import Proxy
+from tests.servers.samba import Samba
+
+FREEZE = float(os.environ.get("DIRJOBS_FREEZE", "3"))
+"""Seconds; the path is the same for 30, as long as it is longer than TIMEOUT."""
+TIMEOUT = 1.0
+JOBS = [f"job{number}.txt" for number in range(400)]
+
+
+@pytest.fixture
+def samba() -> Iterator[Samba]:
+    with Samba() as server:
+        yield server
+
+
+@pytest.fixture
+def proxy(samba: Samba) -> Iterator[Proxy]:
+    with Proxy(samba.port) as running:
+        yield running
+
+
+@pytest.fixture
+def drain(samba: Samba, proxy: Proxy, tmp_path: Path) -> Iterator[Drain]:
+    """Four workers at work on the queue, through the proxy.
+
+    A worker that is only beginning would not wait: its address may be wrong.
+    """
+    options = {**samba.options, "port": proxy.port, "timeout": TIMEOUT}
+    with Drain(
+        tmp_path,
+        samba.root / "queue",
+        jobsdir=f"{samba.url}/queue",
+        storage_options=options,
+        heartbeat=0.5,
+        lease=60,
+        timeout=2,
+        max_pause=5,
+    ) as running:
+        running.start(4)
+        wait_until(lambda: sum(words == ["ready"] for words in running.records()) == 4)
+        running.put(*JOBS)
+        wait_until(lambda: running.names(DONE))
+        yield running
+
+
+def more_done(drain: Drain, count: int) -> None:
+    """Return when so many more jobs are done, or all are."""
+    wanted = min(len(drain.names(DONE)) + count, len(JOBS))
+    wait_until(lambda: len(drain.names(DONE)) >= wanted)
+
+
+def finish(drain: Drain) -> None:
+    """All jobs get done, by workers that nobody has helped."""
+    wait_until(
+        lambda: len(drain.names(DONE)) == len(JOBS),
+        lambda: f"{drain.left()}\n{drain.log()}",
+    )
+    drain.end()
+    drain.check(*JOBS)
+
+
+def test_killed_serving_processes_and_a_restarted_server(samba: Samba, drain: Drain) -> None:
+    for _ in range(3):
+        assert samba.kill_serving_processes() >= 1
+        more_done(drain, 40)
+    samba.restart()
+    more_done(drain, 40)
+    samba.stop()
+    samba.start()
+    finish(drain)
+
+
+@pytest.mark.parametrize("fault", ["cut_after_request", "drop_request"])
+def test_connections_cut_around_a_request(proxy: Proxy, drain: Drain, fault: str) -> None:
+    """After the request: executed, and the answer is lost.  Instead of it: not executed."""
+    rng = random.Random(fault)
+    cuts = 0
+    while len(drain.names(DONE)) < len(JOBS) - 40:
+        getattr(proxy, fault)(rng.randrange(1, 20))
+        cuts += proxy.cuts.acquire(timeout=5)
+    assert cuts >= 10
+    finish(drain)
+
+
+def test_a_server_that_freezes(proxy: Proxy, drain: Drain) -> None:
+    proxy.freeze_at_request(10)
+    assert proxy.cuts.acquire(timeout=60)
+    wait_until(lambda: "can't be reached" in drain.log())
+    proxy.cuts.acquire(timeout=FREEZE)  # nobody releases it: the length of the outage
+    proxy.thaw()
+    finish(drain)

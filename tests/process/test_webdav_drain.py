@@ -1,0 +1,138 @@
+"""Exactly once: eight processes drain a WebDAV queue while a producer adds to it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dirjobs import DirJobs
+from tests.fake_webdav import PERSONALITIES
+from tests.fake_webdav.fixtures import serve_fake
+from tests.process.webdav_worker import Drained, content, workers
+from tests.servers.apache import apache
+
+__all__ = ["apache", "serve_fake"]
+
+WORKERS = 8
+FOLDERS = ("00_waiting", "01_running", "02_done", "99_failed", "_queue/parked")
+
+
+def names(count):
+    return [f"job {number}.txt" for number in range(1, count + 1)]
+
+
+def drained(folder: Path, url: str, jobs: list[str], share: float = 0.5, **settings) -> Drained:
+    """A `share` of `jobs` is there when the workers start, the others are added meanwhile."""
+    options = settings.get("storage_options")
+    with DirJobs(url, wid="producer", job_ext="", storage_options=options) as producer:
+        first = int(share * len(jobs))
+        for name in jobs[:first]:
+            producer.add(name, content(name))
+        with workers(folder, url, WORKERS, **settings) as finish:
+            for name in jobs[first:]:
+                producer.add(name, content(name))
+            (folder / "all_added").touch()
+            done = finish()
+        # What the last worker to end has put back is for the next one to come.
+        if producer.status().waiting:
+            with workers(folder, url, 1, first=WORKERS + 1, **settings) as finish:
+                again = finish()
+            done.started += again.started
+            done.torn += again.torn
+            done.decided += again.decided
+    return done
+
+
+def on_disk(root: Path) -> dict[str, dict[str, bytes]]:
+    return {
+        folder: {path.name: path.read_bytes() for path in (root / folder).iterdir()}
+        for folder in FOLDERS
+    }
+
+
+def in_fake(server) -> dict[str, dict[str, bytes]]:
+    return {folder: server.files(folder) for folder in FOLDERS}
+
+
+def assert_exactly_once(done: Drained, jobs: list[str], there: dict[str, dict[str, bytes]]) -> None:
+    assert done.torn == []
+    assert dict(done.started) == dict.fromkeys(jobs, 1)
+    assert there["02_done"] == {name: content(name) for name in jobs}
+    assert there["00_waiting"] == there["01_running"] == there["99_failed"] == {}
+
+
+@pytest.mark.parametrize("mode", ["verify", "trust"])
+def test_a_thousand_jobs_on_apache(apache, tmp_path, mode):
+    jobs = names(1000)
+    login = {"username": apache.user, "password": apache.password}
+    done = drained(tmp_path, apache.url, jobs, mode=mode, storage_options=login)
+    there = on_disk(apache.root)
+    assert_exactly_once(done, jobs, there)
+    assert there["_queue/parked"] == {}
+
+
+COPYING = [PERSONALITIES[name] for name in ("copying_lenient", "copying_strict", "copying_liar")]
+BOTH_PROCEED = PERSONALITIES["both_proceed"]
+
+
+def told(capsys, personality, done: Drained, there) -> None:
+    with capsys.disabled():
+        rules = ", ".join(f"{count} x {rule}" for rule, count in sorted(done.decided.items()))
+        print(f"\n{personality.name}: {rules or 'nothing to decide'};", end=" ")
+        print(f"{len(there['_queue/parked'])} copies parked")
+
+
+@pytest.mark.parametrize("personality", COPYING, ids=lambda each: each.name)
+def test_verify_is_right_where_a_move_across_folders_copies(
+    serve_fake, tmp_path, personality, capsys
+):
+    """The first of the two renames decides; the looks see what a liar said yes to."""
+    server = serve_fake(personality)
+    jobs = names(200)
+    done = drained(tmp_path, server.url, jobs, mode="verify")
+    told(capsys, personality, done, in_fake(server))
+    assert_exactly_once(done, jobs, in_fake(server))
+    if personality.lost == 201:
+        assert done.decided["own claim not listed: not mine"] > 0
+
+
+def test_verify_is_right_where_both_proceed(serve_fake, tmp_path, capsys):
+    """Here nothing but the looks is left to decide."""
+    server = serve_fake(BOTH_PROCEED)
+    jobs = names(200)
+    done = drained(tmp_path, server.url, jobs, mode="verify")
+    told(capsys, BOTH_PROCEED, done, in_fake(server))
+    assert_exactly_once(done, jobs, in_fake(server))
+    assert sum(done.decided.values()) > 0
+
+
+@pytest.mark.parametrize("personality", COPYING, ids=lambda each: each.name)
+def test_nothing_runs_twice_where_every_move_copies(serve_fake, tmp_path, personality, capsys):
+    """Worse than any server measured: inside a folder too.
+
+    Then a job that is just put back is listed while it grows, and whoever has seen it so
+    parks it whole, since it is not what was listed: it is kept, and not run.
+    """
+    server = serve_fake(replace(personality, copies_in_folder=True))
+    jobs = names(200)
+    done = drained(tmp_path, server.url, jobs, share=1, mode="verify")
+    there = in_fake(server)
+    told(capsys, server.personality, done, there)
+    assert done.torn == []
+    assert done.doubles == 0
+    assert sum(done.decided.values()) > 0
+    assert there["02_done"] == {name: content(name) for name in done.started}
+    assert there["00_waiting"] == there["01_running"] == there["99_failed"] == {}
+    whole = list(there["_queue/parked"].values())
+    for name in set(jobs) - done.started.keys():
+        assert content(name) in whole, f"{name} is lost"
+
+
+@pytest.mark.parametrize("personality", [COPYING[0], BOTH_PROCEED], ids=lambda each: each.name)
+def test_trust_is_wrong_where_a_move_is_a_copy(serve_fake, tmp_path, personality):
+    """Shows that the tests above could fail."""
+    server = serve_fake(personality)
+    done = drained(tmp_path, server.url, names(100), mode="trust")
+    assert done.doubles > 0

@@ -1,0 +1,52 @@
+"""A worker process for the tests: works until the queue is empty, and keeps a journal.
+
+The journal is a line of JSON for each event; it is written before the event's
+consequences, so that a kill in between is told rather than hidden.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import sys
+import time
+from pathlib import Path
+
+from dirjobs import ClaimLost, DirJobs
+
+
+def main(orders):
+    journal = Path(orders["journal"])
+    logging.basicConfig(filename=journal.with_suffix(".log"), level=logging.INFO)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+
+    def note(event, **facts):
+        with journal.open("a") as file:
+            file.write(json.dumps({"event": event, "at": time.monotonic(), **facts}) + "\n")
+
+    with DirJobs(orders["url"], orders["wid"], **orders["options"]) as queue:
+        for _ in range(orders.get("jobs", 1_000_000)):
+            job = queue.next_and_lock()
+            while job is None:
+                status = queue.status()
+                if not status.waiting + status.running:
+                    return
+                time.sleep(0.1)
+                job = queue.next_and_lock()
+            note("start", job=job.name(), claim=job.full_name())
+            content = job.read_bytes()
+            hold = orders.get("until")
+            while hold and not Path(hold).exists():
+                time.sleep(0.02)
+            time.sleep(random.uniform(0, orders.get("work", 0)))
+            try:
+                job.done()
+            except ClaimLost as error:
+                note("lost", job=job.name(), why=str(error))
+            else:
+                note("done", job=job.name(), content=content.decode())
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))
