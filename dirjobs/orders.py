@@ -18,8 +18,8 @@ from . import names
 from .beat import Beat, worker_of
 from .errors import ConfigurationError, NotFound
 from .names import WORKERS
-from .settle import make_folder
-from .steps import Forget, List, Read, Steps, Wait, Write
+from .settle import listing, make_folder
+from .steps import Forget, Read, Steps, Wait, Write
 from .store import Entry
 
 log = logging.getLogger("dirjobs")
@@ -43,9 +43,9 @@ class Orders:
         self._files: set[str] = set()
         self._fulfilled: set[str] = set()
 
-    def heed(self, listing: Iterable[Entry], ours: Collection[str]) -> None:
+    def heed(self, found: Iterable[Entry], ours: Collection[str]) -> None:
         """Take in a listing of the heartbeat files, of which `ours` are this worker's."""
-        there = {entry.name for entry in listing if entry.name.startswith("~")}
+        there = {entry.name for entry in found if entry.name.startswith("~")}
         self._files.update(ours)
         self.paused = PAUSE in there
         told = {order for file in self._files if (order := drain_order(file)) in there}
@@ -93,9 +93,9 @@ def drain_order(file_name: str) -> str:
     return _DRAIN + file_name.removesuffix(".json")
 
 
-def drained(listing: Iterable[Entry]) -> set[str]:
+def drained(found: Iterable[Entry]) -> set[str]:
     """The heartbeat files in a listing whose workers have been told to end."""
-    there = {entry.name for entry in listing}
+    there = {entry.name for entry in found}
     return {name for name in there if worker_of(name) and drain_order(name) in there}
 
 
@@ -105,7 +105,7 @@ def pause() -> Steps[bool]:
     Returns:
         False if the queue was paused already.
     """
-    if PAUSE in {entry.name for entry in (yield from _listing())}:
+    if PAUSE in {entry.name for entry in (yield from listing(WORKERS))}:
         return False
     yield from give(PAUSE)
     return True
@@ -133,7 +133,7 @@ def drain(workers: Collection[str] | None) -> Steps[list[str]]:
         ConfigurationError: no worker that has not ended goes by one of these ids.
     """
     living = {}
-    for entry in (yield from _listing()):
+    for entry in (yield from listing(WORKERS)):
         name = worker_of(entry.name)
         if name is not None and not (yield from _has_ended(entry.name)):
             living[entry.name] = name
@@ -180,11 +180,3 @@ def _withdraw(order: str) -> Steps[bool]:
         yield Forget(f"{WORKERS}/{order}")
         return True
     return False
-
-
-def _listing() -> Steps[list[Entry]]:
-    try:
-        listing: list[Entry] = yield List(WORKERS)
-    except NotFound:
-        return []
-    return listing

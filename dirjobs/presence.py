@@ -23,6 +23,7 @@ from .process import Process, is_same
 from .reaper import DEFAULT_MAX_ATTEMPTS
 from .steps import NOW, List, Steps, Wait, Write
 from .store import Entry, split
+from .tally import Tally
 
 log = logging.getLogger("dirjobs")
 
@@ -70,6 +71,7 @@ class Presence:
         self.orders = orders or Orders()
         self.others = Others(claims, process, max_attempts, self.orders)
         self.groups: set[int] = set()
+        self.tally = Tally()
         claims.robberies = lambda: self.robberies
         self.robberies = 0
         """How often this worker may have been declared dead: its heartbeat had a gap."""
@@ -236,7 +238,7 @@ class Presence:
         began: float = yield NOW
         life.counter += 1
         ledger = self.claims.ledger
-        held = ledger.in_state(State.HELD).values()
+        held = ledger.in_state(State.HELD)
         unsettled = ledger.in_state(State.UNSETTLED).values()
         beat = Beat(
             worker=life.worker,
@@ -246,8 +248,14 @@ class Presence:
             ended=ended,
             starting=self._starting,
             unsettled=sum(a.worker == life.worker for a in unsettled),
-            running={a.job.name: a.job.size for a in held if a.worker == life.worker},
+            running={a.job.name: a.job.size for a in held.values() if a.worker == life.worker},
             groups=tuple(self.groups),
+            held_for={
+                a.job.name: round(self.tally.held_for(path, began), 1)
+                for path, a in held.items()
+                if a.worker == life.worker
+            },
+            pace=self.tally.pace(began),
         )
         try:
             yield Write(life.path, beat.to_bytes())

@@ -17,6 +17,7 @@ from .names import WAITING
 from .orders import Orders
 from .presence import Presence
 from .steps import NOW, Steps, Wait
+from .tally import Tally
 from .terms import Mode
 from .waiting import Waiting
 
@@ -52,6 +53,7 @@ class Worker:
         self.waiting = waiting
         self.presence = presence
         self.orders = Orders() if presence is None else presence.orders
+        self.tally = Tally() if presence is None else presence.tally
 
     # -- beginning a job ------------------------------------------------------------------
 
@@ -137,6 +139,7 @@ class Worker:
                 continue
             if held is not None:
                 waiting.won()
+                self.tally.claimed(held.path, (yield NOW))
                 return held
             if fresh:
                 tried.lost.add(job.name)
@@ -173,7 +176,10 @@ class Worker:
 
     def finish(self, held: Held, folder: str) -> Steps[str]:
         """See `Moves.finish`."""
-        return (yield from self.claims.finish(held, folder, self._may_be_robbed))
+        self.tally.let_go(held.path)
+        name = yield from self.claims.finish(held, folder, self._may_be_robbed)
+        self.tally.ended((yield NOW))
+        return name
 
     def _may_be_robbed(self, held: Held) -> Steps[bool]:
         """Whether others may have taken us for dead since we asked for this job."""
@@ -194,6 +200,7 @@ class Worker:
 
     def release(self, held: Held) -> Steps[bool]:
         """Give a job back, to be claimed by anybody."""
+        self.tally.let_go(held.path)
         return (yield from self.claims.release(held.path, held.job))
 
 
