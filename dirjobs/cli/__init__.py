@@ -23,7 +23,9 @@ SECTIONS: dict[str, dict[str, str]] = {
     "Work": {
         "work": "work:work",
     },
-    "Look": {},
+    "Look": {
+        "status": "status:status",
+    },
     "Intervene": {
         "pause": "orders:pause",
         "resume": "orders:resume",
