@@ -17,6 +17,7 @@ from .errors import ConfigurationError, NotFound, WorkerIdInUse
 from .folders import make_folders
 from .ledger import State
 from .names import RUNNING, WAITING, WORKERS
+from .orders import Orders
 from .others import Other, Others
 from .process import Process, is_same
 from .reaper import DEFAULT_MAX_ATTEMPTS
@@ -51,6 +52,7 @@ class Presence:
         process: who this process is.
         insists: the user named the mode, so it is not quietly replaced by another one.
         max_attempts: how many workers may die at a job before it counts as failed.
+        orders: what this worker is told to do.
     """
 
     def __init__(
@@ -60,11 +62,13 @@ class Presence:
         *,
         insists: bool = False,
         max_attempts: int = DEFAULT_MAX_ATTEMPTS,
+        orders: Orders | None = None,
     ) -> None:
         self.claims = claims
         self.process = process
         self.agreement = Agreement(claims, insists=insists)
-        self.others = Others(claims, process, max_attempts)
+        self.orders = orders or Orders()
+        self.others = Others(claims, process, max_attempts, self.orders)
         self.groups: set[int] = set()
         claims.robberies = lambda: self.robberies
         self.robberies = 0
@@ -278,6 +282,7 @@ class Presence:
         for life in self._lives:
             yield from self._write(life, ended=True)
         self._lives.clear()
+        yield from self.orders.tidy()
 
     def _withdraw(self) -> Steps[None]:
         """Take back an announcement that came to nothing."""

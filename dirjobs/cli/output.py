@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,6 +33,11 @@ def show(line: str, kind: str = "") -> None:
         Console().print(text, soft_wrap=True)
     else:
         click.echo(line)
+
+
+def show_json(document: object) -> None:
+    """Print one JSON document."""
+    click.echo(json.dumps(document, indent=1, ensure_ascii=False))
 
 
 @contextmanager
