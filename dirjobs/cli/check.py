@@ -12,7 +12,7 @@ from ..check import Check, Findings, Lag, Race, check
 from ..check.record import Recorded, record
 from .errors import say, told_in_one_sentence
 from .options import QueueCommand, jobs_argument, json_option, opened_store, verbose_option
-from .output import duration, show, show_json
+from .output import duration, on_terminal, show, show_json
 
 
 @click.command("check", cls=QueueCommand)
@@ -105,7 +105,8 @@ def _show(done: Check, recorded: Recorded | None) -> None:
     for what, value in _rows(done.findings):
         table.add_row(what, value)
     show("")
-    Console(highlight=False, markup=False).print(table)
+    width = None if on_terminal() else 1 << 16
+    Console(highlight=False, markup=False, width=width).print(table)
 
 
 def _rows(found: Findings) -> Iterator[tuple[str, str]]:
