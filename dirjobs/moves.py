@@ -74,7 +74,7 @@ class Moves(Settling):
             self.ledger.spend(held.path)
             if moved is Moved.YES:
                 return name
-            if (yield from self._committed(held, moved, may_be_robbed)):
+            if (yield from self._committed(held, folder, moved, may_be_robbed)):
                 self.decided["finish: settled by looking"] += 1
                 return name
             self.decided["finish: claim lost"] += 1
@@ -84,7 +84,11 @@ class Moves(Settling):
             )
 
     def _committed(
-        self, held: Held, moved: Moved, may_be_robbed: Callable[[Held], Steps[bool]]
+        self,
+        held: Held,
+        folder: str,
+        moved: Moved,
+        may_be_robbed: Callable[[Held], Steps[bool]],
     ) -> Steps[bool]:
         """Whether a claim that is gone went where we wanted it to go."""
         if (yield from may_be_robbed(held)):
@@ -95,7 +99,7 @@ class Moves(Settling):
         # seen for a rename that was carried out.
         if self.terms.mode is Mode.TRUST or self.promises.atomic_rename:
             return False
-        return (yield from self.finished(held.job))
+        return (yield from self.finished(held.job, folder))
 
     def put_back(self, path: str, job: Entry) -> Steps[bool]:
         """Return a claim to ``00_waiting``; if the name is taken there, park it.
