@@ -32,6 +32,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "logs": "logs:logs",
         "results": "results:results",
         "wait": "wait:wait",
+        "check": "check:check_command",
     },
     "Intervene": {
         "retry": "retry:retry",
