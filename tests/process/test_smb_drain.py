@@ -64,9 +64,9 @@ def test_nobody_ends_before_the_last_job_is_taken(drain: Drain) -> None:
 
 
 def test_a_job_costs_two_round_trips(samba: Samba, drain: Drain, figures: Figures) -> None:
-    """One for the claim, one for its end; races that are lost and listings are the rest.
+    """One for the claim, one for its end; listings are the rest.
 
-    What a worker does once, for any number of jobs, is not counted: it logs on, announces
+    Races that are lost are counted apart: their number is a matter of luck and load.  What a worker does once, for any number of jobs, is not counted: it logs on, announces
     itself, and says that it has ended.
     """
     jobs = [f"job{number}.txt" for number in range(amount(400, 1000))]
@@ -79,11 +79,17 @@ def test_a_job_costs_two_round_trips(samba: Samba, drain: Drain, figures: Figure
         drain.put(*jobs)
         drain.start(4, **settings)
         drain.end()
+        lost = proxy.renames - 2 * len(jobs)
         per_job = (proxy.requests - 2 * coming_and_going) / len(jobs)
-    figures(f"{per_job:.3f} round trips per job; {coming_and_going / 4:.1f} per worker")
+    besides = per_job - lost / len(jobs)
+    figures(
+        f"{per_job:.3f} round trips per job, {besides:.3f} without lost races ({lost} of them);"
+        f" {coming_and_going / 4:.1f} per worker"
+    )
     assert drain.starts() == Counter(jobs)
     assert drain.names("02_done") == sorted(jobs)
-    assert per_job <= 2.2
+    assert besides <= 2.2
+    assert lost <= len(jobs) / 3
 
 
 def test_a_forked_child_works_under_an_incarnation_of_its_own(
