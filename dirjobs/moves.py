@@ -7,7 +7,7 @@ nothing renames onto an existing one.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from . import names
@@ -60,14 +60,27 @@ class Moves(Settling):
             the name that the job has there.
 
         Raises:
-            ClaimLost: the claim is not there any more; the result must be discarded.
+            ClaimLost: the claim is not there any more, or is torn; the result must be
+                discarded.
             StoreError: not known yet; ask again.
         """
+        unseen = self.is_on_trial and held.path not in self.found_whole
+        if unseen and not (yield from may_be_robbed(held)):
+            # Two copies that go to one name at once may leave the torn one there.
+            torn = yield from self.look_at_claims({held.path: held.job})
+            if torn:
+                yield from self.set_aside(held.path, held.job)
+                raise ClaimLost(
+                    f"the claim {held.path!r} of job {held.job.name!r} is an unfinished copy:"
+                    " somebody else has the job; discard this result."
+                )
         number, name = 1, held.job.name
         while True:
             moved = yield from self.settle(held.path, f"{folder}/{name}", held.job.size)
             if moved is Moved.TAKEN:
                 self.decided["finish: name taken, numbered"] += 1
+                if self.is_on_trial and (yield from self.finished(held.job)):
+                    self.evidence.append(f"job {held.job.name!r} was finished by two workers")
                 number += 1
                 name = names.numbered(held.job.name, number)
                 continue
@@ -78,6 +91,8 @@ class Moves(Settling):
                 self.decided["finish: settled by looking"] += 1
                 return name
             self.decided["finish: claim lost"] += 1
+            if not (yield from may_be_robbed(held)):
+                yield from self.suspect_loss(held.path, held.job)
             raise ClaimLost(
                 f"job {held.job.name!r} is no longer claimed by {held.worker}: somebody moved"
                 f" {held.path!r}, or gave the job to another worker; discard this result."
@@ -96,6 +111,47 @@ class Moves(Settling):
         if self.terms.mode is Mode.TRUST or self.promises.atomic_rename:
             return False
         return (yield from self.finished(held.job))
+
+    def look_at_claims(self, held: Mapping[str, Entry]) -> Steps[set[str]]:
+        """Look whether claims of ours are there, whole, and the only ones of their jobs.
+
+        What speaks against exclusive renames goes to `evidence`.  Only for a worker that
+        nobody may have taken for dead: a claim that others gave back is gone for a reason.
+
+        Args:
+            held: the jobs of our claims, by path.
+
+        Returns:
+            the claims that are torn: copies that must not be taken for their jobs.
+        """
+        there: dict[str, Entry] = {}
+        workers: dict[str, set[str]] = {}
+        for entry in (yield from self.listing(RUNNING)):
+            claim = names.parse_claim(entry.name)
+            if claim is not None and not entry.is_folder:
+                there[f"{RUNNING}/{entry.name}"] = entry
+                workers.setdefault(claim.job, set()).add(claim.worker)
+        torn = set()
+        for path, job in held.items():
+            if path not in there:
+                if path not in self.leaving:
+                    yield from self.suspect_loss(path, job)
+            elif differ(there[path].size, job.size):
+                torn.add(path)
+                self.evidence.append(f"the claim {path} has another size than its job")
+            else:
+                self.found_whole.add(path)
+        for name, claimants in workers.items():
+            if len(claimants) > 1:
+                some = " and ".join(sorted(claimants)[:2])
+                self.evidence.append(f"job {name!r} is claimed by {some}")
+        return torn
+
+    def suspect_loss(self, path: str, job: Entry) -> Steps[None]:
+        """A claim of ours is gone, and nobody had a reason to take it: evidence against
+        exclusive renames, unless somebody has put the job back by hand."""
+        if self.is_on_trial and not (yield from self.is_there(f"{WAITING}/{job.name}")):
+            self.evidence.append(f"the claim {path} is gone, and not by its worker's doing")
 
     def put_back(self, path: str, job: Entry) -> Steps[bool]:
         """Return a claim to ``00_waiting``; if the name is taken there, park it.

@@ -68,7 +68,20 @@ class Settling:
         self.ledger = Ledger()
         self.decided: Counter[str] = Counter()
         """How often each rule decided; for tests, and for the curious."""
+        self.by_record = False
+        """The mode is nobody's wish: it is what a check has recorded."""
+        self.evidence: list[str] = []
+        """What was met that an exclusive rename can't bring about."""
+        self.found_whole: set[str] = set()
+        """Claims of ours that a listing has shown, with the size of their jobs."""
+        self.leaving: set[str] = set()
+        """What we have begun to rename: that it is gone is no wonder."""
         self._doubts: dict[str, _Doubt] = {}
+
+    @property
+    def is_on_trial(self) -> bool:
+        """Whether renames are trusted by a record, though the store doesn't promise it."""
+        return self.by_record and self.terms.mode is Mode.TRUST and not self.promises.atomic_rename
 
     # -- looking ------------------------------------------------------------------------
 
@@ -124,6 +137,8 @@ class Settling:
             Busy: somebody has it open, and not only for a moment.
             StoreError: it can't be found out now; the rename may be executed yet.
         """
+        if self.is_on_trial:
+            self.leaving.add(src)
         doubt = self._doubts.get(src)  # of an earlier call that could not find out
         pause, busy = 0.1, 0
         for _ in range(_TRIES):

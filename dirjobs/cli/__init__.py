@@ -25,6 +25,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     },
     "Look": {
         "status": "status:status",
+        "check": "check:check_command",
     },
     "Intervene": {
         "pause": "orders:pause",

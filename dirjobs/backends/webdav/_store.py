@@ -272,6 +272,13 @@ class WebdavStore(Store):
         response = self._session().status(Verb.MKCOL, where, _DEPTH_0)
         self._require(Verb.MKCOL, response, path)
 
+    def rmdir(self, path: str) -> None:
+        # DELETE takes a folder with all that is in it, so look whether anything is.
+        if not path or [*self.list(path)]:
+            raise Denied(f"{self.full_path(path)} is not empty, and only empty folders go.")
+        response = self._session().status(Verb.DELETE, self._address.folder(path), _DELETE)
+        self._require(Verb.DELETE, response, path)
+
     def _require(self, verb: Verb, response: httpx.Response, path: str) -> None:
         status, session = response.status_code, self._session()
         if status in OK[verb]:
