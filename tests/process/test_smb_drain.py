@@ -66,8 +66,9 @@ def test_nobody_ends_before_the_last_job_is_taken(drain: Drain) -> None:
 def test_a_job_costs_two_round_trips(samba: Samba, drain: Drain, figures: Figures) -> None:
     """One for the claim, one for its end; listings are the rest.
 
-    Races that are lost are counted apart: their number is a matter of luck and load.  What a worker does once, for any number of jobs, is not counted: it logs on, announces
-    itself, and says that it has ended.
+    Races that are lost are counted apart: their number is a matter of luck and load.  What a
+    worker does once, for any number of jobs, is not counted: it logs on, announces itself,
+    and says that it has ended.
     """
     jobs = [f"job{number}.txt" for number in range(amount(400, 1000))]
     drain.may_end()
