@@ -15,11 +15,18 @@ from .steps import Read, Steps, Write
 log = logging.getLogger("dirjobs")
 
 _KEPT = 50
+_LATELY = 3
 _LONGEST = 4000
 
 
 def note(
-    job: str, worker: str, reason: str, *, died: bool = False, retried: bool = False
+    job: str,
+    worker: str,
+    reason: str,
+    *,
+    died: bool = False,
+    retried: bool = False,
+    by_hand: bool = False,
 ) -> Steps[int]:
     """Add one attempt at `job` to its notes.
 
@@ -32,6 +39,7 @@ def note(
         died: it ended with the death of the worker.
         retried: it was no attempt: somebody wants the job to be tried anew, and earlier
             deaths count no more.
+        by_hand: a person took it from its worker.
 
     Returns:
         as `deaths`.
@@ -45,6 +53,7 @@ def note(
             "reason": reason[:_LONGEST],
             "died": died,
             **({"retried": True} if retried else {}),
+            **({"by_hand": True} if by_hand else {}),
         }
     )
     data = json.dumps({"format": 1, "attempts": attempts[-_KEPT:]}, indent=1).encode()
@@ -70,6 +79,11 @@ def deaths(attempts: list[dict[str, Any]]) -> int:
 def tries(attempts: list[dict[str, Any]]) -> int:
     """How often a job was started and ended without being done, as far as is noted."""
     return sum(not attempt.get("retried") for attempt in attempts)
+
+
+def was_taken_by_hand(job: str) -> Steps[bool]:
+    """Whether a person took the job from its worker lately."""
+    return any(attempt.get("by_hand") for attempt in (yield from read(job))[-_LATELY:])
 
 
 def read(job: str) -> Steps[list[dict[str, Any]]]:

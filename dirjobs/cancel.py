@@ -29,6 +29,8 @@ def cancel(moves: Moves, place: Place) -> Steps[bool]:
         StoreError: it is not known; look, then try again.
     """
     path, job = place.path, place.job
+    # First, so that its worker finds it whenever it misses its claim.
+    yield from attempts.note(job.name, place.worker, REASON, by_hand=True)
     if moves.terms.mode is not Mode.TRUST:
         # First to a name of our own in the same folder, which is exclusive everywhere.
         tag = moves.nonce()
@@ -43,7 +45,7 @@ def cancel(moves: Moves, place: Place) -> Steps[bool]:
             if (yield from moves.settle(path, own, job.size)) not in MOVED:
                 known = True
                 return False
-            moved, name = yield from moves.settle_numbered(own, FAILED, job)
+            moved, _ = yield from moves.settle_numbered(own, FAILED, job)
             known = True
         finally:
             if known:
@@ -51,8 +53,5 @@ def cancel(moves: Moves, place: Place) -> Steps[bool]:
             else:
                 moves.ledger.unsettle(own)  # if it is, or comes, there, the sweep puts it back
     else:
-        moved, name = yield from moves.settle_numbered(path, FAILED, job)
-    if moved not in MOVED:
-        return False
-    yield from attempts.note(name, place.worker, REASON)
-    return True
+        moved, _ = yield from moves.settle_numbered(path, FAILED, job)
+    return moved in MOVED

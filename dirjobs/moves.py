@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from . import names
+from . import attempts, names
 from .errors import ClaimLost
 from .ledger import Asked, State
 from .names import PARKED, RUNNING, WAITING
@@ -153,8 +153,10 @@ class Moves(Settling):
 
     def suspect_loss(self, path: str, job: Entry) -> Steps[None]:
         """A claim of ours is gone, and nobody had a reason to take it: evidence against
-        exclusive renames, unless somebody has put the job back by hand."""
-        if self.is_on_trial and not (yield from self.is_there(f"{WAITING}/{job.name}")):
+        exclusive renames, unless somebody has put the job back, or cancelled it."""
+        if not self.is_on_trial or (yield from self.is_there(f"{WAITING}/{job.name}")):
+            return
+        if not (yield from attempts.was_taken_by_hand(job.name)):
             self.evidence.append(f"the claim {path} is gone, and not by its worker's doing")
 
     def put_back(self, path: str, job: Entry) -> Steps[bool]:
