@@ -10,6 +10,7 @@ from typing import Any
 from . import names
 from .errors import ConfigurationError
 from .process import Process
+from .tally import Pace
 from .terms import Mode, Terms, seconds
 
 FORMAT = 1
@@ -30,6 +31,8 @@ class Beat:
         process: who it is.
         running: the jobs that it holds, and their sizes in bytes.
         groups: process groups of the programs that it runs.
+        held_for: for how many seconds it has held each of these jobs, for people.
+        pace: how fast it ended jobs lately, for people.
     """
 
     worker: str
@@ -41,6 +44,8 @@ class Beat:
     unsettled: int = 0
     running: dict[str, int | None] = field(default_factory=dict)
     groups: tuple[int, ...] = ()
+    held_for: dict[str, float] = field(default_factory=dict)
+    pace: Pace = field(default_factory=Pace)
 
     def to_bytes(self) -> bytes:
         record = {"format": FORMAT, **asdict(self)}
@@ -64,9 +69,17 @@ class Beat:
                 unsettled=int(record["unsettled"]),
                 running={str(job): size for job, size in record["running"].items()},
                 groups=tuple(map(int, record["groups"])),
+                held_for={
+                    str(job): seconds(job, s) for job, s in record.get("held_for", {}).items()
+                },
+                pace=_pace(*record.get("pace", ())),
             )
         except _NONSENSE:
             return None
+
+
+def _pace(jobs: object = 0, time: object = 0.0) -> Pace:
+    return Pace(int(seconds("pace", jobs)), seconds("pace", time))
 
 
 def unreadable(file_name: str, data: bytes, terms: Terms) -> Beat | None:

@@ -11,6 +11,7 @@ from .beat import Beat, unreadable, worker_of
 from .claim import Claims
 from .errors import NotFound
 from .names import WORKERS
+from .orders import Orders
 from .process import Process, group_is_gone, is_surely_gone
 from .reaper import DEFAULT_MAX_ATTEMPTS, Reaper
 from .steps import NOW, Forget, List, Read, Steps
@@ -49,13 +50,19 @@ class Others:
         claims: of the worker that watches.
         process: the watching process.
         max_attempts: how many workers may die at a job before it counts as failed.
+        orders: take in what is among the heartbeats.
     """
 
     def __init__(
-        self, claims: Claims, process: Process, max_attempts: int = DEFAULT_MAX_ATTEMPTS
+        self,
+        claims: Claims,
+        process: Process,
+        max_attempts: int = DEFAULT_MAX_ATTEMPTS,
+        orders: Orders | None = None,
     ) -> None:
         self.claims = claims
         self.process = process
+        self.orders = orders or Orders()
         self.reaper = Reaper(claims, max_attempts)
         self.is_provably_dead: Callable[[Beat, Process], bool] = is_provably_dead
         self.watch = Watch(2 * claims.terms.heartbeat)
@@ -73,6 +80,7 @@ class Others:
         since our memory is empty.
         """
         listing: list[Entry] = yield List(WORKERS)
+        self.orders.heed(listing, ours)
         now = max((e.mtime for e in listing if e.name in ours and e.mtime), default=None)
         found = []
         for entry in listing:
@@ -152,6 +160,7 @@ class Others:
         self, listing: list[Entry], ours: Collection[str], began: float, now: float
     ) -> Steps[list[Beat]]:
         """Take in a listing of the heartbeat files; returns whom it shows for the first time."""
+        self.orders.heed(listing, ours)
         theirs = [e for e in listing if e.name not in ours and worker_of(e.name) is not None]
         self.watch.longest_gap = 2 * self.claims.terms.heartbeat
         self.watch.look(theirs, began, now)

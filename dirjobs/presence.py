@@ -17,11 +17,13 @@ from .errors import ConfigurationError, NotFound, WorkerIdInUse
 from .folders import make_folders
 from .ledger import State
 from .names import RUNNING, WAITING, WORKERS
+from .orders import Orders
 from .others import Other, Others
 from .process import Process, is_same
 from .reaper import DEFAULT_MAX_ATTEMPTS
 from .steps import NOW, List, Steps, Wait, Write
 from .store import Entry, split
+from .tally import Tally
 
 log = logging.getLogger("dirjobs")
 
@@ -51,6 +53,7 @@ class Presence:
         process: who this process is.
         insists: the user named the mode, so it is not quietly replaced by another one.
         max_attempts: how many workers may die at a job before it counts as failed.
+        orders: what this worker is told to do.
     """
 
     def __init__(
@@ -60,12 +63,15 @@ class Presence:
         *,
         insists: bool = False,
         max_attempts: int = DEFAULT_MAX_ATTEMPTS,
+        orders: Orders | None = None,
     ) -> None:
         self.claims = claims
         self.process = process
         self.agreement = Agreement(claims, insists=insists)
-        self.others = Others(claims, process, max_attempts)
+        self.orders = orders or Orders()
+        self.others = Others(claims, process, max_attempts, self.orders)
         self.groups: set[int] = set()
+        self.tally = Tally()
         claims.robberies = lambda: self.robberies
         self.robberies = 0
         """How often this worker may have been declared dead: its heartbeat had a gap."""
@@ -232,7 +238,7 @@ class Presence:
         began: float = yield NOW
         life.counter += 1
         ledger = self.claims.ledger
-        held = ledger.in_state(State.HELD).values()
+        held = ledger.in_state(State.HELD)
         unsettled = ledger.in_state(State.UNSETTLED).values()
         beat = Beat(
             worker=life.worker,
@@ -242,8 +248,14 @@ class Presence:
             ended=ended,
             starting=self._starting,
             unsettled=sum(a.worker == life.worker for a in unsettled),
-            running={a.job.name: a.job.size for a in held if a.worker == life.worker},
+            running={a.job.name: a.job.size for a in held.values() if a.worker == life.worker},
             groups=tuple(self.groups),
+            held_for={
+                a.job.name: round(self.tally.held_for(path, began), 1)
+                for path, a in held.items()
+                if a.worker == life.worker
+            },
+            pace=self.tally.pace(began),
         )
         try:
             yield Write(life.path, beat.to_bytes())
@@ -278,6 +290,7 @@ class Presence:
         for life in self._lives:
             yield from self._write(life, ended=True)
         self._lives.clear()
+        yield from self.orders.tidy()
 
     def _withdraw(self) -> Steps[None]:
         """Take back an announcement that came to nothing."""

@@ -21,6 +21,7 @@ from .folders import make_folders
 from .job import Job
 from .layers import Retrying
 from .moves import Held
+from .orders import Orders
 from .presence import Presence
 from .process import monotonic, this_process
 from .pulse import Pulse
@@ -108,6 +109,7 @@ class DirJobs:
             self.store.close()  # nobody gets this object, so nobody else could
             raise
         self._lock = RLock()
+        self._orders = Orders()
         self._pid = 0
         self._pulse: Pulse | None = None
         self._set_up(wid)
@@ -123,19 +125,21 @@ class DirJobs:
         """Claim the next job.
 
         In modes trust and verify this takes some requests to the store, in mode sync two
-        times `sync_time`.  While the store can't be reached it waits.
+        times `sync_time`.  While the store can't be reached, or the queue is paused, it waits.
 
         Returns:
-            the job, or None when nothing is waiting.
+            the job, or None when nothing is waiting or this worker is drained.
 
         Raises:
             WorkerIdInUse: another live worker has the same id.
             ConfigurationError: `job_filter` raised, or the workers disagree about the mode.
             StoreError: the store refuses.
         """
+        if self.draining:
+            return None
         if self._pid != os.getpid():
             self._begin()
-        held = self._persist(self._worker.next)
+        held = self._persist(self._worker.next, self._orders)
         return None if held is None else Job(self, held)
 
     def __iter__(self) -> Iterator[Job]:
@@ -194,12 +198,12 @@ class DirJobs:
     def _release(self, held: Held) -> None:
         self._persist(lambda: self._worker.release(held))
 
-    def _persist(self, steps: Callable[[], Steps[T]]) -> T:
+    def _persist(self, steps: Callable[[], Steps[T]], orders: Orders | None = None) -> T:
         """Do what may be repeated, through every outage of the store."""
         try:
             return self._driver.run(steps())
         except OUTAGE as error:
-            return self._driver.run(through_outages(steps, error))
+            return self._driver.run(through_outages(steps, error, orders))
 
     # -- the queue ------------------------------------------------------------------------
 
@@ -258,6 +262,21 @@ class DirJobs:
         finally:
             groups.discard(group)
 
+    def drain(self) -> None:
+        """Take no other job: `next_and_lock` returns None from now on, also where it waits
+        (for the end of a pause or an outage, or for files to get old enough).
+
+        May be called from a signal handler and from any thread.
+        """
+        self._set_up_in_child()
+        self._orders.drain()
+
+    @property
+    def draining(self) -> bool:
+        """Whether this worker takes no other job: by `drain`, or by an order in the queue
+        (`dirjobs drain`), which is seen with the next heartbeat."""
+        return self._orders.draining and self._made_in == os.getpid()
+
     # -- life -----------------------------------------------------------------------------
 
     def _set_up(self, incarnation: str) -> None:
@@ -265,7 +284,13 @@ class DirJobs:
         self._claims = Claims(incarnation, self._wish, store.guarantees)
         self._made_in = os.getpid()
         most, insists = self._max_attempts, settings.insists
-        self._presence = Presence(self._claims, this_process(), insists=insists, max_attempts=most)
+        self._presence = Presence(
+            self._claims,
+            this_process(),
+            insists=insists,
+            max_attempts=most,
+            orders=self._orders,
+        )
         waiting = Waiting(
             order=settings.picks,
             job_ext=settings.job_ext,
@@ -276,13 +301,17 @@ class DirJobs:
         )
         self._worker = Worker(self._claims, waiting, self._presence)
 
+    def _set_up_in_child(self) -> None:
+        if self._made_in != os.getpid():
+            self._orders = Orders()
+            self._set_up(names.later_life(self.wid, names.nonce()))
+
     def _begin(self) -> None:
         """Become a worker: at the first job, and again in a forked child."""
         with self._lock:
             if self._pid == os.getpid():
                 return
-            if self._made_in != os.getpid():
-                self._set_up(names.later_life(self.wid, names.nonce()))
+            self._set_up_in_child()
             pulse = Pulse(self._worker, self._presence, self._patient.another())
             # Also when the program ends without close(); knows the pulse only, so that a
             # forgotten queue can go.

@@ -85,12 +85,8 @@ class Settling:
         return any(entry.name == name for entry in (yield from self.listing(folder)))
 
     def listing(self, folder: str) -> Steps[list[Entry]]:
-        """The entries of a folder; a folder that somebody moved away is an empty one."""
-        try:
-            entries: list[Entry] = yield List(folder)
-        except NotFound:
-            return []
-        return entries
+        """See `listing`."""
+        return (yield from listing(folder))
 
     def finished(self, job: Entry) -> Steps[bool]:
         """Whether this very job, not an older one of its name, is done or failed.
@@ -187,6 +183,15 @@ class Settling:
             if entry.name == name:
                 return differ(entry.size, size)
         return False
+
+
+def listing(folder: str) -> Steps[list[Entry]]:
+    """The entries of a folder; a folder that somebody moved away is an empty one."""
+    try:
+        entries: list[Entry] = yield List(folder)
+    except NotFound:
+        return []
+    return entries
 
 
 def make_folder(path: str) -> Steps[None]:

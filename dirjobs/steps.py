@@ -85,7 +85,7 @@ class Mkdir(NamedTuple):
 
 
 class Forget(NamedTuple):
-    """Remove a heartbeat or an unfinished upload, the only files that are ever removed."""
+    """Remove a heartbeat, an order or an unfinished upload: no other file is ever removed."""
 
     path: str
 
@@ -132,7 +132,7 @@ class Driver:
         self.sleep = sleep
 
     def forget(self, path: str) -> None:
-        """Remove a heartbeat file or an unfinished upload.
+        """Remove a heartbeat file, an order to workers or an unfinished upload.
 
         Raises:
             ValueError: it is any other file.
@@ -160,9 +160,10 @@ class Driver:
 
 
 def may_be_removed(path: str) -> bool:
-    """Whether `path` can't be a job: a heartbeat, or an upload that never got its name."""
+    """Whether `path` can't be a job: a heartbeat, an order, or an upload that never got its
+    name."""
     folder, name = split(path)
     if folder == WORKERS:
-        return name.endswith(".json")
+        return name.endswith(".json") or name == "~pause" or name.startswith("~drain.")
     tag, _, rest = name.partition(".")
     return folder == WAITING and tag[:1] == "~" and tag.count("~") == 1 and rest == "part"

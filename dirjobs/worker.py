@@ -14,8 +14,10 @@ from .folders import make_folders
 from .ledger import State
 from .moves import Held
 from .names import WAITING
+from .orders import Orders
 from .presence import Presence
 from .steps import NOW, Steps, Wait
+from .tally import Tally
 from .terms import Mode
 from .waiting import Waiting
 
@@ -50,11 +52,14 @@ class Worker:
         self.claims = claims
         self.waiting = waiting
         self.presence = presence
+        self.orders = Orders() if presence is None else presence.orders
+        self.tally = Tally() if presence is None else presence.tally
 
     # -- beginning a job ------------------------------------------------------------------
 
     def next(self) -> Steps[Held | None]:
-        """The next job, claimed; None if nothing is waiting that we may take.
+        """The next job, claimed; None if nothing is waiting that we may take, or if this
+        worker is drained.
 
         Raises:
             StoreError: the store can't be used, or refuses every job.
@@ -62,12 +67,17 @@ class Worker:
         fruitless, pause = 0, 0.05
         lost_before: set[str] = set()
         while True:
+            if not (yield from self.orders.obey()):
+                return None
             tried = _Pass()
             held = yield from self._try_all(tried)
+            if held is not None and self.orders.draining:
+                yield from self.release(held)
+                return None
             if held is not None:
                 return held
             if self.waiting.ripe_at is not None:
-                yield Wait(max(0.01, self.waiting.ripe_at - (yield NOW)))
+                yield from self.orders.rest(max(0.01, self.waiting.ripe_at - (yield NOW)))
                 continue
             if not tried.lost:
                 if (yield from self.claims.sweep(unanswered=True)):
@@ -129,6 +139,7 @@ class Worker:
                 continue
             if held is not None:
                 waiting.won()
+                self.tally.claimed(held.path, (yield NOW))
                 return held
             if fresh:
                 tried.lost.add(job.name)
@@ -165,7 +176,10 @@ class Worker:
 
     def finish(self, held: Held, folder: str) -> Steps[str]:
         """See `Moves.finish`."""
-        return (yield from self.claims.finish(held, folder, self._may_be_robbed))
+        self.tally.let_go(held.path)
+        name = yield from self.claims.finish(held, folder, self._may_be_robbed)
+        self.tally.ended((yield NOW))
+        return name
 
     def _may_be_robbed(self, held: Held) -> Steps[bool]:
         """Whether others may have taken us for dead since we asked for this job."""
@@ -186,10 +200,13 @@ class Worker:
 
     def release(self, held: Held) -> Steps[bool]:
         """Give a job back, to be claimed by anybody."""
+        self.tally.let_go(held.path)
         return (yield from self.claims.release(held.path, held.job))
 
 
-def through_outages(steps: Callable[[], Steps[T]], error: StoreError) -> Steps[T]:
+def through_outages(
+    steps: Callable[[], Steps[T]], error: StoreError, orders: Orders | None = None
+) -> Steps[T]:
     """Repeat `steps`, which may be repeated, until the store is there again.
 
     Says once that it waits, and once that it goes on.
@@ -197,7 +214,9 @@ def through_outages(steps: Callable[[], Steps[T]], error: StoreError) -> Steps[T
     Args:
         steps: what ended with `error` at the first try.
         error: one of `OUTAGE`.
+        orders: who is drained waits no longer.
     """
+    orders = orders or Orders()
     if isinstance(error, Busy):
         log.warning("%s Waiting until it is closed.", error)
     else:
@@ -205,13 +224,15 @@ def through_outages(steps: Callable[[], Steps[T]], error: StoreError) -> Steps[T
     pause = 1.0
     while True:
         asked_for = getattr(error, "retry_after", None) or 0.0
-        yield Wait(max(pause, asked_for))
+        yield from orders.rest(max(pause, asked_for))
         pause = min(2 * pause, _LONGEST_PAUSE)
         try:
             result = yield from steps()
         except OUTAGE as again:
             error = again
         else:
+            if orders.draining:
+                return result
             over = "it is closed" if isinstance(error, Busy) else "the store is there again"
             log.warning("%s; going on", over)
             return result

@@ -1,29 +1,90 @@
 """The command line, one module per group of commands.
 
-Nothing here is imported by ``import dirjobs``.
+Nothing here is imported by ``import dirjobs``, and a command's module only when that
+command (or the list of all) is asked for.
 """
 
 from __future__ import annotations
 
+import difflib
+import importlib
+
 import click
 
 from .. import __version__
-from .demo import demo
 from .errors import Program
-from .work import work
 
 __all__ = ["main"]
 
+SECTIONS: dict[str, dict[str, str]] = {
+    "Begin": {
+        "demo": "demo:demo",
+    },
+    "Work": {
+        "work": "work:work",
+    },
+    "Look": {
+        "status": "status:status",
+    },
+    "Intervene": {
+        "pause": "orders:pause",
+        "resume": "orders:resume",
+        "drain": "orders:drain",
+    },
+    "More": {},
+}
+"""Every command, as ``module:attribute``, under the headline that ``--help`` has for it."""
+
+
+class Commands(Program):
+    """The commands of `SECTIONS`, imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return [name for section in SECTIONS.values() for name in section]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        for section in SECTIONS.values():
+            if cmd_name in section:
+                module, _, attribute = section[cmd_name].partition(":")
+                command = getattr(importlib.import_module(f".{module}", __name__), attribute)
+                assert isinstance(command, click.Command)
+                return command
+        return None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        known = self.list_commands(ctx)
+        if args[0] not in known and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise click.UsageError(f"there is no command {args[0]!r}{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        width = max(map(len, self.list_commands(ctx)))
+        room = formatter.width - 6 - width
+        for title, section in SECTIONS.items():
+            commands = {name: self.get_command(ctx, name) for name in section}
+            rows = [
+                (name.ljust(width), command.get_short_help_str(room))
+                for name, command in commands.items()
+                if command is not None
+            ]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
 
 @click.group(
-    cls=Program,
+    cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 96},
     epilog="`dirjobs COMMAND --help` tells more.  Exit codes: 0 all went well, 1 some jobs"
     " failed, 2 something in the command line or the folder is not right.",
 )
 @click.version_option(__version__, prog_name="dirjobs", message="%(prog)s %(version)s")
 def main() -> None:
-    r"""A job queue made of plain folders, on a disk, a WebDAV cloud or an SMB share.
+    """A job queue made of plain folders, on a disk, a WebDAV cloud or an SMB share.
 
     A job is a file in jobs/00_waiting.  A worker claims it by moving it to 01_running;
     it ends in 02_done or 99_failed.  Start as many workers as you like, on as many
@@ -34,9 +95,6 @@ def main() -> None:
       cp parameters/*.json jobs/00_waiting/
       dirjobs work jobs/ -- python simulate.py {}
 
-    New here?  `dirjobs demo` shows it all in a few seconds.
-    """
-
-
-for command in (demo, work):
-    main.add_command(command)
+    JOBS, the first argument of every command, is a folder or a URL; or set DIRJOBS_URL and
+    leave it out.  New here?  `dirjobs demo` shows it all in a few seconds.
+    """  # noqa: D301 - click wants the very character

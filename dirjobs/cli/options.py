@@ -5,14 +5,27 @@ from __future__ import annotations
 import os
 import platform
 import re
-from typing import TYPE_CHECKING
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from ..errors import ConfigurationError, NotFound
+from ..layers import Logged, Retrying
 from ..names import WAITING
+from ..process import monotonic
+from ..registry import open_store, with_timeout
+from ..steps import Driver
 from ..store import Store
-from ..terms import seconds
+from ..terms import DEFAULT_TIMEOUT, seconds
+from .errors import show_log
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+URL_VARIABLE = "DIRJOBS_URL"
+"""Names the queue for commands that are not told which."""
 
 if TYPE_CHECKING:
     _ParamType = click.ParamType[float]  # generic since click 8.4, for type checkers only here
@@ -39,6 +52,88 @@ class Seconds(_ParamType):
             raise click.UsageError(str(error), ctx) from None
 
 
+class QueueCommand(click.Command):
+    """A command whose first argument is JOBS; left out, it is what `DIRJOBS_URL` says.
+
+    Where other arguments follow, the first one is the queue if it looks like a place: a
+    URL, a folder, or anything with a slash in it that is no file.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        url = os.environ.get(URL_VARIABLE)
+        if url and not ctx.resilient_parsing and not self._names_a_queue(ctx, args):
+            args = [url, *args]
+        return super().parse_args(ctx, args)
+
+    def _names_a_queue(self, ctx: click.Context, args: list[str]) -> bool:
+        try:
+            given = self.make_parser(ctx).parse_args(list(args))[0]
+        except click.UsageError:
+            return True  # to be told properly
+        if any(given.get(option) for option in ("help", "version")):
+            return True
+        first = given.get("jobs")
+        if not isinstance(first, str):
+            return False
+        others = [param for param in self.params if isinstance(param, click.Argument)]
+        return len(others) == 1 or looks_like_a_place(first)
+
+
+def looks_like_a_place(text: str) -> bool:
+    """Whether `text` may be meant for a queue rather than for a file or a job's name."""
+    if os.path.isfile(text):
+        return False
+    return "/" in text or "\\" in text or os.path.isdir(text)
+
+
+def jobs_argument(command: F) -> F:
+    """The queue, as argument ``jobs``; for a `QueueCommand`."""
+    return click.argument("jobs")(command)
+
+
+def verbose_option(command: F) -> F:
+    """``-v``, as argument ``verbose``: 1 for what goes on, 2 for every store call."""
+    help_text = "Say more; -vv: every call to the store."
+    return click.option("-v", "--verbose", count=True, help=help_text)(command)
+
+
+def json_option(command: F) -> F:
+    """``--json``, as argument ``as_json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")(command)
+
+
+@contextmanager
+def opened(jobs: str, verbose: int = 0) -> Iterator[Driver]:
+    """A queue to look at or to intervene in: no worker is started, no folder is made.
+
+    Args:
+        jobs: a path or a URL.
+        verbose: see `verbose_option`.
+
+    Yields:
+        what runs steps on the queue; its `store` repeats what may be repeated.
+
+    Raises:
+        ConfigurationError: there is no such queue.
+        StoreError: it can't be reached.
+    """
+    with opened_store(jobs, verbose) as store:
+        check_is_queue(store)
+        is_local = store.local_path("") is not None
+        yield Driver(store if is_local else Retrying(store), monotonic, time.sleep)
+
+
+@contextmanager
+def opened_store(jobs: str, verbose: int = 0) -> Iterator[Store]:
+    """The store at `jobs`, whether it has a queue or not; as `opened`."""
+    show_log(verbose)
+    store = open_store(jobs, with_timeout(jobs, None, DEFAULT_TIMEOUT))
+    try:
+        yield Logged(store) if verbose > 1 else store
+    finally:
+        store.close()
+
+
 def default_wid() -> str:
     """A worker id that no other process on any machine is likely to have."""
     host = re.sub(r"[^A-Za-z0-9_-]+", "-", platform.node().partition(".")[0])[:28]
@@ -59,5 +154,5 @@ def check_is_queue(store: Store) -> None:
     if not there:
         raise ConfigurationError(
             f"{store.url!r} is not a queue: it has no folder {WAITING}; check the spelling,"
-            f" or make that folder and put job files into it."
+            " or make it one with `dirjobs init`."
         )

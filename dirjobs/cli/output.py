@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Callable, Iterator
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 
 import click
 
 _COLOURS = {"done": "green", "failed": "red", "given back": "yellow"}
+_HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 def on_terminal() -> bool:
@@ -34,6 +38,45 @@ def show(line: str, kind: str = "") -> None:
         click.echo(line)
 
 
+def show_table(rows: Iterable[Sequence[str]], styles: Sequence[str] = ()) -> None:
+    """Print rows with aligned columns.
+
+    On a terminal the last column that doesn't fit is cut; elsewhere nothing is.
+
+    Args:
+        rows: the cells, as many in each row.
+        styles: rich's names of the columns' colours, for terminals.
+    """
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
+    for row in rows:
+        while len(table.columns) < len(row):
+            at = len(table.columns)
+            style = styles[at] if at < len(styles) else ""
+            table.add_column(style=style, no_wrap=True, overflow="ellipsis")
+        table.add_row(*(Text(printable(cell)) for cell in row))
+    if table.columns:
+        Console(width=None if on_terminal() else 1 << 16).print(table)
+
+
+def printable(text: str) -> str:
+    """`text` with what a terminal would obey (control characters and the like) escaped."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char.encode("unicode_escape").decode() if unicodedata.category(char) in _HIDDEN else char
+        for char in text
+    )
+
+
+def show_json(document: object) -> None:
+    """Print one JSON document."""
+    click.echo(json.dumps(document, indent=1, ensure_ascii=False))
+
+
 @contextmanager
 def progress(total: int) -> Iterator[Callable[[str, str], None]]:
     """A bar on a terminal, lines elsewhere.
@@ -57,9 +100,27 @@ def duration(seconds: float) -> str:
     """`seconds` as a person says it: ``0.3 s``, ``12 s``, ``3 min 20 s``, ``2 h 05 min``."""
     if seconds < 9.95:
         return f"{seconds:.1f} s"
+    return rough_duration(seconds)
+
+
+def rough_duration(seconds: float) -> str:
+    """As `duration`, in whole seconds: ``0 s``, ``3 s``."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+
+
+def clock_time(at: float | None) -> str:
+    """A moment, in seconds since the epoch, by the clock on this wall: ``09:01:05``, with the
+    day before it if it wasn't today."""
+    if at is None:
+        return ""
+    try:
+        moment = datetime.fromtimestamp(at)
+    except (OverflowError, OSError, ValueError):
+        return ""
+    same_day = moment.date() == datetime.now().date()
+    return moment.strftime("%H:%M:%S" if same_day else "%Y-%m-%d %H:%M:%S")

@@ -86,7 +86,7 @@ def race_processes(
         there.close()
         running.append((process, here))
     try:
-        told = [_answer_of(here, racer) for racer, (_, here) in enumerate(running)]
+        told = [_answer_of(here, racer, start) for racer, (_, here) in enumerate(running)]
     finally:
         for process, here in running:
             here.close()
@@ -94,7 +94,7 @@ def race_processes(
             if process.is_alive():
                 process.kill()
                 process.join()
-    return _by_round(told)
+    return _by_round(_all_told(told))
 
 
 def _run_process(
@@ -110,18 +110,31 @@ def _run_process(
             start.wait(WAIT)
             told: object = [attempt(move, store, racer, turn) for turn in range(rounds)]
     except BaseException as error:
+        start.abort()  # the others would wait for us
         result.send(f"{type(error).__name__}: {error}")
         raise
     result.send(told)
 
 
-def _answer_of(here: _Receiver, racer: int) -> list[Told]:
+def _answer_of(here: _Receiver, racer: int, start: Barrier) -> object:
+    """What the racer has sent; a sentence if that is not what it was told."""
     if not here.poll(2 * WAIT):
-        raise AssertionError(f"racer {racer} didn't come to an end")
-    told = here.recv()
-    if isinstance(told, str):
-        raise AssertionError(f"racer {racer} died: {told}")  # noqa: TRY004
-    return cast("list[Told]", told)
+        start.abort()
+        return f"racer {racer} didn't come to an end"
+    try:
+        told = here.recv()
+    except EOFError:
+        start.abort()  # the others would wait for it
+        told = "it was killed"
+    return f"racer {racer} died: {told}" if isinstance(told, str) else told
+
+
+def _all_told(answers: list[object]) -> list[list[Told]]:
+    died = [answer for answer in answers if isinstance(answer, str)]
+    causes = [answer for answer in died if threading.BrokenBarrierError.__name__ not in answer]
+    for answer in causes or died:
+        raise AssertionError(answer)
+    return cast("list[list[Told]]", answers)
 
 
 def _raise_the_cause(errors: list[BaseException | None]) -> None:

@@ -22,6 +22,9 @@ WORKER = Path(__file__).with_name("drain_worker.py")
 PATIENCE = 90.0
 """Seconds after which a test has failed; nothing takes a tenth of it."""
 
+_SUPPLY = 60
+"""Jobs that wait at least while the workers are to be busy."""
+
 
 def payload(name: str) -> bytes:
     """What the job `name` must still contain at its end; some longer than one read."""
@@ -43,6 +46,9 @@ class Drain:
         folder: local, for what the workers record.
         root: where the server keeps the queue.
         settings: of `DirJobs`, for each worker.
+
+    Attributes:
+        supplied: the jobs that were put by `busy_until`.
     """
 
     def __init__(self, folder: Path, root: Path, **settings: object) -> None:
@@ -50,6 +56,7 @@ class Drain:
         self.root = root
         self._settings = settings
         self._stop = folder / "stop"
+        self.supplied: list[str] = []
         self.workers: list[subprocess.Popen[bytes]] = []
         for name in FOLDERS:
             (root / name).mkdir(parents=True, exist_ok=True)
@@ -60,6 +67,18 @@ class Drain:
             staged = self.root / name
             staged.write_bytes(payload(name))
             staged.rename(self.root / WAITING / name)
+
+    def busy_until(self, condition: Callable[[], object]) -> None:
+        """Return when `condition` holds; until then the workers never run out of jobs."""
+
+        def holds_among_jobs() -> object:
+            missing = _SUPPLY - len(self.names(WAITING))
+            names = [f"job{len(self.supplied) + n}.txt" for n in range(missing)]
+            self.supplied += names
+            self.put(*names)
+            return condition()
+
+        wait_until(holds_among_jobs, self.log)
 
     def start(self, count: int, *, reads: bool = True, **settings: object) -> None:
         """Start `count` workers, w1, w2, ..."""

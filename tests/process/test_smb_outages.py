@@ -11,13 +11,12 @@ import pytest
 
 from dirjobs.names import DONE
 from tests.process.drain import Drain, wait_until
-from tests.servers.proxy import Proxy
+from tests.servers.proxy import Proxy, is_rename
 from tests.servers.samba import Samba
 
 FREEZE = float(os.environ.get("DIRJOBS_FREEZE", "3"))
 """Seconds; the path is the same for 30, as long as it is longer than TIMEOUT."""
 TIMEOUT = 1.0
-JOBS = [f"job{number}.txt" for number in range(400)]
 
 
 @pytest.fixture
@@ -51,54 +50,53 @@ def drain(samba: Samba, proxy: Proxy, tmp_path: Path) -> Iterator[Drain]:
     ) as running:
         running.start(4)
         wait_until(lambda: sum(words == ["ready"] for words in running.records()) == 4)
-        running.put(*JOBS)
-        wait_until(lambda: running.names(DONE))
         yield running
 
 
 def more_done(drain: Drain, count: int) -> None:
-    """Return when so many more jobs are done, or all are."""
-    wanted = min(len(drain.names(DONE)) + count, len(JOBS))
-    wait_until(lambda: len(drain.names(DONE)) >= wanted)
+    """Return when so many more jobs are done; there is always work meanwhile."""
+    wanted = len(drain.names(DONE)) + count
+    drain.busy_until(lambda: len(drain.names(DONE)) >= wanted)
 
 
 def finish(drain: Drain) -> None:
     """All jobs get done, by workers that nobody has helped."""
     wait_until(
-        lambda: len(drain.names(DONE)) == len(JOBS),
+        lambda: len(drain.names(DONE)) == len(drain.supplied),
         lambda: f"{drain.left()}\n{drain.log()}",
     )
     drain.end()
-    drain.check(*JOBS)
+    drain.check(*drain.supplied)
 
 
 def test_killed_serving_processes_and_a_restarted_server(samba: Samba, drain: Drain) -> None:
     for _ in range(3):
+        more_done(drain, 20)
         assert samba.kill_serving_processes() >= 1
-        more_done(drain, 40)
+    more_done(drain, 20)
     samba.restart()
-    more_done(drain, 40)
+    more_done(drain, 20)
     samba.stop()
     samba.start()
+    more_done(drain, 20)
     finish(drain)
 
 
 @pytest.mark.parametrize("fault", ["cut_after_request", "drop_request"])
-def test_connections_cut_around_a_request(proxy: Proxy, drain: Drain, fault: str) -> None:
+def test_connections_cut_around_a_rename(proxy: Proxy, drain: Drain, fault: str) -> None:
     """After the request: executed, and the answer is lost.  Instead of it: not executed."""
     rng = random.Random(fault)
-    cuts = 0
-    while len(drain.names(DONE)) < len(JOBS) - 40:
-        getattr(proxy, fault)(rng.randrange(1, 20))
-        cuts += proxy.cuts.acquire(timeout=5)
-    assert cuts >= 10
+    for _ in range(12):
+        getattr(proxy, fault)(rng.randrange(1, 20), of=is_rename)
+        drain.busy_until(lambda: proxy.cuts.acquire(blocking=False))
     finish(drain)
 
 
 def test_a_server_that_freezes(proxy: Proxy, drain: Drain) -> None:
-    proxy.freeze_at_request(10)
-    assert proxy.cuts.acquire(timeout=60)
+    proxy.freeze_at_request(10, of=is_rename)
+    drain.busy_until(lambda: proxy.cuts.acquire(blocking=False))
     wait_until(lambda: "can't be reached" in drain.log())
     proxy.cuts.acquire(timeout=FREEZE)  # nobody releases it: the length of the outage
     proxy.thaw()
+    more_done(drain, 20)
     finish(drain)

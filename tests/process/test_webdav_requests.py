@@ -13,11 +13,13 @@ from tests.servers import apache
 JOBS, WORKERS = 1000, 4
 
 
-@pytest.mark.parametrize(("mode", "most", "per_lost_race"), [("trust", 2.1, 0), ("verify", 6.3, 2)])
+@pytest.mark.parametrize(("mode", "most", "per_lost_race"), [("trust", 2.1, 1), ("verify", 6.3, 2)])
 def test_requests_per_job(tmp_path, capsys, mode, most, per_lost_race):
-    """Four workers: claims, lost races, looks, finishing, listings, all counted.
+    """Four workers: claims, looks, finishing, listings, all counted by the server.
 
-    What a worker's own life costs, however many jobs it does, is counted apart.
+    Lost races are counted apart: how many there are is a matter of luck and of how busy the
+    machine is.  In trust one costs its MOVE; in verify a listing as well, for a worker soon
+    looks for better places.  So is what a worker's own life costs, however many its jobs.
     """
     with apache.running(auth=None) as server:
         with DirJobs(server.url):
@@ -25,18 +27,23 @@ def test_requests_per_job(tmp_path, capsys, mode, most, per_lost_race):
         for number in range(JOBS):
             name = f"job{number}.txt"
             (server.root / "00_waiting" / name).write_bytes(content(name))
-        before = len(server.requests())
+        server.finish()
+        server.forget()
+        server.start()
         (tmp_path / "all_added").touch()
         with workers(tmp_path, server.url, WORKERS, reads=False, mode=mode) as finish:
             done = finish()
-        asked = server.answered()[before:]
+        asked = server.answered()
         assert len(list((server.root / "02_done").iterdir())) == JOBS
     assert sum(done.started.values()) == JOBS
     life = [path for _, path, _ in asked if "/_queue/" in path or path == "/dav/"]
-    lost = sum(method == "MOVE" and status == 404 for method, _, status in asked)
+    lost = sum(method == "MOVE" and status >= 400 for method, _, status in asked)
     per_job = (len(asked) - len(life)) / JOBS
+    besides = per_job - per_lost_race * lost / JOBS
     methods = dict(Counter(method for method, _, _ in asked))
     with capsys.disabled():
-        print(f"\n{mode}: {per_job:.3f} requests per job ({lost} races lost), all: {methods}")
-    assert per_job <= most + per_lost_race * lost / JOBS
+        print(f"\n{mode}: {per_job:.3f} requests per job, {besides:.3f} without lost races", end="")
+        print(f" ({lost} of them); all: {methods}")
+    assert besides <= most
+    assert lost <= JOBS / 3
     assert len(life) <= 12 * WORKERS

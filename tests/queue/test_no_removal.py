@@ -104,7 +104,7 @@ def test_only_the_driver_removes_and_only_what_it_is_shown():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Call) and named(node.func) == "Forget"
     }
-    assert forgetting == {"adding.py", "others.py"}
+    assert forgetting == {"adding.py", "orders.py", "others.py"}
 
 
 @pytest.mark.parametrize(
@@ -116,6 +116,7 @@ def test_only_the_driver_removes_and_only_what_it_is_shown():
         *("00_waiting/~w1~abc.job.part.txt", "logs/x.json", "", "x.json"),
         *("00_waiting/~w1~abc.job.part", "00_waiting/~w1~abc.part", "00_waiting/abc.part"),
         *("00_waiting/~w1~ab2c~abc.job.part", "00_waiting/~abc.job.part", "_queue/workers/x"),
+        *("_queue/workers/~other", "_queue/workers/~pause.txt", "00_waiting/~drain.w1.abc"),
     ],
 )
 def test_the_driver_refuses_to_remove_anything_else(path):

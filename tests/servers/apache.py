@@ -8,6 +8,7 @@ import hashlib
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -105,18 +106,31 @@ class Apache:
     def stop(self) -> None:
         self._child.stop()
 
+    def finish(self) -> None:
+        """End it when it has answered and logged all requests."""
+        self._child.end(signal.SIGWINCH)
+
     def requests(self) -> list[str]:
-        """The methods of all requests so far, in the order in which they ended."""
+        """The methods of all requests, in the order in which they ended."""
         return [method for method, _, _ in self.answered()]
 
     def answered(self) -> list[tuple[str, str, int]]:
-        """The same with the path of each, and what it was answered."""
+        """The same with the path of each, and what it was answered.
+
+        A request is logged after its answer was sent: the log is complete when the server
+        has ended by itself.
+        """
+        self.finish()
         found = []
         for line in (self.home / "access.log").read_text().splitlines():
             asked, _, status = line.rpartition(" ")
             _, method, path = asked.split(" ", 2)
             found.append((method, path, int(status)))
         return found
+
+    def forget(self) -> None:
+        """Begin a new log."""
+        (self.home / "access.log").unlink()
 
     def _command(self, port: int) -> list[str]:
         config = self.home / "apache.conf"

@@ -83,6 +83,13 @@ class Child:
         if self._process is not None and self._process.poll() is None:
             os.killpg(self._process.pid, number)
 
+    def end(self, number: int) -> None:
+        """Ask its first process to end by a signal, and wait until it has."""
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.wait(_PATIENCE)
+        self.stop()
+
     def stop(self) -> None:
         """Stop it at once; stopping twice is fine."""
         if self._process is None:

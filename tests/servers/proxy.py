@@ -8,6 +8,22 @@ import threading
 from collections.abc import Callable
 from typing import Self
 
+Kind = Callable[[bytes], bool]
+"""Tells of a frame whether it is a request of the kind that is meant."""
+
+
+def _any(_frame: bytes) -> bool:
+    return True
+
+
+def is_rename(frame: bytes) -> bool:
+    """Whether it is a compound of CREATE and SET_INFO, unencrypted: a claim, or its end."""
+    create, set_info = 5, 17
+    message = frame[4:]
+    following = int.from_bytes(message[20:24], "little")
+    commands = [int.from_bytes(part[12:14], "little") for part in (message, message[following:])]
+    return bool(following) and commands == [create, set_info]
+
 
 class Proxy:
     """Stands between a client and a server on 127.0.0.1.
@@ -27,7 +43,7 @@ class Proxy:
         self._sockets: set[socket.socket] = set()
         self._flowing = threading.Event()
         self._flowing.set()
-        self._on_request: Callable[[Pair], bool] | None = None
+        self._on_request: Callable[[Pair, bytes], bool] | None = None
         self.requests = 0
         self.bytes_sent = 0
         self.bytes_received = 0
@@ -55,18 +71,18 @@ class Proxy:
         for sock in sockets:
             _shut(sock)
 
-    def cut_after_request(self, number: int = 1) -> None:
-        """Forward the `number`-th request from now, and end its connection instead of
-        forwarding the answer."""
-        self._on_request = _nth(number, _deafen)
+    def cut_after_request(self, number: int = 1, of: Kind = _any) -> None:
+        """Forward the `number`-th request (`of` a kind) from now, and end its connection
+        instead of forwarding the answer."""
+        self._on_request = _nth(number, of, _deafen)
 
-    def drop_request(self, number: int = 1) -> None:
+    def drop_request(self, number: int = 1, of: Kind = _any) -> None:
         """End the connection instead of forwarding the `number`-th request from now."""
-        self._on_request = _nth(number, _drop)
+        self._on_request = _nth(number, of, _drop)
 
-    def freeze_at_request(self, number: int) -> None:
+    def freeze_at_request(self, number: int, of: Kind = _any) -> None:
         """Freeze instead of forwarding the answer to the `number`-th request from now."""
-        self._on_request = _nth(number, lambda _: self.freeze())
+        self._on_request = _nth(number, of, lambda _: self.freeze())
 
     def close(self) -> None:
         _shut(self._listener)  # wakes the thread that waits for connections
@@ -107,7 +123,7 @@ class Proxy:
                 with self._lock:
                     self.requests += 1
                     self.bytes_sent += len(frame)
-                    struck = self._on_request is not None and self._on_request(pair)
+                    struck = self._on_request is not None and self._on_request(pair, frame)
                     if struck:
                         self._on_request = None
                 if struck:
@@ -143,11 +159,13 @@ class Pair:
         _shut(self.server)
 
 
-def _nth(number: int, action: Callable[[Pair], None]) -> Callable[[Pair], bool]:
+def _nth(number: int, of: Kind, action: Callable[[Pair], None]) -> Callable[[Pair, bytes], bool]:
     left = number
 
-    def on_request(pair: Pair) -> bool:
+    def on_request(pair: Pair, frame: bytes) -> bool:
         nonlocal left
+        if not of(frame):
+            return False
         left -= 1
         if left == 0:
             action(pair)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection, wait
 from multiprocessing.synchronize import Barrier
+from typing import cast
 
 import pytest
 import smbclient
+from smbprotocol.exceptions import SMBConnectionClosed
 
 from dirjobs.backends.smb import SmbStore, open_store
-from dirjobs.errors import AlreadyExists, Busy, NotFound, StoreError
+from dirjobs.errors import AlreadyExists, Busy, NotFound, Unavailable
 from tests.servers.samba import Samba
 
 ROUNDS = 300
@@ -34,13 +38,16 @@ def encrypting_samba() -> Iterator[Samba]:
 
 
 def honest(server: Samba) -> Claim:
-    return open_store(server.url, server.options).rename
+    store = open_store(server.url, server.options)
+    connected(lambda: store.exists(""))
+    return store.rename
 
 
 def liar(server: Samba) -> Claim:
     """What fsspec's ``mv`` does."""
     login = {"username": server.user, "password": server.password, "port": server.port}
     smbclient.reset_connection_cache()
+    connected(lambda: smbclient.register_session(server.host, **login))
     base = rf"\\{server.host}\{server.share}"
 
     def rename(src: str, dst: str) -> None:
@@ -52,16 +59,25 @@ def liar(server: Samba) -> Claim:
     return rename
 
 
+def connected(log_on: Callable[[], object]) -> None:
+    """Log on before the race: a busy server may end a connection that is only beginning."""
+    for _ in range(9):
+        with contextlib.suppress(Unavailable, SMBConnectionClosed):
+            log_on()
+            return
+    log_on()
+
+
 def _race(
     server: Samba,
     make: Callable[[Samba], Claim],
     me: int,
     start: Barrier,
-    wins: multiprocessing.Queue[list[str] | str],
+    result: Connection,
 ) -> None:
-    claim = make(server)
     won = []
     try:
+        claim = make(server)
         for number in range(ROUNDS):
             start.wait(60)
             try:
@@ -69,10 +85,11 @@ def _race(
                 won.append(f"job{number}")
             except (NotFound, Busy):
                 pass
-        wins.put(won)
-    except (StoreError, threading.BrokenBarrierError) as error:
-        start.abort()
-        wins.put(repr(error))
+    except BaseException as error:
+        start.abort()  # the others would wait for us
+        result.send(repr(error))
+        raise
+    result.send(won)
 
 
 def race(server: Samba, make: Callable[[Samba], Claim]) -> Counter[str]:
@@ -81,20 +98,37 @@ def race(server: Samba, make: Callable[[Samba], Claim]) -> Counter[str]:
         (server.root / f"job{number}").write_text(str(number))
     context = multiprocessing.get_context("fork")
     start = context.Barrier(WORKERS)
-    wins: multiprocessing.Queue[list[str] | str] = context.Queue()
-    workers = [
-        context.Process(target=_race, args=(server, make, me, start, wins), daemon=True)
-        for me in range(WORKERS)
-    ]
-    for worker in workers:
-        worker.start()
-    results = [wins.get(timeout=240) for _ in workers]
-    for worker in workers:
-        worker.join()
+    workers, pending = [], {}
+    for me in range(WORKERS):
+        here, there = context.Pipe(duplex=False)
+        workers.append(
+            context.Process(target=_race, args=(server, make, me, start, there), daemon=True)
+        )
+        workers[-1].start()
+        there.close()  # so that a child that dies is noticed at once
+        pending[here] = me
     count: Counter[str] = Counter()
-    for won in results:
-        assert isinstance(won, list), won
-        count.update(won)
+    errors = []
+    try:
+        while pending:
+            for here in cast("list[Connection]", wait(list(pending))):
+                me = pending.pop(here)
+                try:
+                    told = here.recv()
+                except EOFError:
+                    start.abort()
+                    told = "nothing: it was killed"
+                here.close()
+                if isinstance(told, list):
+                    count.update(told)
+                else:
+                    errors.append(f"racer {me} told {told}")
+    finally:
+        for worker in workers:
+            worker.join(0 if pending else 60)
+            worker.kill()
+            worker.join()
+    assert not errors, f"{errors}\n{server.log()}"
     return count
 
 

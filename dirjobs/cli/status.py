@@ -1,0 +1,118 @@
+"""``dirjobs status``: how a queue is doing."""
+
+from __future__ import annotations
+
+import click
+
+from ..lookout import Lookout
+from ..overview import Claimed, Failure, Overview, Seen, State
+from ..process import this_process
+from .errors import told_in_one_sentence
+from .options import QueueCommand, jobs_argument, json_option, opened, verbose_option
+from .output import clock_time, printable, rough_duration, show, show_json, show_table
+
+_SHOWN_JOBS = 3
+
+
+@click.command(cls=QueueCommand)
+@jobs_argument
+@json_option
+@verbose_option
+@told_in_one_sentence
+def status(jobs: str, as_json: bool, verbose: int) -> None:
+    """Show how many jobs are where, who works, how fast, and what failed last.
+
+    Ages are by the share's own clock.  A worker is silent if its heartbeat is late, and
+    dead if its process is gone or it was silent for two leases (10 minutes): others take
+    over its jobs, or `dirjobs requeue --dead` does.
+    """
+    with opened(jobs, verbose) as driver:
+        found = driver.run(Lookout(this_process()).look())
+        url = driver.store.url
+    if as_json:
+        show_json({"queue": url, **found.as_json()})
+        return
+    show(f"{url}: {counted(found)}")
+    for line in remarks(found):
+        show(line)
+    if found.workers:
+        show("")
+        show_table(map(worker_row, found.workers), ("bold",))
+    if found.failures:
+        show("\nLatest failures:")
+        show_table(map(failure_row, found.failures), ("", "red"))
+
+
+def counted(found: Overview) -> str:
+    """``12 waiting, 6 running, 40 done, 2 failed``."""
+    if not found.total:
+        return "no jobs"
+    parts = {
+        "waiting": found.waiting,
+        "running": found.running,
+        "done": found.done,
+        "failed": found.failed,
+    }
+    over = found.done + found.failed
+    told = ", ".join(f"{number:,} {how}" for how, number in parts.items())
+    return f"{told} ({100 * over // found.total} % of {found.total:,} over)"
+
+
+def remarks(found: Overview) -> list[str]:
+    """What else a person should know, a line for each."""
+    lines = []
+    if found.paused:
+        lines.append("Paused: `dirjobs resume` lets the workers go on.")
+    if found.rate:
+        text = (
+            f"{found.rate:,.3g} jobs an hour"
+            if found.rate < 1000
+            else f"{found.rate:,.0f} jobs an hour"
+        )
+        if found.remaining is not None:
+            text += f"; about {rough_duration(found.remaining)} left"
+        lines.append(f"{text}.")
+    if found.waiting and not any(is_at_work(worker) for worker in found.workers):
+        lines.append("Nobody works: start `dirjobs work`.")
+    dead = [worker for worker in found.workers if worker.state is State.DEAD and worker.jobs]
+    if dead:
+        jobs = sum(len(worker.jobs) for worker in dead)
+        lines.append(f"{jobs} running of dead workers: `dirjobs requeue --dead` gives them back.")
+    if found.parked:
+        copies = "copy is" if found.parked == 1 else "copies are"
+        lines.append(f"{found.parked:,} second {copies} parked in _queue/parked.")
+    return lines
+
+
+def is_at_work(worker: Seen) -> bool:
+    """Whether a worker lives, as far as is known."""
+    return worker.state in (State.WORKING, State.IDLE, State.STARTING, State.SILENT)
+
+
+def worker_row(worker: Seen) -> tuple[str, ...]:
+    """The cells that show a worker."""
+    state = f"{worker.state}, draining" if worker.draining else str(worker.state)
+    where = f"{worker.host}:{worker.pid}" if worker.pid else worker.host
+    if worker.state is State.UNKNOWN:
+        age = ""
+    elif worker.age is None:
+        age = "age unknown"
+    else:
+        age = f"{rough_duration(worker.age)} ago"
+    return worker.id, where, state, age, running(worker.jobs)
+
+
+def running(jobs: tuple[Claimed, ...]) -> str:
+    """``a.json (2 min 10 s), b.json and 3 more``."""
+    shown = [
+        job.job if job.seconds is None else f"{job.job} ({rough_duration(job.seconds)})"
+        for job in jobs[:_SHOWN_JOBS]
+    ]
+    more = f" and {len(jobs) - _SHOWN_JOBS} more" if len(jobs) > _SHOWN_JOBS else ""
+    return ", ".join(shown) + more
+
+
+def failure_row(failure: Failure) -> tuple[str, ...]:
+    """The cells that show a failed job."""
+    reason = printable(" ".join(failure.reason.split()))
+    return clock_time(failure.at), failure.job, reason

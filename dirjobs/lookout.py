@@ -1,0 +1,167 @@
+"""Looking at a queue without being one of its workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from . import attempts
+from .beat import Beat, unreadable, worker_of
+from .errors import NotFound, StoreError
+from .names import ATTEMPTS, DONE, FAILED, PARKED, RUNNING, WAITING, WORKERS
+from .orders import PAUSE, drained
+from .others import is_provably_dead
+from .overview import Counts, Failure, Heard, Overview, claims_in, describe, jobs_in
+from .process import Process
+from .settle import listing
+from .steps import NOW, Read, Steps, Write
+from .store import Entry
+from .terms import Terms
+
+CLOCK = "~clock"
+"""The file by whose mtime somebody who looks learns what time it is on the store."""
+
+
+class Lookout:
+    """Looks once, or again and again.
+
+    A look costs a listing of each of seven folders (six, where no failures are wanted), a
+    request for each worker that is at work, and one for each of the latest failures that is
+    new, however many jobs there are.
+
+    Args:
+        process: who looks.
+        failures: how many of the latest failures are wanted.
+    """
+
+    def __init__(self, process: Process, failures: int = 5) -> None:
+        self._process = process
+        self._failures = failures
+        self._clock = StoreClock()
+        self._beats: dict[str, tuple[Entry, Beat]] = {}
+        self._notes: dict[str, tuple[float | None, Failure]] = {}
+
+    def look(self) -> Steps[Overview]:
+        """How the queue is doing.
+
+        Raises:
+            StoreError: a folder can't be listed.
+        """
+        counts = yield from count()
+        workers = yield from listing(WORKERS)
+        heard = yield from self._hear(workers)
+        failures = (yield from self._latest(counts.failed)) if self._failures else []
+        paused = any(entry.name == PAUSE for entry in workers)
+        return describe(counts, heard, failures, paused=paused)
+
+    def _hear(self, workers: list[Entry]) -> Steps[list[Heard]]:
+        known, self._beats = self._beats, {}
+        for entry in workers:
+            if worker_of(entry.name) is None:
+                continue
+            before = known.get(entry.name)
+            if before is not None and entry.mtime is not None and before[0] == entry:
+                self._beats[entry.name] = before
+                continue
+            beat = yield from read_beat(entry.name)
+            if beat is not None:
+                self._beats[entry.name] = entry, beat
+        now = None
+        if any(not beat.ended for _, beat in self._beats.values()):
+            now = yield from self._clock.now(workers)
+        orders = drained(workers)
+        return [
+            Heard(
+                beat,
+                None if now is None or entry.mtime is None else max(0.0, now - entry.mtime),
+                not beat.ended and is_provably_dead(beat, self._process),
+                name in orders,
+            )
+            for name, (entry, beat) in self._beats.items()
+        ]
+
+    def _latest(self, failed: set[str]) -> Steps[list[Failure]]:
+        """The latest failures, by when their notes were written."""
+        if not failed:
+            return []
+        noted = {}
+        for entry in (yield from listing(ATTEMPTS)):
+            job = entry.name.removesuffix(".json")
+            if job in failed:
+                noted[job] = entry.mtime
+        latest = sorted(noted, key=lambda job: noted[job] or 0.0, reverse=True)[: self._failures]
+        found = []
+        for job in latest:
+            known = self._notes.get(job)
+            if known is None or known[0] != noted[job]:
+                known = noted[job], (yield from _failure(job, noted[job]))
+            found.append(known)
+        self._notes = {failure.job: (at, failure) for at, failure in found}
+        others = sorted(failed - noted.keys())[: self._failures - len(found)]
+        return [failure for _, failure in found] + [Failure(job) for job in others]
+
+
+def count() -> Steps[Counts]:
+    """How many jobs are where; one listing for each of five folders."""
+    # In this order: who is claimed meanwhile is counted twice rather than not at all.
+    waiting = sum(1 for _ in jobs_in((yield from listing(WAITING))))
+    claims = list(claims_in((yield from listing(RUNNING))))
+    done = sum(1 for _ in jobs_in((yield from listing(DONE))))
+    failed = set(jobs_in((yield from listing(FAILED))))
+    parked = sum(not entry.is_folder for entry in (yield from listing(PARKED)))
+    return Counts(waiting, done, parked, failed, claims)
+
+
+def read_beat(name: str) -> Steps[Beat | None]:
+    """What a heartbeat file says; None if it is gone."""
+    try:
+        data: bytes = yield Read(f"{WORKERS}/{name}")
+    except NotFound:
+        return None
+    return Beat.from_bytes(data) or unreadable(name, data, Terms())
+
+
+def _failure(job: str, at: float | None) -> Steps[Failure]:
+    notes = yield from attempts.read(job)
+    last = notes[-1] if notes else {}
+    return Failure(job, at, str(last.get("reason", "")), str(last.get("worker", "")))
+
+
+class StoreClock:
+    """What time it is on the store: learnt once, by writing a file, and kept since then.
+
+    Where nothing may be written the newest heartbeat tells that it is not earlier than
+    that: ages are too small then, but nobody is called dead who isn't.
+    """
+
+    def __init__(self) -> None:
+        self._offset: float | None = None
+        self._refused = False
+
+    def now(self, workers: Iterable[Entry]) -> Steps[float | None]:
+        """Seconds since the epoch; None if the store tells no times.
+
+        Args:
+            workers: a listing of the heartbeat files, made just now.
+        """
+        mine: float = yield NOW
+        if self._offset is None and not self._refused:
+            try:
+                yield Write(f"{WORKERS}/{CLOCK}", b"")
+                workers = yield from listing(WORKERS)
+            except StoreError:  # a share that may only be read, most likely
+                self._refused = True
+            else:
+                mine = yield NOW
+                self._offset = _latest(workers, mine, only=CLOCK)
+        least = _latest(workers, mine)
+        if self._offset is None:
+            self._offset = least if self._refused else None
+        elif least is not None:
+            self._offset = max(self._offset, least)
+        return None if self._offset is None else mine + self._offset
+
+
+def _latest(workers: Iterable[Entry], mine: float, only: str = "") -> float | None:
+    """How far the newest file's time is ahead of `mine`."""
+    times = [e.mtime for e in workers if e.mtime is not None and (not only or e.name == only)]
+    return max(times) - mine if times else None

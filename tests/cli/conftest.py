@@ -1,0 +1,83 @@
+"""Commands run in this process, on queues in a folder and on a WebDAV server."""
+
+import json
+import logging
+
+import pytest
+from click.testing import CliRunner
+
+from dirjobs import open_store
+from dirjobs.cli import main
+from dirjobs.folders import make_folders
+from dirjobs.steps import Driver
+from tests.fake_webdav.fixtures import serve_fake  # noqa: F401
+
+
+@pytest.fixture(autouse=True)
+def the_log_stays_as_it_was(monkeypatch):
+    monkeypatch.delenv("DIRJOBS_URL", raising=False)
+    log = logging.getLogger("dirjobs")
+    before = log.handlers, log.propagate, log.level
+    yield
+    log.handlers, log.propagate, log.level = before
+
+
+class Queue:
+    """A queue, the commands on it, and what a person sees there."""
+
+    def __init__(self, url):
+        self.url = str(url)
+        self.store = open_store(self.url)
+        Driver(self.store, lambda: 0.0, lambda _: None).run(make_folders())
+
+    def run(self, command, *args, code=0, **options):
+        """What ``dirjobs COMMAND JOBS ARGS`` printed."""
+        args = [command, self.url, *map(str, args)]
+        result = CliRunner().invoke(main, args, **options)
+        assert result.exit_code == code, (result.output, result.exception)
+        assert result.exception is None or isinstance(result.exception, SystemExit)
+        self.stderr = result.stderr
+        return result.stdout
+
+    def refused(self, command, *args, **options):
+        """The one sentence that a mistake gets."""
+        assert self.run(command, *args, code=2, **options) == ""
+        (line,) = self.stderr.splitlines()
+        assert line.startswith("dirjobs: ")
+        return line
+
+    def json(self, command, *args, **options):
+        return json.loads(self.run(command, *args, "--json", **options))
+
+    def put(self, folder, *names, data=b"data"):
+        for name in names:
+            self.store.write(f"{folder}/{name}", data)
+
+    def names(self, folder):
+        return sorted(entry.name for entry in self.store.list(folder))
+
+    def jobs(self):
+        """What is in the four folders; empty ones left out."""
+        folders = ("00_waiting", "01_running", "02_done", "99_failed")
+        found = {folder: self.names(folder) for folder in folders}
+        return {folder: names for folder, names in found.items() if names}
+
+
+@pytest.fixture
+def local(tmp_path):
+    """A queue in a local folder."""
+    queue = Queue(tmp_path / "jobs")
+    yield queue
+    queue.store.close()
+
+
+@pytest.fixture(params=["folder", "WebDAV"])
+def queue(request, tmp_path):
+    """A queue in a local folder, and one on a WebDAV server."""
+    if request.param == "folder":
+        url = tmp_path / "jobs"
+    else:
+        url = request.getfixturevalue("serve_fake")().url + "/jobs"
+    queue = Queue(url)
+    yield queue
+    queue.store.close()
