@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from enum import Enum
 from typing import NamedTuple
 
 from . import attempts, names
@@ -38,6 +39,14 @@ class Held(NamedTuple):
     job: Entry
     path: str
     robberies: int = 0
+
+
+class _Back(Enum):
+    """How far a file came on its way back to ``00_waiting``."""
+
+    YES = "it is there, or parked"
+    GONE = "it was gone"
+    LATER = "somebody claims its job: to be seen later"
 
 
 class Moves(Settling):
@@ -165,15 +174,15 @@ class Moves(Settling):
         Where renames are not exclusive, in three, of which only the middle one crosses
         folders: first to a name of its own inside ``01_running``, which is exclusive on
         every WebDAV server measured; then to one inside ``00_waiting``, for a copying
-        server shows the copy while it grows, and nobody may claim that; then, whole, to
-        the job's own.
+        server shows the copy while it grows, and nobody may claim that; then, whole and
+        only if nobody has the job, to the job's own.
 
         Returns:
             False if the claim was gone.
         """
         folder, name = split(path)
         if self.terms.mode is Mode.TRUST or folder == WAITING:
-            return (yield from self._call_job_again(path, job))
+            return (yield from self._call_unless_claimed(path, job)) is not _Back.GONE
         halves = [f"{WAITING}/{names.staged_claim(self.worker, job.name, self.nonce())}"]
         if not names.parse_staged(name):
             half = names.staged_return(self.worker, name, self.nonce())
@@ -189,9 +198,9 @@ class Moves(Settling):
                 path = half
             if (yield from self._has_another_size(path, job.size)):
                 return True  # it grows, or is torn: the sweep will see
-            back = yield from self._call_job_again(path, job)
-            settled = True
-            return back
+            back = yield from self._call_unless_claimed(path, job)
+            settled = back is not _Back.LATER
+            return back is not _Back.GONE
         finally:
             for half in halves:
                 if settled:
@@ -200,13 +209,40 @@ class Moves(Settling):
                     # Whatever is, or comes to be, under this name is the sweep's to find.
                     self.ledger.unsettle(half)
 
-    def _call_job_again(self, path: str, job: Entry) -> Steps[bool]:
-        """Give a file in its last place before ``00_waiting`` the job's own name again."""
+    def _call_unless_claimed(self, path: str, job: Entry) -> Steps[_Back]:
+        """Give a file in its last place before ``00_waiting`` its job's name, if nobody has
+        the job.
+
+        Where renames are not exclusive it may be a second copy, and where they are copies
+        it is younger than its job: younger even than the job *finished* meanwhile, if we
+        were stopped on the way, and by its time nobody could tell that it must not run.
+        So we look once more, after the copy was made: whoever is not seen to have the job
+        now will finish it later than that, and the last rename changes no times.
+        """
+        if self.terms.mode is not Mode.TRUST:
+            if (yield from self._is_claimed(job)):
+                self.decided["put back: claimed, left to the sweep"] += 1
+                return _Back.LATER
+            if (yield from self.finished(job)):
+                self.decided["put back: finished meanwhile, parked"] += 1
+                yield from self.park(path, job)
+                return _Back.YES
+        there = yield from self.call_job_again(path, job)
+        return _Back.YES if there else _Back.GONE
+
+    def call_job_again(self, path: str, job: Entry) -> Steps[bool]:
+        """Give a staged file its job's name again, or park it if there is one; False if it
+        was gone."""
         moved = yield from self.settle(path, f"{WAITING}/{job.name}", job.size)
         if moved is Moved.TAKEN:
             self.decided["put back: name taken, parked"] += 1
             yield from self.park(path, job)
         return moved is not Moved.GONE
+
+    def _is_claimed(self, job: Entry) -> Steps[bool]:
+        """Whether a listing shows anybody's claim of a job."""
+        claims = [names.parse_claim(entry.name) for entry in (yield from self.listing(RUNNING))]
+        return any(claim and names.same_name(claim.job, job.name) for claim in claims)
 
     def park(self, path: str, job: Entry) -> Steps[None]:
         """Put a copy that must not run where a person can see it."""
@@ -273,6 +309,10 @@ class Moves(Settling):
                 return 0  # a copy that still grows
             self.decided["sweep: torn copy parked"] += 1
             yield from self.park(path, asked.job)
+        elif split(path)[0] == WAITING:
+            if (yield from self._call_unless_claimed(path, asked.job)) is _Back.LATER:
+                return 0
+            self.decided["sweep: put back"] += 1
         elif self.terms.mode is not Mode.TRUST and (yield from self.finished(asked.job)):
             self.decided["sweep: finished job parked"] += 1
             yield from self.park(path, asked.job)

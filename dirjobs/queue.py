@@ -223,7 +223,8 @@ class DirJobs:
                 it ends such a job, and somebody else starts it again.
             dead: also the jobs of dead or ended workers; so it is if no job is named.
                 Dead are those that provably are (on this machine), and those without a
-                sign of life for two leases.
+                sign of life for two leases, and for two heartbeats more that are waited
+                for if they have jobs: right after an outage everybody looks dead.
 
         Returns:
             the names of the jobs given back, or given up because too many workers died.

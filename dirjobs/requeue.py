@@ -8,8 +8,10 @@ from contextlib import suppress
 
 from . import attempts, names
 from .errors import NotFound
-from .names import RUNNING
+from .names import RUNNING, WAITING
+from .others import Other
 from .presence import Presence
+from .reaper import orphans_in
 from .settle import differ
 from .steps import List, Steps, Wait
 from .store import Entry
@@ -35,6 +37,7 @@ def requeue(presence: Presence, jobs: Collection[str], *, dead: bool) -> Steps[l
     try:
         given_back = (yield from _by_name(presence, jobs)) if jobs else []
         if dead or not jobs:
+            found = yield from _look_twice(presence, found)
             reaper = presence.others.reaper
             yield from presence.others.reap_surveyed(found)
             if reaper.left and presence.claims.terms.mode is not Mode.TRUST:
@@ -45,6 +48,17 @@ def requeue(presence: Presence, jobs: Collection[str], *, dead: bool) -> Steps[l
         return given_back
     finally:
         yield from presence.end()
+
+
+def _look_twice(presence: Presence, found: list[Other]) -> Steps[list[Other]]:
+    """The workers in `found`; if jobs depend on the death of some that are only silent,
+    as they are after the time in which those would have written again."""
+    silent = [other for other in found if other.fate and not other.sure]
+    workers = {other.beat.worker for other in silent}
+    for folder in (RUNNING, WAITING) if silent else ():
+        if orphans_in(folder, (yield from presence.claims.listing(folder)), workers):
+            return (yield from presence.survey_again(silent))
+    return found
 
 
 def _by_name(presence: Presence, jobs: Collection[str]) -> Steps[list[str]]:

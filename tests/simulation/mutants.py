@@ -116,6 +116,7 @@ MUTANTS = (
             ("claim", "if differ(mine.size, job.size):",
              "if differ(mine.size, job.size) and not smaller:"),
             ("moves", "if (yield from self._has_another_size(path, job.size)):", "if False:"),
+            ("moves", "if differ(entry.size, asked.job.size):", "if False:"),
         ),
     ),
     Mutant(
