@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import NamedTuple
 
-from . import names
+from . import attempts, names
 from .errors import ClaimLost
 from .ledger import Asked, State
 from .names import PARKED, RUNNING, WAITING
@@ -96,7 +96,7 @@ class Moves(Settling):
             self.ledger.spend(held.path)
             if moved is Moved.YES:
                 return name
-            if (yield from self._committed(held, moved, may_be_robbed)):
+            if (yield from self._committed(held, folder, moved, may_be_robbed)):
                 self.decided["finish: settled by looking"] += 1
                 return name
             self.decided["finish: claim lost"] += 1
@@ -108,7 +108,11 @@ class Moves(Settling):
             )
 
     def _committed(
-        self, held: Held, moved: Moved, may_be_robbed: Callable[[Held], Steps[bool]]
+        self,
+        held: Held,
+        folder: str,
+        moved: Moved,
+        may_be_robbed: Callable[[Held], Steps[bool]],
     ) -> Steps[bool]:
         """Whether a claim that is gone went where we wanted it to go."""
         if (yield from may_be_robbed(held)):
@@ -119,7 +123,7 @@ class Moves(Settling):
         # seen for a rename that was carried out.
         if self.terms.mode is Mode.TRUST or self.promises.atomic_rename:
             return False
-        return (yield from self.finished(held.job))
+        return (yield from self.finished(held.job, folder))
 
     def look_at_claims(self, held: Mapping[str, Entry]) -> Steps[set[str]]:
         """Look whether claims of ours are there, whole, and the only ones of their jobs.
@@ -158,8 +162,10 @@ class Moves(Settling):
 
     def suspect_loss(self, path: str, job: Entry) -> Steps[None]:
         """A claim of ours is gone, and nobody had a reason to take it: evidence against
-        exclusive renames, unless somebody has put the job back by hand."""
-        if self.is_on_trial and not (yield from self.is_there(f"{WAITING}/{job.name}")):
+        exclusive renames, unless somebody has put the job back, or cancelled it."""
+        if not self.is_on_trial or (yield from self.is_there(f"{WAITING}/{job.name}")):
+            return
+        if not (yield from attempts.was_taken_by_hand(job.name)):
             self.evidence.append(f"the claim {path} is gone, and not by its worker's doing")
 
     def put_back(self, path: str, job: Entry) -> Steps[bool]:

@@ -7,14 +7,15 @@ import platform
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from ..errors import ConfigurationError, NotFound
 from ..layers import Logged, Retrying
-from ..names import WAITING, nonce
+from ..names import DONE, FAILED, RUNNING, WAITING, nonce
 from ..process import monotonic
 from ..registry import open_store, with_timeout
 from ..steps import Driver
@@ -95,7 +96,37 @@ def looks_like_a_place(text: str) -> bool:
 
 def jobs_argument(command: F) -> F:
     """The queue, as argument ``jobs``; for a `QueueCommand`."""
-    return click.argument("jobs")(command)
+    return click.argument("jobs", shell_complete=_folders)(command)
+
+
+def file_argument(name: str, **settings: Any) -> Callable[[F], F]:
+    """An argument that a shell completes with the names of files."""
+    return click.argument(name, shell_complete=_files, **settings)
+
+
+def job_argument(name: str, **settings: Any) -> Callable[[F], F]:
+    """An argument that a shell completes with the names of jobs, in a local queue."""
+    return click.argument(name, shell_complete=_jobs, **settings)
+
+
+def _jobs(ctx: click.Context, _param: click.Parameter, text: str) -> list[CompletionItem]:
+    queue = ctx.params.get("jobs") or os.environ.get(URL_VARIABLE, "")
+    found: set[str] = set()
+    for folder in (WAITING, RUNNING, DONE, FAILED):
+        with suppress(OSError, ValueError):  # no such queue, or a URL: nothing to offer
+            found.update(
+                name.partition(".")[2] if folder == RUNNING else name
+                for name in os.listdir(os.path.join(queue, folder))
+            )
+    return [CompletionItem(name) for name in sorted(found) if name.startswith(text)]
+
+
+def _folders(_ctx: click.Context, _param: click.Parameter, text: str) -> list[CompletionItem]:
+    return [CompletionItem(text, type="dir")]
+
+
+def _files(_ctx: click.Context, _param: click.Parameter, text: str) -> list[CompletionItem]:
+    return [CompletionItem(text, type="file")]
 
 
 def verbose_option(command: F) -> F:
