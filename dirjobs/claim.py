@@ -164,7 +164,7 @@ class Claims(Moves):
             if answer is _Answer.PERHAPS:
                 mine = yield from self._look(claim)
             elif answer is _Answer.TAKEN:
-                yield from self.put_back(half, job)
+                yield from self.call_job_again(half, job)
             return mine
         finally:
             if not asked_across:

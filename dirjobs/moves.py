@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from enum import Enum
 from typing import NamedTuple
 
-from . import names
+from . import attempts, names
 from .errors import ClaimLost
 from .ledger import Asked, State
 from .names import PARKED, RUNNING, WAITING
@@ -38,6 +39,14 @@ class Held(NamedTuple):
     job: Entry
     path: str
     robberies: int = 0
+
+
+class _Back(Enum):
+    """How far a file came on its way back to ``00_waiting``."""
+
+    YES = "it is there, or parked"
+    GONE = "it was gone"
+    LATER = "somebody claims its job: to be seen later"
 
 
 class Moves(Settling):
@@ -87,7 +96,7 @@ class Moves(Settling):
             self.ledger.spend(held.path)
             if moved is Moved.YES:
                 return name
-            if (yield from self._committed(held, moved, may_be_robbed)):
+            if (yield from self._committed(held, folder, moved, may_be_robbed)):
                 self.decided["finish: settled by looking"] += 1
                 return name
             self.decided["finish: claim lost"] += 1
@@ -99,7 +108,11 @@ class Moves(Settling):
             )
 
     def _committed(
-        self, held: Held, moved: Moved, may_be_robbed: Callable[[Held], Steps[bool]]
+        self,
+        held: Held,
+        folder: str,
+        moved: Moved,
+        may_be_robbed: Callable[[Held], Steps[bool]],
     ) -> Steps[bool]:
         """Whether a claim that is gone went where we wanted it to go."""
         if (yield from may_be_robbed(held)):
@@ -110,7 +123,7 @@ class Moves(Settling):
         # seen for a rename that was carried out.
         if self.terms.mode is Mode.TRUST or self.promises.atomic_rename:
             return False
-        return (yield from self.finished(held.job))
+        return (yield from self.finished(held.job, folder))
 
     def look_at_claims(self, held: Mapping[str, Entry]) -> Steps[set[str]]:
         """Look whether claims of ours are there, whole, and the only ones of their jobs.
@@ -149,8 +162,10 @@ class Moves(Settling):
 
     def suspect_loss(self, path: str, job: Entry) -> Steps[None]:
         """A claim of ours is gone, and nobody had a reason to take it: evidence against
-        exclusive renames, unless somebody has put the job back by hand."""
-        if self.is_on_trial and not (yield from self.is_there(f"{WAITING}/{job.name}")):
+        exclusive renames, unless somebody has put the job back, or cancelled it."""
+        if not self.is_on_trial or (yield from self.is_there(f"{WAITING}/{job.name}")):
+            return
+        if not (yield from attempts.was_taken_by_hand(job.name)):
             self.evidence.append(f"the claim {path} is gone, and not by its worker's doing")
 
     def put_back(self, path: str, job: Entry) -> Steps[bool]:
@@ -159,15 +174,15 @@ class Moves(Settling):
         Where renames are not exclusive, in three, of which only the middle one crosses
         folders: first to a name of its own inside ``01_running``, which is exclusive on
         every WebDAV server measured; then to one inside ``00_waiting``, for a copying
-        server shows the copy while it grows, and nobody may claim that; then, whole, to
-        the job's own.
+        server shows the copy while it grows, and nobody may claim that; then, whole and
+        only if nobody has the job, to the job's own.
 
         Returns:
             False if the claim was gone.
         """
         folder, name = split(path)
         if self.terms.mode is Mode.TRUST or folder == WAITING:
-            return (yield from self._call_job_again(path, job))
+            return (yield from self._call_unless_claimed(path, job)) is not _Back.GONE
         halves = [f"{WAITING}/{names.staged_claim(self.worker, job.name, self.nonce())}"]
         if not names.parse_staged(name):
             half = names.staged_return(self.worker, name, self.nonce())
@@ -183,9 +198,9 @@ class Moves(Settling):
                 path = half
             if (yield from self._has_another_size(path, job.size)):
                 return True  # it grows, or is torn: the sweep will see
-            back = yield from self._call_job_again(path, job)
-            settled = True
-            return back
+            back = yield from self._call_unless_claimed(path, job)
+            settled = back is not _Back.LATER
+            return back is not _Back.GONE
         finally:
             for half in halves:
                 if settled:
@@ -194,13 +209,40 @@ class Moves(Settling):
                     # Whatever is, or comes to be, under this name is the sweep's to find.
                     self.ledger.unsettle(half)
 
-    def _call_job_again(self, path: str, job: Entry) -> Steps[bool]:
-        """Give a file in its last place before ``00_waiting`` the job's own name again."""
+    def _call_unless_claimed(self, path: str, job: Entry) -> Steps[_Back]:
+        """Give a file in its last place before ``00_waiting`` its job's name, if nobody has
+        the job.
+
+        Where renames are not exclusive it may be a second copy, and where they are copies
+        it is younger than its job: younger even than the job *finished* meanwhile, if we
+        were stopped on the way, and by its time nobody could tell that it must not run.
+        So we look once more, after the copy was made: whoever is not seen to have the job
+        now will finish it later than that, and the last rename changes no times.
+        """
+        if self.terms.mode is not Mode.TRUST:
+            if (yield from self._is_claimed(job)):
+                self.decided["put back: claimed, left to the sweep"] += 1
+                return _Back.LATER
+            if (yield from self.finished(job)):
+                self.decided["put back: finished meanwhile, parked"] += 1
+                yield from self.park(path, job)
+                return _Back.YES
+        there = yield from self.call_job_again(path, job)
+        return _Back.YES if there else _Back.GONE
+
+    def call_job_again(self, path: str, job: Entry) -> Steps[bool]:
+        """Give a staged file its job's name again, or park it if there is one; False if it
+        was gone."""
         moved = yield from self.settle(path, f"{WAITING}/{job.name}", job.size)
         if moved is Moved.TAKEN:
             self.decided["put back: name taken, parked"] += 1
             yield from self.park(path, job)
         return moved is not Moved.GONE
+
+    def _is_claimed(self, job: Entry) -> Steps[bool]:
+        """Whether a listing shows anybody's claim of a job."""
+        claims = [names.parse_claim(entry.name) for entry in (yield from self.listing(RUNNING))]
+        return any(claim and names.same_name(claim.job, job.name) for claim in claims)
 
     def park(self, path: str, job: Entry) -> Steps[None]:
         """Put a copy that must not run where a person can see it."""
@@ -267,6 +309,10 @@ class Moves(Settling):
                 return 0  # a copy that still grows
             self.decided["sweep: torn copy parked"] += 1
             yield from self.park(path, asked.job)
+        elif split(path)[0] == WAITING:
+            if (yield from self._call_unless_claimed(path, asked.job)) is _Back.LATER:
+                return 0
+            self.decided["sweep: put back"] += 1
         elif self.terms.mode is not Mode.TRUST and (yield from self.finished(asked.job)):
             self.decided["sweep: finished job parked"] += 1
             yield from self.park(path, asked.job)

@@ -125,13 +125,7 @@ class Presence:
         found = yield from self.others.survey(self._files())
         silent = [o for o in self._namesakes(found) if o.fate and not o.sure]
         if silent:
-            # By its age it is dead; but so is everybody's heartbeat right after an outage.
-            terms = [other.beat.terms for other in silent]
-            pause = max(2 * each.heartbeat + each.timeout for each in terms)
-            log.warning("%s; waiting %g s whether it comes back", silent[0].fate, pause)
-            yield Wait(pause)
-            yield from self._write(life)
-            found = yield from self.others.survey(self._files())
+            found = yield from self.survey_again(silent)
         id_was_used = yield from self._id_was_used(life, found)
         self._starting = False
         if id_was_used:
@@ -146,6 +140,24 @@ class Presence:
             yield from self._withdraw()
             raise
         return found
+
+    def survey_again(self, silent: list[Other]) -> Steps[list[Other]]:
+        """Who is there after as long as the `silent` need for their next heartbeat.
+
+        By their age they are dead; but so is everybody right after an outage of the share,
+        or after its clock was set.
+        """
+        terms = [other.beat.terms for other in silent]
+        pause = max(2 * each.heartbeat + each.timeout for each in terms)
+        log.warning(
+            "%s: %s; waiting %g s whether it comes back",
+            silent[0].beat.worker,
+            silent[0].fate,
+            pause,
+        )
+        yield Wait(pause)
+        yield from self.tell()
+        return (yield from self.others.survey(self._files()))
 
     def _namesakes(self, found: list[Other]) -> list[Other]:
         """Those who have, or had, our id."""

@@ -8,8 +8,10 @@ from contextlib import suppress
 
 from . import attempts, names
 from .errors import NotFound
-from .names import RUNNING
+from .names import RUNNING, WAITING
+from .others import Other
 from .presence import Presence
+from .reaper import orphans_in
 from .settle import differ
 from .steps import List, Steps, Wait
 from .store import Entry
@@ -33,18 +35,41 @@ def requeue(presence: Presence, jobs: Collection[str], *, dead: bool) -> Steps[l
     """
     found = yield from presence.announce()
     try:
-        given_back = (yield from _by_name(presence, jobs)) if jobs else []
-        if dead or not jobs:
-            reaper = presence.others.reaper
-            yield from presence.others.reap_surveyed(found)
-            if reaper.left and presence.claims.terms.mode is not Mode.TRUST:
-                yield Wait(_GROWING_PAUSE)  # sizes nobody told must be seen twice
-                yield from presence.others.reap_surveyed(found)
-            claims = filter(None, map(names.parse_claim, reaper.requeued))
-            given_back += [claim.job for claim in claims]
-        return given_back
-    finally:
+        given_back = yield from _give_back(presence, found, jobs, dead=dead or not jobs)
+    except GeneratorExit:  # nobody carries out our requests any more
+        raise
+    except BaseException:
         yield from presence.end()
+        raise
+    yield from presence.end()
+    return given_back
+
+
+def _give_back(
+    presence: Presence, found: list[Other], jobs: Collection[str], *, dead: bool
+) -> Steps[list[str]]:
+    given_back = (yield from _by_name(presence, jobs)) if jobs else []
+    if dead:
+        found = yield from _look_twice(presence, found)
+        reaper = presence.others.reaper
+        yield from presence.others.reap_surveyed(found)
+        if reaper.left and presence.claims.terms.mode is not Mode.TRUST:
+            yield Wait(_GROWING_PAUSE)  # sizes nobody told must be seen twice
+            yield from presence.others.reap_surveyed(found)
+        claims = filter(None, map(names.parse_claim, reaper.requeued))
+        given_back += [claim.job for claim in claims]
+    return given_back
+
+
+def _look_twice(presence: Presence, found: list[Other]) -> Steps[list[Other]]:
+    """The workers in `found`; if jobs depend on the death of some that are only silent,
+    as they are after the time in which those would have written again."""
+    silent = [other for other in found if other.fate and not other.sure]
+    workers = {other.beat.worker for other in silent}
+    for folder in (RUNNING, WAITING) if silent else ():
+        if orphans_in(folder, (yield from presence.claims.listing(folder)), workers):
+            return (yield from presence.survey_again(silent))
+    return found
 
 
 def _by_name(presence: Presence, jobs: Collection[str]) -> Steps[list[str]]:
@@ -64,7 +89,7 @@ def _by_name(presence: Presence, jobs: Collection[str]) -> Steps[list[str]]:
                 continue
         if (yield from claims.put_back(path, job)):
             given_back.append(job.name)
-            yield from attempts.note(job.name, worker, "given back by hand")
+            yield from attempts.note(job.name, worker, "given back by hand", by_hand=True)
     return given_back
 
 

@@ -31,6 +31,10 @@ class Moved(Enum):
     GONE_IN_DOUBT = "the source is gone, after a try whose answer is missing"
 
 
+MOVED = (Moved.YES, Moved.GONE_IN_DOUBT)
+"""It is where we wanted it, since nobody else wants it there."""
+
+
 @dataclass(slots=True)
 class _Doubt:
     """A rename of this source got no answer.
@@ -101,13 +105,19 @@ class Settling:
         """See `listing`."""
         return (yield from listing(folder))
 
-    def finished(self, job: Entry) -> Steps[bool]:
+    def finished(self, job: Entry, only: str = "") -> Steps[bool]:
         """Whether this very job, not an older one of its name, is done or failed.
 
         It is if a file of its name (or ``~2``, ``~3``, ... without a gap) has its size
         and its mtime; where a rename may change the mtime, one not older than the job's.
+
+        Args:
+            job: as it was listed.
+            only: the one folder to look into.
         """
         for folder in (DONE, FAILED):
+            if only not in ("", folder):
+                continue
             if self.terms.mode is not Mode.SYNC and not (yield Exists(f"{folder}/{job.name}")):
                 continue
             there = {entry.name: entry for entry in (yield from self.listing(folder))}
@@ -178,6 +188,19 @@ class Settling:
         if doubt is None:
             raise NotFound(f"{split(dst)[0]!r} can't be used as a folder: move away what is there")
         raise doubt.error
+
+    def settle_numbered(self, src: str, folder: str, job: Entry) -> Steps[tuple[Moved, str]]:
+        """Rename `src` into a folder under the job's name, or the first of ``job~2``,
+        ``job~3``, ... that is free there.
+
+        Returns:
+            what became of it, and the name.
+        """
+        number, name = 1, job.name
+        while (moved := (yield from self.settle(src, f"{folder}/{name}", job.size))) is Moved.TAKEN:
+            number += 1
+            name = names.numbered(job.name, number)
+        return moved, name
 
     def _folder_is_at_fault(self, src: str, dst: str) -> Steps[bool]:
         """Whether it was the folder of `dst` that was not found; if so it is made again."""

@@ -132,6 +132,8 @@ def test_verify_uncontended_is_five_requests_whatever_the_answers(first, across)
                 ren(MINE, BACK),
                 ren(BACK, HALF),
                 ls(W, "~w2~tag.job"),
+                ls(R),
+                *NOT_FINISHED,
                 ren(HALF, f"{W}/job"),
             ],
             State.UNSETTLED,
@@ -183,7 +185,7 @@ def test_a_larger_worker_is_waited_for():
 def test_a_larger_worker_is_not_waited_for_for_ever():
     claims = worker(Mode.VERIFY, heartbeat=0.04, lease=9.0)
     look = (ls(R, "w2.job", "w3.job"), *NOT_FINISHED)
-    back = [ren(MINE, BACK), ren(BACK, HALF), ls(W, "~w2~tag.job"), ren(HALF, f"{W}/job")]
+    back = [ren(MINE, BACK), ren(BACK, HALF), ls(W, "~w2~tag.job"), ls(R, "w3.job")]
     assert play(claims.claim(JOB), *BOTH, *look, *look, *back) is None
     assert claims.left_alone == {"job": pytest.approx(9.1)}
     assert claims.ledger.in_state(State.HELD) == {}
@@ -251,7 +253,7 @@ def test_finished_jobs_are_looked_for_up_to_the_first_gap():
 
 LOOK = (ls(D), ls(F))
 WAITS = {"sync_time": 10.0}
-ON_ITS_WAY_BACK = [ren(MINE, BACK), ren(BACK, HALF), ls(W, "~w2~tag.job")]
+ON_ITS_WAY_BACK = [ren(MINE, BACK), ren(BACK, HALF), ls(W, "~w2~tag.job"), ls(R), *LOOK]
 
 
 def test_sync_looks_twice_and_never_asks_for_a_single_name():

@@ -17,7 +17,7 @@ from dirjobs.ledger import State
 from dirjobs.moves import Held, Moved
 from dirjobs.store import Entry, Guarantees
 from dirjobs.terms import Mode, Terms
-from tests.unit.script import JOB, MINE, D, F, P, R, W, ls, mkdir, play, ren, there
+from tests.unit.script import JOB, MINE, NOT_FINISHED, D, F, P, R, W, ls, mkdir, play, ren, there
 
 DONE = f"{D}/job"
 PARKED = f"{P}/w2.job"
@@ -221,6 +221,11 @@ BACK, HALF = f"{R}/~w2~tag.w2.job", f"{W}/~w2~tag.job"
 WHOLE = ls(W, "~w2~tag.job")
 
 
+def nobody_has_it(mode):
+    finished = (ls(D), ls(F)) if mode is Mode.SYNC else NOT_FINISHED
+    return [WHOLE, ls(R, "w1.bigjob", "~w1~tag.w1.job"), *finished]
+
+
 @pytest.mark.parametrize(
     ("script", "back"),
     [
@@ -250,35 +255,47 @@ NOT_HALF_WAY = [ren(MINE, BACK), ren(BACK, HALF, NotFound), there(W)]
 @pytest.mark.parametrize(
     ("script", "back", "unsettled"),
     [
-        ([ren(MINE, BACK), ren(BACK, HALF), WHOLE, ren(HALF, f"{W}/job")], True, set()),
-        (
-            [
-                ren(MINE, BACK),
-                ren(BACK, HALF),
-                WHOLE,
-                ren(HALF, f"{W}/job", AlreadyExists),
-                ren(HALF, PARKED),
-            ],
-            True,
-            set(),
-        ),
-        ([ren(MINE, BACK, NotFound)], False, {BACK, HALF}),
+        ([nobody_has_it, ren(HALF, f"{W}/job")], True, set()),
+        ([nobody_has_it, ren(HALF, f"{W}/job", AlreadyExists), ren(HALF, PARKED)], True, set()),
         # A copy that is not whole is nobody's to claim: the sweep will see.
-        (
-            [ren(MINE, BACK), ren(BACK, HALF), ls(W, Entry("~w2~tag.job", 1.0, 3))],
-            True,
-            {BACK, HALF},
-        ),
+        ([ls(W, Entry("~w2~tag.job", 1.0, 3))], True, {BACK, HALF}),
+        # Nor is one of a job that somebody has.
+        ([WHOLE, ls(R, "w1.job")], True, {BACK, HALF}),
+        ([WHOLE, ls(R, "w2~ab2c.job")], True, {BACK, HALF}),
     ],
 )
-def test_release_elsewhere_is_exclusive_and_never_shows_a_growing_copy(
+def test_release_elsewhere_is_exclusive_and_shows_nobody_a_copy_that_must_not_run(
     mode, script, back, unsettled
 ):
     claims = worker(mode)
-    assert play(claims.release(MINE, JOB), *script) is back
+    if script[0] is nobody_has_it:
+        script = nobody_has_it(mode) + script[1:]
+    outcome = play(claims.release(MINE, JOB), ren(MINE, BACK), ren(BACK, HALF), *script)
+    assert outcome is back
     assert set(claims.ledger.in_state(State.UNSETTLED)) == unsettled
     assert claims.ledger.in_state(State.HELD) == {}
     assert not claims.ledger.ask(MINE, "w2", JOB)
+
+
+def test_a_release_of_a_claim_that_is_gone_leaves_its_names_to_the_sweep():
+    claims = worker(Mode.VERIFY)
+    assert play(claims.release(MINE, JOB), ren(MINE, BACK, NotFound)) is False
+    assert set(claims.ledger.in_state(State.UNSETTLED)) == {BACK, HALF}
+    assert not claims.ledger.ask(MINE, "w2", JOB)
+
+
+@pytest.mark.parametrize("folder", [D, F])
+def test_a_copy_of_a_job_that_was_finished_meanwhile_is_parked(folder):
+    """Made by a rename that copies, it is younger than the finished job; we knew better."""
+    claims = worker(Mode.VERIFY, Guarantees(visible_after=0))
+    late = Entry("job", 101.0, 7)
+    looks = {
+        D: [there(DONE), ls(D, late)],
+        F: [there(DONE, False), there(f"{F}/job"), ls(F, late)],
+    }
+    script = [ren(MINE, BACK), ren(BACK, HALF), WHOLE, ls(R), *looks[folder], ren(HALF, PARKED)]
+    assert play(claims.release(MINE, JOB), *script) is True
+    assert claims.ledger.in_state(State.UNSETTLED) == {}
 
 
 @pytest.mark.parametrize(
@@ -296,11 +313,12 @@ def test_a_release_of_which_the_half_is_gone_is_left_to_the_sweep(mode, script):
 
 
 @pytest.mark.parametrize("mode", [Mode.VERIFY, Mode.SYNC])
-@pytest.mark.parametrize("at", range(4))
+@pytest.mark.parametrize("at", range(7))
 @pytest.mark.parametrize("error", [Unavailable, Denied])
 def test_a_release_that_is_cut_short_leaves_its_names_to_the_sweep(mode, at, error):
     claims = worker(mode)
-    script = [ren(MINE, BACK), ren(BACK, HALF), WHOLE, ren(HALF, f"{W}/job")][: at + 1]
+    script = [ren(MINE, BACK), ren(BACK, HALF), *nobody_has_it(mode), ren(HALF, f"{W}/job")]
+    script = script[: at + 1]
     script[at] = script[at][0], error
     assert isinstance(play(claims.release(MINE, JOB), *script), error)
     assert set(claims.ledger.in_state(State.UNSETTLED)) == {BACK, HALF}

@@ -10,7 +10,9 @@ from dirjobs import ClaimLost, ConfigurationError, DirJobs
 from dirjobs.beat import Beat, beat_path
 from dirjobs.names import ATTEMPTS, DONE, RUNNING, WAITING, WORKERS
 from dirjobs.process import Process
+from dirjobs.requeue import requeue
 from dirjobs.terms import Terms
+from tests.unit.lives import World
 
 
 @pytest.fixture
@@ -35,7 +37,8 @@ def left_by(folder, worker, job, **fields):
     """A claim of a worker elsewhere, and its heartbeat."""
     path = folder / beat_path(worker, "aaaaaa")
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(Beat(worker, 1, Terms(), Process("far"), **fields).to_bytes())
+    terms = fields.pop("terms", Terms())
+    path.write_bytes(Beat(worker, 1, terms, Process("far"), **fields).to_bytes())
     (folder / WAITING / job).rename(folder / RUNNING / f"{worker}.{job}")
     return path
 
@@ -78,11 +81,49 @@ def test_of_the_living_nothing(folder):
 
 
 def test_of_those_that_were_silent_for_two_leases(folder):
-    path = left_by(folder, "w7", "b.txt")
+    path = left_by(folder, "w7", "b.txt", terms=Terms(heartbeat=0.01, timeout=0.01))
     long_ago = path.stat().st_mtime - 601
     os.utime(path, (long_ago, long_ago))
     with DirJobs(str(folder)) as person:
         assert person.requeue() == ["b.txt"]
+
+
+TERMS = Terms(heartbeat=10, lease=100, timeout=10, max_pause=20)
+
+
+def visit(world, meanwhile):
+    """Requeue by a visitor to whom `meanwhile` happens as soon as it waits."""
+    visitor = world.life("requeue-1", terms=TERMS)
+    waits = []
+
+    def sleep(seconds):
+        waits.append(seconds)
+        world.pass_time(seconds)
+        meanwhile()
+
+    visitor.driver.sleep = sleep
+    given_back = visitor.driver.run(requeue(visitor.presence, (), dead=True))
+    return given_back, [seconds for seconds in waits if seconds]
+
+
+def test_nobody_is_robbed_right_after_an_outage():
+    world = World()
+    living, dead = world.life("w1", terms=TERMS).start(), world.life("w2", terms=TERMS).start()
+    for name in ("a.txt", "b.txt"):
+        world.job(name)
+    (mine, _) = living.next(), dead.next()
+    world.now += 500  # nobody reached the share
+    given_back, waits = visit(world, living.beat)
+    assert given_back == ["b.txt"]
+    assert waits == [2 * TERMS.heartbeat + TERMS.timeout]
+    assert living.driver.run(living.worker.claims.is_there(mine.path))
+
+
+def test_the_silent_who_left_nothing_are_not_waited_for():
+    world = World()
+    world.heartbeat_of("w2", terms=TERMS)
+    world.now += 500
+    assert visit(world, lambda: None) == ([], [])
 
 
 def test_after_too_many_deaths_it_is_given_up(folder):

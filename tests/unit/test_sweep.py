@@ -7,7 +7,7 @@ from dirjobs.errors import AmbiguousResult, Denied, Unavailable
 from dirjobs.ledger import State
 from dirjobs.store import Entry, Guarantees
 from dirjobs.terms import Mode, Terms
-from tests.unit.script import JOB, MINE, D, P, R, W, ls, play, ren, there
+from tests.unit.script import JOB, MINE, NOT_FINISHED, D, P, R, W, ls, play, ren, there
 
 DONE = f"{D}/job"
 PARKED = f"{P}/w2.job"
@@ -59,6 +59,18 @@ def test_a_late_claim_of_a_finished_job_is_parked():
     claims.ledger.unsettle(MINE)
     script = [ls(R, "w2.job"), there(DONE), ls(D, "job"), ren(MINE, PARKED)]
     assert play(claims.sweep(), *script) == 1
+
+
+def test_a_copy_on_its_way_back_waits_until_nobody_has_its_job():
+    claims, half = worker(Mode.VERIFY), f"{W}/~w2~tag.job"
+    claims.ledger.ask(half, "w2", JOB)
+    claims.ledger.unsettle(half)
+    staged = ls(W, "~w2~tag.job")
+    assert play(claims.sweep(), staged, ls(R, "w1.job")) == 0
+    assert play(claims.sweep(), staged, ls(R, "w1~ab2c.job")) == 0
+    assert play(claims.sweep(), staged, ls(R), *NOT_FINISHED, ren(half, f"{W}/job")) == 1
+    finished = [there(DONE), ls(D, "job"), ren(half, PARKED)]
+    assert play(claims.sweep(), staged, ls(R), *finished) == 1
 
 
 @pytest.mark.parametrize("error", [Unavailable, Denied, AmbiguousResult])
