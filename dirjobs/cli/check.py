@@ -49,7 +49,7 @@ def check_command(
     which is removed afterwards; nothing else is touched.  It takes a minute at most.  With
     --record the outcome is written into _queue/queue.json, and workers go by it.
     """
-    with opened_store(jobs, verbose) as store, _progress() as tell:
+    with opened_store(jobs, verbose) as store, check_progress() as tell:
         done = check(jobs, mount=mount, rounds=rounds, connections=connections, tell=tell)
         recorded = record(store, done) if keep else None
     if as_json:
@@ -60,7 +60,7 @@ def check_command(
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[str, float], None]]:
+def check_progress() -> Iterator[Callable[[str, float], None]]:
     """What is being done, on standard error: a bar on a terminal, lines elsewhere."""
     if not sys.stderr.isatty():
         told = ""
