@@ -15,7 +15,7 @@ from click.shell_completion import CompletionItem
 
 from ..errors import ConfigurationError, NotFound
 from ..layers import Logged, Retrying
-from ..names import DONE, FAILED, RUNNING, WAITING
+from ..names import DONE, FAILED, RUNNING, WAITING, nonce
 from ..process import monotonic
 from ..registry import open_store, with_timeout
 from ..steps import Driver
@@ -35,9 +35,16 @@ else:
 
 
 class Seconds(_ParamType):
-    """A duration."""
+    """A duration.
+
+    Args:
+        least: the shortest that makes sense.
+    """
 
     name = "S"
+
+    def __init__(self, least: float = 0.0) -> None:
+        self._least = least
 
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
@@ -48,7 +55,7 @@ class Seconds(_ParamType):
         except ValueError:
             number = value
         try:
-            return seconds(name, number)
+            return seconds(name, number, least=self._least)
         except ConfigurationError as error:
             raise click.UsageError(str(error), ctx) from None
 
@@ -167,8 +174,9 @@ def opened_store(jobs: str, verbose: int = 0) -> Iterator[Store]:
 
 def default_wid() -> str:
     """A worker id that no other process on any machine is likely to have."""
-    host = re.sub(r"[^A-Za-z0-9_-]+", "-", platform.node().partition(".")[0])[:28]
-    return f"{host.strip('-') or 'worker'}-{os.getpid()}"
+    host = re.sub(r"[^A-Za-z0-9_-]+", "-", platform.node().partition(".")[0])[:26]
+    # Containers may have the same name, and the same process number in it.
+    return f"{host.strip('-') or 'worker'}-{os.getpid()}-{nonce(4)}"
 
 
 def check_is_queue(store: Store) -> None:
