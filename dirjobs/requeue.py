@@ -35,19 +35,30 @@ def requeue(presence: Presence, jobs: Collection[str], *, dead: bool) -> Steps[l
     """
     found = yield from presence.announce()
     try:
-        given_back = (yield from _by_name(presence, jobs)) if jobs else []
-        if dead or not jobs:
-            found = yield from _look_twice(presence, found)
-            reaper = presence.others.reaper
-            yield from presence.others.reap_surveyed(found)
-            if reaper.left and presence.claims.terms.mode is not Mode.TRUST:
-                yield Wait(_GROWING_PAUSE)  # sizes nobody told must be seen twice
-                yield from presence.others.reap_surveyed(found)
-            claims = filter(None, map(names.parse_claim, reaper.requeued))
-            given_back += [claim.job for claim in claims]
-        return given_back
-    finally:
+        given_back = yield from _give_back(presence, found, jobs, dead=dead or not jobs)
+    except GeneratorExit:  # nobody carries out our requests any more
+        raise
+    except BaseException:
         yield from presence.end()
+        raise
+    yield from presence.end()
+    return given_back
+
+
+def _give_back(
+    presence: Presence, found: list[Other], jobs: Collection[str], *, dead: bool
+) -> Steps[list[str]]:
+    given_back = (yield from _by_name(presence, jobs)) if jobs else []
+    if dead:
+        found = yield from _look_twice(presence, found)
+        reaper = presence.others.reaper
+        yield from presence.others.reap_surveyed(found)
+        if reaper.left and presence.claims.terms.mode is not Mode.TRUST:
+            yield Wait(_GROWING_PAUSE)  # sizes nobody told must be seen twice
+            yield from presence.others.reap_surveyed(found)
+        claims = filter(None, map(names.parse_claim, reaper.requeued))
+        given_back += [claim.job for claim in claims]
+    return given_back
 
 
 def _look_twice(presence: Presence, found: list[Other]) -> Steps[list[Other]]:

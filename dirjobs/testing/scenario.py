@@ -39,6 +39,9 @@ class Scenario:
         same_host: whether all run on one machine, where a death can be proved.
         pauses: how many times a worker is stopped and continued.
         pause: the longest that it is stopped.
+        visits: how often a person comes by and requeues what the dead left.
+        visit_pause: the longest that one of a visitor's requests is held up.
+        hesitant: which of a visitor's requests may be held up.
         twins: whether a stopped worker's id is started again meanwhile.
         outage: for how long nobody reaches the share, once.
         missing: how many heartbeat files a person deletes.
@@ -73,6 +76,8 @@ class Scenario:
     same_host: bool = False
     pauses: int = 0
     pause: float = 0.0
+    visits: int = 0
+    visit_pause: float = 0.0
     twins: bool = False
     outage: float = 0.0
     missing: int = 0
@@ -80,6 +85,7 @@ class Scenario:
     troubled_until: float = float("inf")
     within_bounds: bool = False
     faulty: Callable[[Request], bool] = lambda request: True  # noqa: ARG005
+    hesitant: Callable[[Request], bool] = lambda request: True  # noqa: ARG005
     sweeps: bool = True
 
 

@@ -19,7 +19,7 @@ from ..moves import Held
 from ..names import DONE, FAILED, PARKED, RUNNING, WAITING, WORKERS
 from ..store import split
 from .scenario import Scenario
-from .workers import SimulatedWorker, Violation
+from .workers import SimulatedWorker, Violation, Visitor
 from .world import File, Kind, World
 
 __all__ = ["Scenario", "Simulation", "Violation"]
@@ -118,6 +118,8 @@ class Simulation:
             self.later(rng.uniform(0, end), self._freeze_one)
         for _ in range(scenario.missing):
             self.later(rng.uniform(0, end), self._delete_heartbeat)
+        for _ in range(scenario.visits):
+            self.later(rng.uniform(0, end), self._visit)
         if scenario.outage:
             self.outage_began = self.now + rng.uniform(0, end)
         if scenario.clock_step:
@@ -125,7 +127,7 @@ class Simulation:
         self.later(end, self._heal)
 
     def _living(self) -> list[SimulatedWorker]:
-        return [worker for worker in self.workers if not worker.crashed]
+        return [w for w in self.workers if not w.crashed and not isinstance(w, Visitor)]
 
     def _crash_one(self) -> None:
         living = self._living()
@@ -162,6 +164,10 @@ class Simulation:
         ]
         if files:
             self.world.put(f"{WORKERS}/{self.rng.choice(files)}", None)
+
+    def _visit(self) -> None:
+        self.workers.append(Visitor(self, f"visitor{len(self.workers)}", len(self.workers)))
+        self.workers[-1].begin()
 
     def _heal(self) -> None:
         """From here on nothing goes wrong, and somebody is there to work."""

@@ -84,6 +84,7 @@ class Task:
         sim, scenario = self.simulation, self.simulation.scenario
         rng = sim.rng
         there, back = rng.uniform(0, scenario.latency), rng.uniform(0, scenario.latency)
+        there += self.worker.hesitate(request)
         fate = 1.0
         if scenario.faulty(request) and sim.now < scenario.troubled_until:
             fate = rng.random()

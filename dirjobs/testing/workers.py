@@ -13,7 +13,8 @@ from ..moves import Held
 from ..names import DONE, FAILED
 from ..presence import Presence
 from ..process import Process
-from ..steps import Steps
+from ..requeue import requeue
+from ..steps import Request, Steps
 from ..store import Guarantees
 from ..waiting import Order, Waiting
 from ..worker import OUTAGE, Worker, through_outages
@@ -23,6 +24,7 @@ from .tasks import Task
 if TYPE_CHECKING:
     from .simulation import Simulation
 
+_HESITATIONS = 0.25
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 
 
@@ -60,6 +62,10 @@ class SimulatedWorker:
             self.presence.others.is_provably_dead = self._is_provably_dead
         waiting = Waiting(order=Order.NATURAL, rng=rng)
         self.worker = self.worker_class(self.claims, waiting, self.presence)
+
+    def hesitate(self, request: Request) -> float:  # noqa: ARG002
+        """Seconds by which a request is held up."""
+        return 0.0
 
     def _is_provably_dead(self, beat: Beat, _me: Process) -> bool:
         sim = self.simulation
@@ -186,3 +192,22 @@ class SimulatedWorker:
         else:
             # A beat that fails is simply followed by the next one, as in the real thread.
             Task(self, self.presence.beat(), end).go()
+
+
+class Visitor(SimulatedWorker):
+    """A person, on a machine of their own, who requeues once what the dead left."""
+
+    def hesitate(self, request: Request) -> float:
+        rng, scenario = self.simulation.rng, self.simulation.scenario
+        if rng.random() > _HESITATIONS or not scenario.hesitant(request):
+            return 0.0
+        return rng.uniform(0, scenario.visit_pause)
+
+    def begin(self) -> None:
+        assert self.presence is not None
+        Task(self, requeue(self.presence, (), dead=True), self._went).go()
+
+    def _went(self, _: object, error: Exception | None) -> None:
+        self.crashed = True  # the process has ended
+        if error is not None and not isinstance(error, OUTAGE):
+            raise Violation(f"{self.view}: requeue raised {error!r}")

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
+from dirjobs.steps import Write
 from dirjobs.terms import Mode
 from dirjobs.testing.scenario import Scenario
 from dirjobs.testing.workers import SimulatedWorker
@@ -253,6 +254,36 @@ LIFE_MUTANTS = (
             work=300.0,
         ),
         (("watch", "or sight.mark != mark or not watching:", "or sight.mark != mark:"),),
+    ),
+    Mutant(
+        "a one-shot requeue lists before it writes its own heartbeat",
+        living(
+            Kind.ATOMIC,
+            bounds=True,
+            missing=0,
+            clock_step=0.0,
+            outage=0.0,
+            crashes=0,
+            twins=False,
+            visits=8,
+            visit_pause=500.0,
+            hesitant=lambda request: isinstance(request, Write),
+            workers=("w1", "w2"),
+            troubled_until=300.0,
+            work=2000.0,
+        ),
+        (
+            ("presence", "        if life is None:\n            life = yield",
+             "        self.others.before = yield List(WORKERS)\n"
+             "        if life is None:\n            life = yield"),
+            ("presence", "        yield from self.tell()\n",
+             "        self.others.before = yield List(WORKERS)\n"
+             "        yield from self.tell()\n"),
+            ("others", "listing: list[Entry] = yield List(WORKERS)\n        self.orders",
+             "own = [e for e in (yield List(WORKERS)) if e.name in ours]\n"
+             "        listing = own + [e for e in self.before if e.name not in ours]\n"
+             "        self.orders"),
+        ),
     ),
     Mutant(
         "plain names for ever",

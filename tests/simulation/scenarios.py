@@ -81,6 +81,8 @@ def lives(rng: random.Random, kind: Kind | None = None, pause: float | None = No
         reuse=0,
         leftover=False,
         work=rng.choice((5.0, 60.0, 300.0)),
+        visits=rng.choice((0, 0, 1, 2)),
+        visit_pause=pause,
     )
 
 
@@ -98,6 +100,7 @@ def within_bounds(
         late=0.0,
         pause=min(plain.pause, plain.terms.max_pause),
         pauses=2,
+        visit_pause=min(plain.pause, plain.terms.max_pause),
         # A new process of an old id has no memory and must go by the share's clock.
         clock_step=0.0 if plain.twins or plain.restarts else plain.clock_step,
         within_bounds=True,
