@@ -236,10 +236,28 @@ def make_folder(path: str) -> Steps[None]:
     """Make a folder and those above it, whoever else does the same."""
     parts = path.split("/")
     for depth in range(1, len(parts) + 1):
+        folder = "/".join(parts[:depth])
         try:
-            yield Mkdir("/".join(parts[:depth]))
+            yield Mkdir(folder)
         except AlreadyExists:
             continue
+        except NotFound:
+            # davfs2 says so of a folder that another machine made a moment ago.
+            if not (yield from _turns_up(folder)):
+                raise
+
+
+def _turns_up(folder: str) -> Steps[bool]:
+    """Whether a folder that could not be made is listed after all, within seconds."""
+    above, name = split(folder)
+    for pause in (0.0, 1.0, 2.0, 4.0):
+        yield Wait(pause)
+        try:
+            if any(entry.name == name for entry in (yield List(above))):
+                return True
+        except NotFound:
+            return False
+    return False
 
 
 def differ(one: int | None, other: int | None) -> bool:

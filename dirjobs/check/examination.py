@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol, runtime_checkable
 
 from ..errors import ConfigurationError, NotFound
 from ..layers import Retrying
@@ -35,6 +36,14 @@ _FEW = 25
 _FEW_WHERE_LATE = 60
 _NAMES = 1000
 _LONGEST_LAG, _LONGEST_MOUNT_LAG = 20.0, 60.0
+
+
+@runtime_checkable
+class Examinable(Protocol):
+    """A store that knows more to ask than the verbs of a store."""
+
+    def examine(self, path: str) -> dict[str, str]:
+        """What else there is to know, in words; `path` may be written, and ``path.2``."""
 
 
 @dataclass(frozen=True)
@@ -140,8 +149,8 @@ class _Examination:
         self._seconds = _SHORT_SECONDS if short else _SECONDS
         local = store.local_path("")
         self.found = Findings(store.url, store.guarantees, is_local=local is not None)
-        if local is not None:
-            self.found.surroundings = look_around(local)
+        places = [local, None if view is None else view.local_path("")]
+        self.found.surroundings = look_around(*filter(None, places))
 
     # -- time ---------------------------------------------------------------------------
 
@@ -163,15 +172,14 @@ class _Examination:
     # -- steps --------------------------------------------------------------------------
 
     def run(self, processes: Reopen | None) -> None:
-        self._say("making a scratch folder")
         with scratch(self._store, self._connections) as place:
             here, tag = place.here, place.tag
             clock = Clock(here, "clock", tag)
             self._measure_lag(here, tag)
-            place.lag = 1.2 * self._lag
+            place.lag = min(1.2 * self._lag, _LONGEST_LAG)
             with self._crew(here, processes) as crew:
                 self.found.callers = f"{crew.size} {crew.kind}"
-                track = Track(here, crew, tag, 1.2 * self._lag)
+                track = Track(here, crew, tag, place.lag)
                 self._race(track)
                 if not self._short and self._in_time(f"listing {_NAMES} names"):
                     self.found.listing = measure_speed(track, "to", _NAMES)
@@ -183,8 +191,15 @@ class _Examination:
             if not self._short and self._in_time("a rename into nowhere"):
                 told = rename_into_nowhere(here, "nowhere", tag)
                 self.found.server["rename into a missing folder"] = told
+            if not self._short:
+                self._examine(here, tag)
             self._say("tidying up")
         self.found.seconds = time.monotonic() - self._began
+
+    def _examine(self, here: Below, tag: str) -> None:
+        store = _bare(here)
+        if isinstance(store, Examinable) and self._in_time("conditional requests"):
+            self.found.server |= store.examine(here.at(f"conditional.{tag}"))
 
     @property
     def _lag(self) -> float:
@@ -230,6 +245,8 @@ class _Examination:
             ("races for a file, across folders", "from", "to", 0.6 if self._short else 0.45),
             ("races for a file, within a folder", "in", "in", 0.4),
         ):
+            if src == dst and track.lag > 1:
+                continue  # mode sync renames to another folder
             self._say(what)
             few = self._short and src == dst
             race = track.rename(
@@ -272,8 +289,8 @@ def _wait_for(view: Store, url: str) -> None:
         except NotFound:
             if time.monotonic() > until:
                 raise ConfigurationError(
-                    f"{url!r} shows nothing of what is made in the other place: give two views"
-                    " of one folder."
+                    f"{url!r} has shown nothing of what was made in the other place for"
+                    f" {_LONGEST_MOUNT_LAG:g} s: give two views of one folder."
                 ) from None
             time.sleep(0.5)
         else:

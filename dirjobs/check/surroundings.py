@@ -92,7 +92,7 @@ class Surroundings:
     """Where a local folder is.
 
     Attributes:
-        file_system: its type; empty if unknown.
+        file_system: its type; empty if unknown, or if it is no local folder.
         source: what is mounted there, without secrets.
         kinds: what shows changes late here.
     """
@@ -110,21 +110,23 @@ class Surroundings:
         return asdict(self)
 
 
-def look_around(path: str, mounts: str | None = None) -> Surroundings:
+def look_around(*paths: str, mounts: str | None = None) -> Surroundings:
     """What is known of the place of a local folder.
 
     Args:
-        path: the folder.
+        paths: the folder, under each of its names.
         mounts: the text of ``/proc/self/mountinfo``; read if left out.
     """
-    real = os.path.realpath(path)
-    mount = mount_of(real, mountinfo() if mounts is None else mounts)
-    kinds = [_kind_of_mount(mount)] if mount else []
-    kinds += _clients(real)
-    found = tuple(dict.fromkeys(kind for kind in kinds if kind is not None))
-    if mount is None:
-        return Surroundings(kinds=found)
-    return Surroundings(mount.kind, mount.source, found)
+    known = mountinfo() if mounts is None else mounts
+    real = [os.path.realpath(path) for path in paths]
+    found = [mount for path in real if (mount := mount_of(path, known)) is not None]
+    kinds = [_kind_of_mount(mount) for mount in found]
+    kinds += [kind for path in real for kind in _clients(path)]
+    return Surroundings(
+        found[0].kind if found else "",
+        found[0].source if found else "",
+        tuple(dict.fromkeys(kind for kind in kinds if kind is not None)),
+    )
 
 
 def _kind_of_mount(mount: Mount) -> Kind | None:

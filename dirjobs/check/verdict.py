@@ -103,7 +103,7 @@ def _why(found: Findings, mode: Mode, lag: float) -> Iterator[str]:
             " afterwards."
         )
     yield _told(found.across, found.callers, "renaming one file to another folder")
-    if mode is not Mode.TRUST and not found.across.failed and not _is_tried(found.across):
+    if mode is Mode.VERIFY and not found.across.failed and not _is_tried(found.across):
         yield (
             f"That is less than the {ENOUGH} races that mode trust needs; more time is given"
             " with --rounds."

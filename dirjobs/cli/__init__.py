@@ -27,6 +27,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     },
     "Look": {
         "status": "status:status",
+        "watch": "watch:watch",
         "list": "listing:list_jobs",
         "show": "show:show_job",
         "logs": "logs:logs",

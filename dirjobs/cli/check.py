@@ -12,7 +12,7 @@ from ..check import Check, Findings, Lag, Race, check
 from ..check.record import Recorded, record
 from .errors import say, told_in_one_sentence
 from .options import QueueCommand, jobs_argument, json_option, opened_store, verbose_option
-from .output import duration, show, show_json
+from .output import duration, on_terminal, show, show_json
 
 
 @click.command("check", cls=QueueCommand)
@@ -49,7 +49,7 @@ def check_command(
     which is removed afterwards; nothing else is touched.  It takes a minute at most.  With
     --record the outcome is written into _queue/queue.json, and workers go by it.
     """
-    with opened_store(jobs, verbose) as store, _progress() as tell:
+    with opened_store(jobs, verbose) as store, check_progress() as tell:
         done = check(jobs, mount=mount, rounds=rounds, connections=connections, tell=tell)
         recorded = record(store, done) if keep else None
     if as_json:
@@ -60,7 +60,7 @@ def check_command(
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[str, float], None]]:
+def check_progress() -> Iterator[Callable[[str, float], None]]:
     """What is being done, on standard error: a bar on a terminal, lines elsewhere."""
     if not sys.stderr.isatty():
         told = ""
@@ -105,7 +105,8 @@ def _show(done: Check, recorded: Recorded | None) -> None:
     for what, value in _rows(done.findings):
         table.add_row(what, value)
     show("")
-    Console(highlight=False, markup=False).print(table)
+    width = None if on_terminal() else 1 << 16
+    Console(highlight=False, markup=False, width=width).print(table)
 
 
 def _rows(found: Findings) -> Iterator[tuple[str, str]]:
