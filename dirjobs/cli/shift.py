@@ -29,7 +29,7 @@ from .slots import Lookout, Slot, Source
 
 _LEAVE_BEHIND = 3.0
 """Seconds that slots have to end when the worker is to stop."""
-_SLICE = 0.2
+_SLICE = 0.5
 
 
 @dataclass(frozen=True)
@@ -151,11 +151,10 @@ class Shift:
             lookout.stop()
 
     def _next_event(self) -> None:
-        left = min(self._deadline, self._leave_at) - time.monotonic()
         try:
-            # When those who look for a job are left behind, the others may take for ever.
-            timeout = max(_SLICE, left) if left < math.inf else None
-            event = self._events.get(timeout=timeout)
+            # Never for ever: Python sees a signal that comes right before a wait, or to
+            # another thread, when the wait is over.
+            event = self._events.get(timeout=_SLICE)
         except Empty:
             if time.monotonic() >= self._deadline:
                 self._deadline = math.inf
