@@ -29,6 +29,7 @@ class Nemesis:
         self.recoveries = []
         self.kills = self.stops = 0
         self.struck = []
+        self.watching = []
 
     def start_one(self):
         self.started += 1
@@ -62,9 +63,10 @@ class Nemesis:
             self.crew.kill(tag)
         else:
             self.crew.signal(tag, signal.SIGKILL)
-        threading.Thread(
-            target=self._see, args=(wid, time.monotonic(), proven), daemon=True
-        ).start()
+        watching = threading.Thread(target=self._see, args=(wid, time.monotonic(), proven))
+        watching.daemon = True
+        watching.start()
+        self.watching.append(watching)
         workers.append(self.start_one())
 
     def _claims(self, wid):
@@ -72,7 +74,7 @@ class Nemesis:
         return [c for c in names if c.worker == wid or c.worker.startswith(f"{wid}~")]
 
     def _see(self, wid, since, proven):
-        until(lambda: not self._claims(wid))
+        until(lambda: not self._claims(wid), 600)
         self.recoveries.append((proven, time.monotonic() - since))
 
 
@@ -120,6 +122,8 @@ def test_nemesis(place, crew, figures):
             nemesis.strike(workers)
     for tag, _ in workers:
         assert crew.wait(tag) == 0, crew.errors(tag)
+    for watching in nemesis.watching:
+        watching.join(60)
     place.assert_each_done_once(JOBS)
 
     journal = crew.journal()
