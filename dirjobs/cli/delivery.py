@@ -77,7 +77,7 @@ class Delivery:
                     log.info("%s can't be listed (%s)", ATTEMPTS, error)
             if f"{job}.json" not in self._noted:
                 return 0
-        return len(self._driver.run(attempts.read(job)))
+        return attempts.tries(self._driver.run(attempts.read(job)))
 
     def is_there(self, path: str) -> bool:
         """Whether a file is on the share.  While that can't be reached this waits.
