@@ -142,11 +142,13 @@ class Shift:
         lookout = Lookout(lambda: [s.errand for s in slots if s.errand is not None], self._course)
         lookout.start()
         self._working.update(slots)
+        self._look_at_the_clock()
         for slot in slots:
             slot.start()
         try:
             while self._working and not self._may_leave():
                 self._next_event()
+                self._look_at_the_clock()
         finally:
             lookout.stop()
 
@@ -156,10 +158,6 @@ class Shift:
             # another thread, when the wait is over.
             event = self._events.get(timeout=_SLICE)
         except Empty:
-            if time.monotonic() >= self._deadline:
-                self._deadline = math.inf
-                show(f"{self._rules.max_hours:g} hours are over: no other job is taken.")
-                self._end(Level.DRAINING)
             return
         if isinstance(event, Slot):
             self._working.discard(event)
@@ -170,6 +168,12 @@ class Shift:
                     say(f"{explained(event.error)}  The other jobs that run are finished first.")
         else:
             self._interrupted(event)
+
+    def _look_at_the_clock(self) -> None:
+        if time.monotonic() >= self._deadline:
+            self._deadline = math.inf
+            show(f"{self._rules.max_hours:g} hours are over: no other job is taken.")
+            self._end(Level.DRAINING)
 
     # -- the end --------------------------------------------------------------------------
 
