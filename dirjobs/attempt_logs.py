@@ -39,7 +39,10 @@ def logs_of(job: str) -> Steps[list[Log]]:
     found = []
     for entry in (yield from listing(LOGS)):
         worker = entry.name.removeprefix(f"{job}.").removesuffix(_SUFFIX)
-        # A later life's ~ apart, an id has no dot: job1.txt is not job1's.
-        if log_path(job, worker) == f"{LOGS}/{entry.name}" and names.parse_claim(f"{worker}.x"):
+        if log_path(job, worker) != f"{LOGS}/{entry.name}":
+            continue
+        # A worker's name has no dot: the log of job1.txt is none of job1's.
+        claim = names.parse_claim(f"{worker}.{job}")
+        if claim is not None and claim.worker == worker:
             found.append(Log(worker, entry))
     return sorted(found, key=lambda log: (log.entry.mtime or 0.0, log.worker))

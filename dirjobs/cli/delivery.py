@@ -66,7 +66,7 @@ class Delivery:
         self._driver.run(attempts.note(job, worker, reason))
 
     def attempts_at(self, job: str) -> int:
-        """How many attempts at a job have been noted, so far as was known half a minute ago."""
+        """How many tries of a job have been noted, so far as was known half a minute ago."""
         with self._lock:
             now = monotonic()
             if now - self._listed_at >= DEFAULT_HEARTBEAT:
@@ -77,7 +77,7 @@ class Delivery:
                     log.info("%s can't be listed (%s)", ATTEMPTS, error)
             if f"{job}.json" not in self._noted:
                 return 0
-        return len(self._driver.run(attempts.read(job)))
+        return attempts.tries(self._driver.run(attempts.read(job)))
 
     def is_there(self, path: str) -> bool:
         """Whether a file is on the share.  While that can't be reached this waits.

@@ -202,7 +202,9 @@ def json_rows(path: str, shown: str) -> Iterator[Row]:
                 return
             for number, line in enumerate(file, 1):
                 if line.strip():
-                    yield _object(_parsed(line, shown, number), f"{shown!r}, line {number}")
+                    yield _object(
+                        _parsed(line.rstrip(), shown, number), f"{shown!r}, line {number}"
+                    )
         except UnicodeDecodeError as error:
             raise _not_text(shown, error) from error
 
