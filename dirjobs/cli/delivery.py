@@ -66,7 +66,7 @@ class Delivery:
         self._driver.run(attempts.note(job, worker, reason))
 
     def attempts_at(self, job: str) -> int:
-        """How many attempts at a job have been noted, so far as was known half a minute ago."""
+        """How many tries of a job have been noted, so far as was known half a minute ago."""
         with self._lock:
             now = monotonic()
             if now - self._listed_at >= DEFAULT_HEARTBEAT:

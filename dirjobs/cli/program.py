@@ -153,12 +153,12 @@ class Run:
         self.ended = True
         self._changed()
 
-    def stop(self, hurried: Callable[[], bool], grace: float = GRACE) -> bool:
-        """End what is left of the program and of all that it started in its group.
+    def stop(self, hurried: Callable[[], bool]) -> bool:
+        """End what is left of the program and of all that it started in its group: asked
+        first, killed after `GRACE` seconds.
 
         Args:
-            hurried: True when there is no time for `grace`.
-            grace: seconds between asking and killing.
+            hurried: True when there is no time for that.
 
         Returns:
             False if there was nothing left.
@@ -168,11 +168,11 @@ class Run:
                 self._all.kill()  # what it started may run on
             return False
         self._ask()
-        deadline = time.monotonic() + grace
+        deadline = time.monotonic() + GRACE
         while self._is_left() and time.monotonic() < deadline and not hurried():
             time.sleep(_LOOK)
         self._kill()
-        deadline = time.monotonic() + grace  # for what hangs in the kernel there is no end
+        deadline = time.monotonic() + GRACE  # for what hangs in the kernel there is no end
         while self._is_left() and time.monotonic() < deadline:
             time.sleep(_LOOK)
         return True

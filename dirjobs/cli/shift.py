@@ -29,7 +29,7 @@ from .slots import Lookout, Slot, Source
 
 _LEAVE_BEHIND = 3.0
 """Seconds that slots have to end when the worker is to stop."""
-_SLICE = 0.2
+_SLICE = 0.5
 
 
 @dataclass(frozen=True)
@@ -142,25 +142,22 @@ class Shift:
         lookout = Lookout(lambda: [s.errand for s in slots if s.errand is not None], self._course)
         lookout.start()
         self._working.update(slots)
+        self._look_at_the_clock()
         for slot in slots:
             slot.start()
         try:
             while self._working and not self._may_leave():
                 self._next_event()
+                self._look_at_the_clock()
         finally:
             lookout.stop()
 
     def _next_event(self) -> None:
-        left = min(self._deadline, self._leave_at) - time.monotonic()
         try:
-            # When those who look for a job are left behind, the others may take for ever.
-            timeout = max(_SLICE, left) if left < math.inf else None
-            event = self._events.get(timeout=timeout)
+            # Never for ever: Python sees a signal that comes right before a wait, or to
+            # another thread, when the wait is over.
+            event = self._events.get(timeout=_SLICE)
         except Empty:
-            if time.monotonic() >= self._deadline:
-                self._deadline = math.inf
-                show(f"{self._rules.max_hours:g} hours are over: no other job is taken.")
-                self._end(Level.DRAINING)
             return
         if isinstance(event, Slot):
             self._working.discard(event)
@@ -171,6 +168,12 @@ class Shift:
                     say(f"{explained(event.error)}  The other jobs that run are finished first.")
         else:
             self._interrupted(event)
+
+    def _look_at_the_clock(self) -> None:
+        if time.monotonic() >= self._deadline:
+            self._deadline = math.inf
+            show(f"{self._rules.max_hours:g} hours are over: no other job is taken.")
+            self._end(Level.DRAINING)
 
     # -- the end --------------------------------------------------------------------------
 

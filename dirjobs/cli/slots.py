@@ -61,7 +61,8 @@ class Source:
                 while not self._may_ask():
                     if self._is_over():
                         return None
-                    self._changed.wait(_SLICE)
+                    left = _SLICE if self._look_at is None else self._look_at - time.monotonic()
+                    self._changed.wait(max(0.01, min(left, _SLICE)))
                 self._asking += 1
             job = None
             try:
