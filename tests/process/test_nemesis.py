@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from dirjobs.names import DONE, RUNNING, parse_claim
 from tests.amounts import THOROUGH, amount
-from tests.process.crew import LEASE, H, until
+from tests.process.crew import LEASE, UNIT, H, until
 
 JOBS, WORKERS, STRIKES = amount(160, 400), amount(6, 8), amount(12, 1000)
 
@@ -33,7 +33,7 @@ class Nemesis:
 
     def start_one(self):
         self.started += 1
-        tag = self.crew.start(f"w{self.started}", work=0.25, options={"job_ext": ".txt"})
+        tag = self.crew.start(f"w{self.started}", work=0.25 * UNIT, options={"job_ext": ".txt"})
         return tag, f"w{self.started}"
 
     def strike(self, workers):
@@ -117,7 +117,7 @@ def test_nemesis(place, crew, figures):
     workers = [nemesis.start_one() for _ in range(WORKERS)]
     until(lambda: len(place.files(DONE)) > 10)
     while len(place.files(DONE)) < JOBS - 2 * WORKERS:
-        time.sleep(nemesis.random.uniform(0.3, 0.9))
+        time.sleep(nemesis.random.uniform(0.3, 0.9) * UNIT)
         if len(nemesis.struck) < STRIKES:
             nemesis.strike(workers)
     for tag, _ in workers:
