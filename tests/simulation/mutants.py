@@ -5,22 +5,17 @@ A mutant is the real source with a line or two changed, compiled anew.
 
 from __future__ import annotations
 
-import random
 import sys
 import types
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from dirjobs.steps import Write
-from dirjobs.terms import Mode
-from dirjobs.testing.scenario import Scenario
 from dirjobs.testing.workers import SimulatedWorker
-from dirjobs.testing.world import Kind
 
-from .scenarios import JOBS, Family, inside_waiting, lives, scenario, within_bounds
+from .scenarios import Family
 
 MODULES = (
     "ledger",
@@ -43,11 +38,13 @@ class Mutant:
         name: what it does wrong.
         family: scenarios in which that shows.
         patches: module, old text (there exactly once), new text.
+        seed: of the runs; one that shows early what shows rarely.
     """
 
     name: str
     family: Family
     patches: tuple[tuple[str, str, str], ...] = ()
+<<<<<<< HEAD
 
 
 def of_kinds(*choices: tuple[Kind, Mode | None], **changes: object) -> Family:
@@ -328,6 +325,9 @@ LIFE_MUTANTS = (
         (("others", "age > 2 * lease", "age > lease / 8"),),
     ),
 )  # fmt: skip
+=======
+    seed: str = "mutant"
+>>>>>>> b8769aa4981d272b1566efd428e23de4dfd7d034
 
 
 @contextmanager
