@@ -7,18 +7,19 @@ nothing renames onto an existing one.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from enum import Enum
 from typing import NamedTuple
 
-from . import attempts, names
+from . import names
 from .errors import ClaimLost
 from .ledger import Asked, State
 from .names import PARKED, RUNNING, WAITING
-from .settle import Moved, Settling, differ
+from .settle import Moved, differ
 from .steps import Steps
 from .store import Entry, split
 from .terms import Mode
+from .trial import Trial
 
 log = logging.getLogger("dirjobs")
 
@@ -49,7 +50,7 @@ class _Back(Enum):
     LATER = "somebody claims its job: to be seen later"
 
 
-class Moves(Settling):
+class Moves(Trial):
     """What one worker does to job files after it has asked for them."""
 
     # -- a job's ways out of 01_running -------------------------------------------------
@@ -73,16 +74,13 @@ class Moves(Settling):
                 discarded.
             StoreError: not known yet; ask again.
         """
-        unseen = self.is_on_trial and held.path not in self.found_whole
-        if unseen and not (yield from may_be_robbed(held)):
-            # Two copies that go to one name at once may leave the torn one there.
-            torn = yield from self.look_at_claims({held.path: held.job})
-            if torn:
-                yield from self.set_aside(held.path, held.job)
-                raise ClaimLost(
-                    f"the claim {held.path!r} of job {held.job.name!r} is an unfinished copy:"
-                    " somebody else has the job; discard this result."
-                )
+        # Two copies that go to one name at once may leave the torn one there.
+        if (yield from self._is_torn(held, may_be_robbed)):
+            yield from self.set_aside(held.path, held.job)
+            raise ClaimLost(
+                f"the claim {held.path!r} of job {held.job.name!r} is an unfinished copy:"
+                " somebody else has the job; discard this result."
+            )
         number, name = 1, held.job.name
         while True:
             moved = yield from self.settle(held.path, f"{folder}/{name}", held.job.size)
@@ -107,6 +105,14 @@ class Moves(Settling):
                 f" {held.path!r}, or gave the job to another worker; discard this result."
             )
 
+    def _is_torn(self, held: Held, may_be_robbed: Callable[[Held], Steps[bool]]) -> Steps[bool]:
+        """Look at a claim on trial, unless that was done: whether it must not be taken for
+        its job."""
+        if held.path not in self.unseen:
+            return False
+        blames = not (yield from may_be_robbed(held))
+        return bool((yield from self.look_at_claims({held.path: held.job}, blames=blames)))
+
     def _committed(
         self,
         held: Held,
@@ -124,49 +130,6 @@ class Moves(Settling):
         if self.terms.mode is Mode.TRUST or self.promises.atomic_rename:
             return False
         return (yield from self.finished(held.job, folder))
-
-    def look_at_claims(self, held: Mapping[str, Entry]) -> Steps[set[str]]:
-        """Look whether claims of ours are there, whole, and the only ones of their jobs.
-
-        What speaks against exclusive renames goes to `evidence`.  Only for a worker that
-        nobody may have taken for dead: a claim that others gave back is gone for a reason.
-
-        Args:
-            held: the jobs of our claims, by path.
-
-        Returns:
-            the claims that are torn: copies that must not be taken for their jobs.
-        """
-        there: dict[str, Entry] = {}
-        workers: dict[str, set[str]] = {}
-        for entry in (yield from self.listing(RUNNING)):
-            claim = names.parse_claim(entry.name)
-            if claim is not None and not entry.is_folder:
-                there[f"{RUNNING}/{entry.name}"] = entry
-                workers.setdefault(claim.job, set()).add(claim.worker)
-        torn = set()
-        for path, job in held.items():
-            if path not in there:
-                if path not in self.leaving:
-                    yield from self.suspect_loss(path, job)
-            elif differ(there[path].size, job.size):
-                torn.add(path)
-                self.evidence.append(f"the claim {path} has another size than its job")
-            else:
-                self.found_whole.add(path)
-        for name, claimants in workers.items():
-            if len(claimants) > 1:
-                some = " and ".join(sorted(claimants)[:2])
-                self.evidence.append(f"job {name!r} is claimed by {some}")
-        return torn
-
-    def suspect_loss(self, path: str, job: Entry) -> Steps[None]:
-        """A claim of ours is gone, and nobody had a reason to take it: evidence against
-        exclusive renames, unless somebody has put the job back, or cancelled it."""
-        if not self.is_on_trial or (yield from self.is_there(f"{WAITING}/{job.name}")):
-            return
-        if not (yield from attempts.was_taken_by_hand(job.name)):
-            self.evidence.append(f"the claim {path} is gone, and not by its worker's doing")
 
     def put_back(self, path: str, job: Entry) -> Steps[bool]:
         """Return a claim to ``00_waiting``; if the name is taken there, park it.
@@ -256,6 +219,9 @@ class Moves(Settling):
 
     def release(self, path: str, job: Entry) -> Steps[bool]:
         """Put back a claim of ours and never ask for its name again."""
+        if path in self.unseen and (yield from self.look_at_claims({path: job}, blames=False)):
+            yield from self.set_aside(path, job)
+            return False
         back = yield from self.put_back(path, job)
         self.ledger.spend(path)
         return back

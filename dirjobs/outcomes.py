@@ -7,13 +7,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .errors import NotFound
-from .names import DONE, FAILED
+from .names import DONE, FAILED, RESULTS
 from .places import Place, places_in
 from .settle import listing
 from .steps import Read, Steps
 from .waiting import natural_key
 
-RESULTS = "results"
 RESULT = "result.json"
 """The file in ``results/<job>/`` with an object of numbers and strings."""
 

@@ -76,8 +76,9 @@ class Settling:
         """The mode is nobody's wish: it is what a check has recorded."""
         self.evidence: list[str] = []
         """What was met that an exclusive rename can't bring about."""
-        self.found_whole: set[str] = set()
-        """Claims of ours that a listing has shown, with the size of their jobs."""
+        self.unseen: set[str] = set()
+        """Claims that are ours by a rename on trial, and that no listing has shown whole:
+        where renames are copies after all, they may be torn."""
         self.leaving: set[str] = set()
         """What we have begun to rename: that it is gone is no wonder."""
         self._doubts: dict[str, _Doubt] = {}

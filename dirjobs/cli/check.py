@@ -9,10 +9,17 @@ from contextlib import contextmanager
 import click
 
 from ..check import Check, Findings, Lag, Race, check
+from ..check.files import Partial
 from ..check.record import Recorded, record
 from .errors import say, told_in_one_sentence
 from .options import QueueCommand, jobs_argument, json_option, opened_store, verbose_option
 from .output import duration, on_terminal, show, show_json
+
+_PARTIAL = {
+    Partial.HIDDEN: "hidden from others",
+    Partial.VISIBLE: "seen by others, who can't claim them",
+    Partial.MOVABLE: "can be claimed by others",
+}
 
 
 @click.command("check", cls=QueueCommand)
@@ -133,7 +140,7 @@ def _rows(found: Findings) -> Iterator[tuple[str, str]]:
         count, seconds = found.listing
         yield f"a listing of {count} names", _brief(seconds)
     if found.partial is not None:
-        yield "unfinished uploads", f"{found.partial.value} to others"
+        yield "unfinished uploads", _PARTIAL[found.partial]
     yield from _names(found)
     yield from found.server.items()
     for verb, took in sorted(found.latency.items()):
@@ -171,4 +178,6 @@ def _lag(lag: Lag) -> str:
 
 
 def _brief(seconds: float) -> str:
-    return f"{1000 * seconds:.2g} ms" if seconds < 0.95 else duration(seconds)
+    if seconds > 0.95:
+        return duration(seconds)
+    return f"{1000 * seconds:.0f} ms" if seconds > 0.01 else f"{1000 * seconds:.2g} ms"

@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from dirjobs import ClaimLost, DirJobs
+from dirjobs.terms import Mode
 from tests.command_line import wait_until
 from tests.fake_webdav import PERSONALITIES
 from tests.fake_webdav.fixtures import serve_fake
@@ -203,3 +204,19 @@ def test_files_wait_for_the_recorded_age(serve_fake):
     with DirJobs(server.url, "w1", **TIMES) as queue:
         assert queue.next_and_lock() is not None
         assert queue._worker.waiting.min_age == 0.3
+
+
+def finish(job):
+    with pytest.raises(ClaimLost, match="unfinished copy"):
+        job.done()
+
+
+@pytest.mark.parametrize("end", [finish, lambda job: job.release()])
+def test_a_torn_claim_made_in_trust_is_parked_also_after_the_fallback(trusting, end):
+    """Two copies that go to one name at once may leave the torn one there."""
+    server, queue, job = trusting
+    torn_claim(server)
+    queue._claims.terms = replace(queue._claims.terms, mode=Mode.VERIFY)  # as others asked
+    end(job)
+    assert server.files("_queue/parked") == {"w1.job1.txt": b"half"}
+    assert server.files("02_done") == server.files("00_waiting") == {}

@@ -14,9 +14,11 @@ from pathlib import Path
 from dirjobs import DirJobs
 from dirjobs.beat import Beat
 from dirjobs.names import DONE, FAILED, PARKED, RUNNING, WAITING
+from tests.amounts import amount
 from tests.servers.child import die_with_parent
 
-H, W, P, LEASE = 0.4, 0.4, 0.4, 2.8
+UNIT = amount(1, 4)  # whoever measures times wants them to be long against a busy machine's
+H, W, P, LEASE = 0.4 * UNIT, 0.4 * UNIT, 0.4 * UNIT, 2.8 * UNIT
 TIMES = {"heartbeat": H, "timeout": W, "max_pause": P, "lease": LEASE}
 assert LEASE >= 2 * H + 3 * W + P
 ROOT = Path(__file__).parents[2]

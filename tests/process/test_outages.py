@@ -9,10 +9,10 @@ import pytest
 
 from dirjobs.names import DONE
 from tests.process.backends import BACKENDS
-from tests.process.crew import until
+from tests.process.crew import H, W, until
 
 P = 2.0
-LEASE = 2 * 0.4 + 3 * 0.4 + P
+LEASE = 2 * H + 3 * W + P
 JOBS = 60
 
 
