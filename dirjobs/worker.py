@@ -227,9 +227,8 @@ def through_outages(
     Args:
         steps: what ended with `error` at the first try.
         error: one of `OUTAGE`.
-        orders: who is drained waits no longer.
+        orders: who is drained waits no longer; None for somebody who can't be.
     """
-    orders = orders or Orders()
     if isinstance(error, Busy):
         log.warning("%s Waiting until it is closed.", error)
     else:
@@ -237,14 +236,17 @@ def through_outages(
     pause = 1.0
     while True:
         asked_for = getattr(error, "retry_after", None) or 0.0
-        yield from orders.rest(max(pause, asked_for))
+        if orders is None:
+            yield Wait(max(pause, asked_for))
+        else:
+            yield from orders.rest(max(pause, asked_for))
         pause = min(2 * pause, _LONGEST_PAUSE)
         try:
             result = yield from steps()
         except OUTAGE as again:
             error = again
         else:
-            if orders.draining:
+            if orders is not None and orders.draining:
                 return result
             over = "it is closed" if isinstance(error, Busy) else "the store is there again"
             log.warning("%s; going on", over)

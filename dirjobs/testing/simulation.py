@@ -75,7 +75,7 @@ class Simulation:
         self._serial += 1
         heapq.heappush(self._queue, (self.now + max(0.0, seconds), self._serial, action))
 
-    def run(self, limit: float = 20_000.0) -> None:
+    def run(self, limit: float = 20_000.0, most_steps: int = 1_000_000) -> None:
         """Run to the end.
 
         Raises:
@@ -101,8 +101,9 @@ class Simulation:
             action()
             self.steps += 1
             self.check()
-            if self.now > limit:
-                raise Violation(f"still busy after {limit:g} virtual seconds: {self.picture()}")
+            if self.now > limit or self.steps > most_steps:
+                spent = f"{self.now:g} virtual seconds and {self.steps} steps"
+                raise Violation(f"still busy after {spent}: {self.picture()}")
         for worker in self.workers:
             self.decided += worker.claims.decided
         self.check_end()

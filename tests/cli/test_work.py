@@ -29,21 +29,21 @@ def reasons(queue, job):
 
 def together(tmp_path, number):
     """A shell command that ends when `number` jobs run at the same time."""
-    return (
-        f'touch {tmp_path}/$DIRJOBS_NAME.up; until [ "$(ls {tmp_path}/*.up | wc -l)" = {number} ]'
-    )
+    arrived = f"$(ls {tmp_path}/*.up | wc -l)"
+    begin = f"touch {tmp_path}/$DIRJOBS_NAME.up"
+    return f'{begin}; until [ "{arrived}" = {number} ]; do sleep 0.01; done'
 
 
 def test_as_many_jobs_at_once_as_there_are_slots(queue, tmp_path):
     queue.put("00_waiting", "a", "b", "c")
-    script = together(tmp_path, 3) + "; do sleep 0.01; done"
+    script = together(tmp_path, 3)
     queue.run("work", "--slots", 3, "--timeout", 60, "--", "sh", "-c", script)
     assert queue.jobs() == {"02_done": ["a", "b", "c"]}
 
 
 def test_a_slot_that_finds_nothing_takes_what_is_added_while_others_work(local, tmp_path):
     local.put("00_waiting", "a")
-    script = together(tmp_path, 2) + "; do sleep 0.01; done"
+    script = together(tmp_path, 2)
 
     def add():
         wait_until((tmp_path / "a.up").exists)

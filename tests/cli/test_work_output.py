@@ -5,6 +5,7 @@ import resource
 import signal
 import sys
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -46,7 +47,7 @@ def test_where_lines_are_short_only_whole_ones_are_kept(capture):
     lines = [f"line {number}" for number in range(1000)]
     text = "".join(f"{line}\n" for line in lines)
     capture.write(text.encode())
-    head, told, tail = capture.content().decode().partition("# ... ")
+    head, _, tail = capture.content().decode().partition("# ... ")
     left_out, _, tail = tail.partition(" bytes are left out here ...\n")
     head, tail = head.splitlines(), tail.splitlines()
     assert head == lines[: len(head)]
@@ -122,15 +123,13 @@ def test_a_daemon_that_keeps_the_output_open_is_not_waited_for(local, tmp_path):
         os.kill(pid, signal.SIGKILL)
 
 
-@pytest.mark.parametrize("stubborn", ["", "trap '' TERM;"])
+@pytest.mark.parametrize("stubborn", ["", 'trap "" TERM;'])
 def test_what_a_program_leaves_running_is_ended(local, tmp_path, stubborn, monkeypatch):
     monkeypatch.setattr("dirjobs.cli.program.GRACE", 0.2)
-    monkeypatch.setattr("dirjobs.cli.program.Run.stop.__defaults__", (0.2,))
     local.put("00_waiting", "a")
     child = f"{stubborn} echo $$ > {tmp_path}/pid.new; mv {tmp_path}/pid.new {tmp_path}/pid"
-    script = (
-        f"sh -c '{child}; while :; do sleep 0.1; done' & until [ -e {tmp_path}/pid ]; do :; done"
-    )
+    child += "; while :; do sleep 0.1; done"
+    script = f"sh -c '{child}' & until [ -e {tmp_path}/pid ]; do sleep 0.01; done"
     local.run("work", "--", "sh", "-c", script)
     assert not is_alive(int((tmp_path / "pid").read_text()))
     assert "what it left running was ended" in log_of(local, "a")
@@ -138,7 +137,7 @@ def test_what_a_program_leaves_running_is_ended(local, tmp_path, stubborn, monke
 
 
 def test_a_program_that_never_ends_and_ignores_being_asked(local, tmp_path, monkeypatch):
-    monkeypatch.setattr("dirjobs.cli.program.Run.stop.__defaults__", (0.2,))
+    monkeypatch.setattr("dirjobs.cli.program.GRACE", 0.2)
     local.put("00_waiting", "a")
     script = f"trap '' TERM; echo $$ > {tmp_path}/pid; while :; do sleep 0.1; done"
     local.run("work", "--timeout", 0.5, "--", "sh", "-c", script, code=1)
@@ -150,28 +149,17 @@ def test_a_job_whose_file_goes_away_while_it_runs(queue, monkeypatch):
     """It is noticed at the next look, long before the program would end."""
     monkeypatch.setattr("dirjobs.cli.slots.LOOK", 0.1)
     queue.put("00_waiting", "a", "b")
-    original = type(queue.store).download
-    taken = []
-
-    def away(self, *args):
-        original(self, *args)
-
-    monkeypatch.setattr(type(queue.store), "download", away)
     script = 'case $DIRJOBS_NAME in a) touch "$DIRJOBS_OUT/x"; exec sleep 1000;; esac'
-
-    from threading import Thread
 
     def take_away():
         wait_until(lambda: "w1.a" in queue.names("01_running"))
         wait_until(lambda: queue.store.exists("logs/a.w1.log"))  # it runs
         queue.store.remove("01_running/w1.a")
-        taken.append(True)
 
     thread = Thread(target=take_away)
     thread.start()
     queue.run("work", "--wid", "w1", "--", "sh", "-c", script, code=1)
     thread.join()
-    assert taken
     assert queue.jobs() == {"02_done": ["b"]}
     assert "'a' is no longer claimed" in queue.stderr
     assert "the claim was lost" in log_of(queue, "a")
@@ -182,8 +170,6 @@ def test_the_log_of_a_running_job_is_on_the_share(queue, monkeypatch, tmp_path):
     monkeypatch.setattr("dirjobs.cli.slots.LOOK", 0.1)
     queue.put("00_waiting", "a")
     script = f"echo halfway; until [ -e {tmp_path}/go ]; do sleep 0.05; done; echo over"
-
-    from threading import Thread
 
     def look():
         wait_until(lambda: queue.store.exists("logs/a.w1.log"))

@@ -1,0 +1,204 @@
+"""Mutants of what workers do about each other's deaths."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+from dirjobs.steps import Write
+from dirjobs.terms import Mode
+from dirjobs.testing.scenario import Scenario
+from dirjobs.testing.world import Kind
+
+from .claim_mutants import of_kinds
+from .mutants import Mutant
+from .scenarios import JOBS, Family, lives, within_bounds
+
+
+def living(
+    *kinds: Kind, bounds: bool = False, longest: float | None = None, **changes: object
+) -> Family:
+    def family(rng: random.Random) -> Scenario:
+        plain = (within_bounds if bounds else lives)(rng, rng.choice(kinds), longest)
+        return replace(plain, **changes)  # type: ignore[arg-type]
+
+    return family
+
+
+def torn_orphans(rng: random.Random) -> Scenario:
+    """Five workers ask for one job at once on a copying server, and most die over it."""
+    plain = lives(rng, Kind.COPYING)
+    wait = 7.0
+    terms = replace(plain.terms, mode=Mode.SYNC, sync_time=wait)
+    return replace(
+        plain,
+        terms=replace(terms, lease=terms.shortest_lease),
+        workers=("w1", "w2", "w3", "w4", "w5"),
+        jobs=((JOBS[0], 1000),),
+        lost=0.0,
+        mute=0.0,
+        late=0.0,
+        gap=3.0,
+        crashes=4,
+        restarts=False,
+        twins=False,
+        pauses=0,
+        outage=0.0,
+        missing=0,
+        troubled_until=14.0,
+        latency=0.5,
+        work=60.0,
+    )
+
+
+def returning_copies(rng: random.Random) -> Scenario:
+    """Workers who withdraw from jobs on a copying server, and stop on the way."""
+    plain = within_bounds(rng, Kind.COPYING, 20.0)
+    terms = replace(plain.terms, mode=Mode.SYNC, sync_time=7.0, heartbeat=10.0)
+    return replace(
+        plain,
+        terms=replace(terms, lease=terms.shortest_lease),
+        workers=("w1", "w2", "w3", "w4", "w5"),
+        jobs=tuple((name, 1000) for name in JOBS),
+        gap=3.0,
+        latency=0.5,
+        crashes=0,
+        restarts=False,
+        twins=False,
+        pauses=30,
+        outage=0.0,
+        missing=0,
+        visits=0,
+        release=0.0,
+        troubled_until=90.0,
+        work=0.0,
+    )
+
+
+LIFE_MUTANTS = (
+    Mutant(
+        "a copy on its way back is given its name without a look",
+        returning_copies,
+        (("moves", "        if self.terms.mode is not Mode.TRUST:\n            if (yield",
+          "        if False:\n            if (yield"),),
+        "pinned-e",
+    ),
+    Mutant(
+        "a loser deletes its claim",
+        of_kinds((Kind.COPYING, Mode.SYNC), (Kind.BLIND, None), snatches=0),
+        (
+            ("claim", "self.decided[\"smaller worker's claim: put back\"] += 1\n"
+             "                yield from self.release(path, job)",
+             "yield Forget(path)"),
+            ("claim", "import NOW, Exists,", "import NOW, Exists, Forget,"),
+        ),
+    ),
+    Mutant(
+        "a loser withdraws before S is over, and workers die",
+        living(Kind.SYNCED, Kind.MOUNT),
+        (("claim", "        yield Wait(wait)\n        while True:", "        while True:"),),
+    ),
+    Mutant(
+        "the size is not verified at a requeue",
+        torn_orphans,
+        (
+            ("reaper", "size = self._sizes.get(orphan.path, -1)", "return False\n        size = 0"),
+            ("reaper", "torn = job.name in told and differ(told[job.name], job.size)",
+             "torn = False"),
+            ("reaper", "torn = any((copy.size or 0) > (job.size or 0) for copy in copies)",
+             "torn = False"),
+            ("reaper", "(yield from self._is_over(job, known=job.name in told))",
+             "(yield from claims.finished(job))"),
+            ("moves", "if (yield from self._has_another_size(path, job.size)):", "if False:"),
+        ),
+    ),
+    Mutant(
+        "clocks are not restarted after an outage",
+        living(
+            Kind.ATOMIC,
+            bounds=True,
+            longest=20.0,
+            pauses=40,
+            outage=300.0,
+            troubled_until=500.0,
+            missing=0,
+            crashes=0,
+            twins=False,
+            work=300.0,
+        ),
+        (("watch", "or sight.mark != mark or not watching:", "or sight.mark != mark:"),),
+        "pinned-c",
+    ),
+    Mutant(
+        "a one-shot requeue lists before it writes its own heartbeat",
+        living(
+            Kind.ATOMIC,
+            bounds=True,
+            missing=0,
+            clock_step=0.0,
+            outage=0.0,
+            crashes=0,
+            twins=False,
+            visits=8,
+            visit_pause=500.0,
+            hesitant=lambda request: isinstance(request, Write),
+            workers=("w1", "w2"),
+            troubled_until=300.0,
+            work=2000.0,
+        ),
+        (
+            ("presence", "        if life is None:\n            life = yield",
+             "        self.others.before = yield List(WORKERS)\n"
+             "        if life is None:\n            life = yield"),
+            ("presence", "        yield from self.tell()\n",
+             "        self.others.before = yield List(WORKERS)\n"
+             "        yield from self.tell()\n"),
+            ("others", "listing: list[Entry] = yield List(WORKERS)\n        self.orders",
+             "own = [e for e in (yield List(WORKERS)) if e.name in ours]\n"
+             "        listing = own + [e for e in self.before if e.name not in ours]\n"
+             "        self.orders"),
+        ),
+    ),
+    Mutant(
+        "plain names for ever",
+        living(Kind.ATOMIC, pauses=3, pause=400.0, twins=True, restarts=True, work=300.0),
+        (
+            ("presence", "names.later_life(self.claims.worker, self.claims.nonce())",
+             "names.base_id(self.claims.worker)"),
+            ("worker", "asked = self.claims.asked_before(job)", "asked = None"),
+            ("ledger", "if path in self._used or path in self._asked:", "if False:"),
+        ),
+    ),
+    Mutant(
+        "a requeue on the first sight of absence",
+        living(Kind.ATOMIC, Kind.MOUNT, bounds=True, missing=3, crashes=0, work=300.0),
+        (("watch", "return 0.0 if sight is None else now - sight.since",
+          "return 0.0 if sight is None else now - sight.since + 1e9 * (sight.mark is None)"),),
+    ),
+    Mutant(
+        "the heartbeat rewrites the claim",
+        living(Kind.ATOMIC),
+        (("presence", "        life.began = began\n",
+          "        life.began = began\n        for path in ledger.in_state(State.HELD):\n"
+          "            yield Write(path, b'alive')\n"),),
+    ),
+    Mutant(
+        "done takes 404 for success",
+        living(Kind.ATOMIC, pauses=3, pause=400.0, work=300.0),
+        (("moves", "if (yield from self._committed(held, folder, moved, may_be_robbed)):",
+          "if True:"),),
+    ),
+    Mutant(
+        "a paused twin is taken over",
+        living(
+            Kind.ATOMIC,
+            Kind.MOUNT,
+            bounds=True,
+            twins=True,
+            missing=0,
+            clock_step=0.0,
+            work=300.0,
+        ),
+        (("others", "age > 2 * lease", "age > lease / 8"),),
+    ),
+)  # fmt: skip
