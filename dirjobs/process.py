@@ -100,7 +100,22 @@ def group_is_gone(group: int) -> bool:
         return True
     except OSError:
         return False
-    return False
+    return only_zombies(group)
+
+
+def only_zombies(group: int) -> bool:
+    """Whether all processes of a group have ended and are only not buried yet (in a container
+    whose first process is no init they never are); False where that can't be seen."""
+    dead = []
+    try:
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            fields = _read(str(stat)).rpartition(")")[2].split()
+            if len(fields) > 2 and fields[2] == str(group):
+                # The first thread may have ended before the others.
+                dead.append(fields[0] in "ZX" and len(os.listdir(stat.parent / "task")) <= 1)
+    except OSError:
+        return False
+    return bool(dead) and all(dead)
 
 
 def monotonic() -> float:

@@ -37,7 +37,7 @@ from .output import duration, printable
 from .placeholders import Subject, UnknownParameter, environment
 from .program import CannotStart, Program, Run, outcome
 
-_LONGEST_PAUSE = 30.0
+_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
 
 
 class End(Enum):
@@ -245,7 +245,7 @@ class Errand:
         if local is not None:
             return local
         path = os.path.join(folder, self.job.name())
-        pause = 1.0
+        pause = _PAUSE
         while True:
             try:
                 with open(path, "wb") as file:

@@ -11,10 +11,10 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from threading import Thread
 
 from ..errors import ConfigurationError
+from ..process import only_zombies
 from .capture import Capture, follow
 from .placeholders import PLACE, Subject, fill
 
@@ -207,7 +207,7 @@ class Run:
             os.killpg(self.group, 0)
         except (ProcessLookupError, PermissionError):
             return False
-        return not _only_zombies(self.group)
+        return not only_zombies(self.group)
 
 
 def outcome(code: int | None) -> str:
@@ -217,18 +217,3 @@ def outcome(code: int | None) -> str:
     if code is None:
         return "it could not be ended"
     return f"killed by signal {-code}" if code < 0 else f"exit code {code}"
-
-
-def _only_zombies(group: int) -> bool:
-    """Whether all processes of a group have ended, and nobody is there to bury them (as in a
-    container whose first process is no init); False where that can't be seen."""
-    states = set()
-    try:
-        for stat in Path("/proc").glob("[0-9]*/stat"):
-            with suppress(OSError):  # it went away
-                fields = stat.read_text(errors="replace").rpartition(")")[2].split()
-                if fields[2] == str(group):
-                    states.add(fields[0])
-    except OSError:
-        return False
-    return bool(states) and states <= {"Z", "X"}

@@ -38,7 +38,7 @@ def test_of_more_the_beginning_and_the_end_are_kept(capture, size, piece):
     data = bytes(1 + at % 9 for at in range(size))
     for at in range(0, size, piece):
         capture.write(data[at : at + piece])
-    head, _, tail = capture.content().split(b"\n")
+    head, told, tail = capture.content().split(b"\n")
     assert (head, tail) == (data[:100], data[-200:])
     assert told == f"# ... {size - 300:,} bytes are left out here ...".encode()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import fields, replace
@@ -14,6 +15,7 @@ from dirjobs.beat import Beat
 from dirjobs.others import is_provably_dead
 from dirjobs.process import Process, group_is_gone, is_same, is_surely_gone, this_process
 from dirjobs.terms import Terms
+from tests.command_line import is_alive, wait_until
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -86,6 +88,20 @@ def test_a_dead_worker_whose_program_runs_on_is_not_dead(me, gone):
     finally:
         program.communicate(b"\n")
     assert is_provably_dead(beat, me)
+
+
+@linux
+def test_a_group_of_which_nobody_is_left_but_to_bury_is_gone():
+    """As in a container whose first process is no init."""
+    script = "sleep 60 & echo $!"
+    leader = subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, process_group=0)
+    child = int(leader.stdout.readline())
+    wait_until(lambda: not is_alive(leader.pid))
+    assert not group_is_gone(leader.pid)
+    os.kill(child, signal.SIGKILL)
+    wait_until(lambda: not is_alive(child))
+    assert group_is_gone(leader.pid)
+    leader.communicate()
 
 
 @linux

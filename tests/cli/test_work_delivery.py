@@ -1,0 +1,213 @@
+"""Shares that are full, away, or refuse: the job's results are never dropped."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from dirjobs import Denied, NoSpace, Unavailable
+from dirjobs.layers import Retrying
+from tests.cli.test_work import log_of, reasons
+from tests.command_line import wait_until
+from tests.fake_webdav.faults import Fault
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="jobs written for a POSIX shell")
+
+RESULT = ("sh", "-c", 'echo 1 > "$DIRJOBS_OUT/a.txt"; echo 2 > "$DIRJOBS_OUT/b.txt"')
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch):
+    monkeypatch.setattr(Retrying, "FIRST", 0.01)
+    monkeypatch.setattr("dirjobs.cli.delivery._PAUSE", 0.02)
+
+
+@pytest.fixture
+def server(serve_fake):
+    return serve_fake()
+
+
+@pytest.fixture
+def far(server):
+    from tests.cli.conftest import Queue
+
+    queue = Queue(f"{server.url}/jobs")
+    yield queue
+    queue.store.close()
+
+
+def refusing(local, monkeypatch, error, *, folder="results", times=10**9):
+    """Let the store refuse to put anything into a folder, so many times."""
+    left = [times]
+    for verb in ("upload", "write"):
+        original = getattr(type(local.store), verb)
+
+        def put(store, path, data, original=original):
+            if path.startswith(f"{folder}/") and left[0] > 0:
+                left[0] -= 1
+                raise error(f"{path!r}: no")
+            original(store, path, data)
+
+        monkeypatch.setattr(type(local.store), verb, put)
+
+
+# -- the share is away ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_the_share_is_away_when_results_are_brought(far, server, when):
+    """Six times: longer than the requests themselves are repeated."""
+    far.put("00_waiting", "a")
+    fault = Fault("status", method="PUT", path="jobs/results/*", status=502, when=when, times=6)
+    server.faults.add(fault)
+    far.run("work", "--", *RESULT)
+    assert far.jobs() == {"02_done": ["a"]}
+    assert far.names("results/a") == ["a.txt", "b.txt"]
+    assert "waiting until it can" in far.stderr
+    assert "going on" in far.stderr
+
+
+def test_the_server_is_gone_when_a_job_ends(far, server, tmp_path):
+    """It comes back when the worker has met its absence; the port refuses connections."""
+    far.put("00_waiting", "a")
+    met = []
+    original = Retrying._repeat
+
+    def repeat(*args):
+        try:
+            return original(*args)
+        except Unavailable as error:
+            met.append(error)
+            raise
+
+    def gone_for_a_while():
+        wait_until((tmp_path / "begun").exists)
+        server.stop()
+        (tmp_path / "go").touch()
+        wait_until(lambda: met)
+        server.start()
+
+    thread = Thread(target=gone_for_a_while)
+    thread.start()
+    script = f"touch {tmp_path}/begun; until [ -e {tmp_path}/go ]; do sleep 0.01; done; "
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Retrying, "_repeat", repeat)
+        far.run("work", "--", "sh", "-c", script + RESULT[2])
+    thread.join()
+    assert met
+    assert far.jobs() == {"02_done": ["a"]}
+    assert far.names("results/a") == ["a.txt", "b.txt"]
+    assert "exit code 0" in log_of(far, "a")
+
+
+def test_the_share_is_away_when_a_job_is_fetched(far, server, monkeypatch):
+    monkeypatch.setattr("dirjobs.cli.errand._PAUSE", 0.01)
+    far.put("00_waiting", "a", data=b"content")
+    fault = Fault("status", method="GET", path="jobs/01_running/*", status=503, times=6)
+    server.faults.add(fault)
+    far.run("work", "--wid", "w1", "--", "cat", "{}")
+    assert "can't be fetched now" in far.stderr
+    assert b"\ncontent\n" in far.store.read("logs/a.w1.log")
+
+
+# -- the share is full ---------------------------------------------------------------------
+
+
+def test_a_full_share_is_waited_for(far, server):
+    far.put("00_waiting", "a")
+    fault = Fault("status", method="PUT", path="jobs/results/*", status=507, times=3)
+    server.faults.add(fault)
+    far.run("work", "--", *RESULT)
+    assert far.jobs() == {"02_done": ["a"]}
+    assert far.names("results/a") == ["a.txt", "b.txt"]
+    assert "Waiting for room, at most 600 s" in far.stderr
+
+
+def kept(reason):
+    """The local folder that a reason names."""
+    return Path(reason.partition("are kept in ")[2].split("'")[1])
+
+
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    return folder
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_share_that_stays_full_fails_the_job_and_results_are_kept(
+    local, monkeypatch, temporary, code
+):
+    monkeypatch.setattr("dirjobs.cli.delivery.PATIENCE", 0.1)
+    refusing(local, monkeypatch, NoSpace)
+    local.put("00_waiting", "a")
+    local.run("work", "--", "sh", "-c", f"{RESULT[2]}; exit {code}", code=1)
+    assert local.jobs() == {"99_failed": ["a"]}
+    (reason,) = reasons(local, "a")
+    begin = "exit code 3" if code else "the command ended well"
+    assert reason.startswith(f"{begin}, but its results could not be stored: 'results/a/a.txt'")
+    assert "(and 1 more)" in reason
+    folder = kept(reason)
+    assert folder.parent == temporary
+    assert (folder / "results" / "a.txt").read_text() == "1\n"
+    assert (folder / "results" / "b.txt").read_text() == "2\n"
+    assert os.listdir(temporary) == [folder.name]
+    assert "results could not be stored" in log_of(local, "a")
+
+
+def test_a_share_that_refuses_is_not_waited_for(local, monkeypatch, temporary):
+    refusing(local, monkeypatch, Denied, times=1)
+    local.put("00_waiting", "a", "b")
+    local.run("work", "--", *RESULT, code=1)
+    assert local.jobs() == {"02_done": ["b"], "99_failed": ["a"]}
+    assert local.names("results/a") == ["b.txt"]  # what could be stored was
+    assert "Waiting for room" not in local.stderr
+
+
+def test_a_result_that_the_share_can_not_name(far, temporary):
+    far.put("00_waiting", "a")
+    script = 'echo 1 > "$DIRJOBS_OUT/fine"; echo 2 > "$DIRJOBS_OUT/$(printf \'a\\nb\')"'
+    far.run("work", "--", "sh", "-c", script, code=1)
+    assert far.names("results/a") == ["fine"]
+    (reason,) = reasons(far, "a")
+    assert "can't be called" in reason
+    assert len(list((kept(reason) / "results").iterdir())) == 2
+
+
+def test_a_log_that_can_not_be_stored_costs_no_job(local, monkeypatch):
+    refusing(local, monkeypatch, NoSpace, folder="logs")
+    local.put("00_waiting", "a", "b")
+    local.run("work", "--wid", "w1", "--", "true")
+    assert local.jobs() == {"02_done": ["a", "b"]}
+    assert local.stderr.count("could not be written") == 2
+
+
+def test_a_full_disk_of_this_machine_gives_the_job_back(local, monkeypatch):
+    def full(**options):
+        raise OSError(28, "No space left on device", "/tmp")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", full)
+    local.put("00_waiting", "a")
+    local.run("work", "--", "true", code=2)
+    assert local.jobs() == {"00_waiting": ["a"]}
+    assert "No space left on device; make room there" in local.stderr
+
+
+# -- what it costs -------------------------------------------------------------------------
+
+
+def test_requests_for_each_job(far, server):
+    """Beside those of its claim: fetch, heartbeat that names the program, log."""
+    far.put("00_waiting", "a", "b", "c", data=json.dumps({"lr": 1}).encode())
+    far.run("work", "--max-jobs", 2, "--mode", "trust", "--", "true")
+    server.reset_log()
+    far.run("work", "--max-jobs", 1, "--mode", "trust", "--", "true")
+    made = [(each.method, each.path.split("/")[1:2]) for each in server.log]
+    since = made[made.index(("GET", ["01_running"])) :]
+    about_it = [each for each in since if each[1] in (["01_running"], ["logs"], ["results"])]
+    assert about_it == [("GET", ["01_running"]), ("PUT", ["logs"]), ("MOVE", ["01_running"])]
