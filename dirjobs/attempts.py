@@ -18,24 +18,36 @@ _KEPT = 50
 _LONGEST = 4000
 
 
-def note(job: str, worker: str, reason: str, *, died: bool = False) -> Steps[int]:
+def note(job: str, worker: str, reason: str, *, died: bool = False, once: str = "") -> Steps[int]:
     """Add one attempt at `job` to its notes.
 
     Notes are for people: if one can't be written, that is logged and the job goes its way.
 
+    Args:
+        job: its name.
+        worker: who tried.
+        reason: why that came to nothing.
+        died: the worker died over it.
+        once: what it is about, where more than one may note that: the first does.
+
     Returns:
         how many of the noted attempts ended with the death of the worker.
     """
-    path = f"{ATTEMPTS}/{job}.json"
     attempts = yield from read(job)
-    attempts.append(
-        {
+    if not once or all(attempt.get("about") != once for attempt in attempts):
+        attempt = {
             "worker": worker,
             "at": datetime.now(UTC).isoformat(timespec="seconds"),
             "reason": reason[:_LONGEST],
             "died": died,
         }
-    )
+        attempts.append(attempt | ({"about": once} if once else {}))
+        yield from _write(job, attempts, reason)
+    return sum(bool(attempt.get("died")) for attempt in attempts)
+
+
+def _write(job: str, attempts: list[dict[str, Any]], reason: str) -> Steps[None]:
+    path = f"{ATTEMPTS}/{job}.json"
     data = json.dumps({"format": 1, "attempts": attempts[-_KEPT:]}, indent=1).encode()
     try:
         try:
@@ -45,7 +57,6 @@ def note(job: str, worker: str, reason: str, *, died: bool = False) -> Steps[int
             yield Write(path, data)
     except StoreError as error:
         log.warning("why job %r was ended could not be noted: %s (%s)", job, reason, error)
-    return sum(bool(attempt.get("died")) for attempt in attempts)
 
 
 def read(job: str) -> Steps[list[dict[str, Any]]]:

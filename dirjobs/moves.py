@@ -12,13 +12,13 @@ from enum import Enum
 from typing import NamedTuple
 
 from . import names
-from .errors import ClaimLost
+from .errors import ClaimLost, Denied
 from .ledger import Asked, State
 from .names import PARKED, RUNNING, WAITING
 from .settle import Moved, Settling, differ
 from .steps import Steps
-from .store import Entry, split
-from .terms import Mode
+from .store import Entry, Guarantees, split
+from .terms import Mode, Terms
 
 log = logging.getLogger("dirjobs")
 
@@ -51,6 +51,16 @@ class _Back(Enum):
 
 class Moves(Settling):
     """What one worker does to job files after it has asked for them."""
+
+    def __init__(
+        self,
+        worker: str,
+        terms: Terms,
+        promises: Guarantees,
+        nonce: Callable[[], str] = names.nonce,
+    ) -> None:
+        super().__init__(worker, terms, promises, nonce)
+        self._refused: set[str] = set()
 
     # -- a job's ways out of 01_running -------------------------------------------------
 
@@ -235,10 +245,18 @@ class Moves(Settling):
                     continue
                 try:
                     swept += yield from self._sweep_one(path, entry, asked)
+                except Denied as error:  # open in some program: the others don't wait
+                    self.tell_refused(path, error)
                 finally:
                     # For ever: the same request may be executed once more.
                     self.ledger.unsettle(path)
         return swept
+
+    def tell_refused(self, path: str, error: Denied) -> None:
+        """Tell once that the store does not let go of a file."""
+        if path not in self._refused:
+            self._refused.add(path)
+            log.warning("%r can't be taken back now (%s); trying on", path, error)
 
     def _sweep_one(self, path: str, entry: Entry, asked: Asked) -> Steps[int]:
         if differ(entry.size, asked.job.size):

@@ -124,6 +124,12 @@ class Settling:
             Busy: somebody has it open, and not only for a moment.
             StoreError: it can't be found out now; the rename may be executed yet.
         """
+        moved = yield from self._settle(src, dst, size)
+        if moved is not Moved.TAKEN:  # else the caller goes on with another destination
+            self._doubts.pop(src, None)
+        return moved
+
+    def _settle(self, src: str, dst: str, size: int | None) -> Steps[Moved]:
         doubt = self._doubts.get(src)  # of an earlier call that could not find out
         pause, busy = 0.1, 0
         for _ in range(_TRIES):
