@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from contextlib import suppress
 from typing import BinaryIO
 
@@ -10,7 +11,7 @@ from .errors import AmbiguousResult, JobExists, NotFound
 from .folders import make_folders
 from .moves import Moves
 from .names import DONE, FAILED, PARKED, RUNNING, WAITING
-from .settle import Moved
+from .settle import Moved, listing
 from .steps import Exists, Forget, Steps, Upload
 
 
@@ -28,6 +29,16 @@ def add(moves: Moves, name: str, source: BinaryIO, size: int | None) -> Steps[No
         StoreError: nothing was added, or (AmbiguousResult) it is not known.
     """
     yield from _refuse_if_known(moves, name)
+    yield from place(moves, name, source, size)
+
+
+def place(moves: Moves, name: str, source: BinaryIO, size: int | None) -> Steps[None]:
+    """Two requests of `add`, for a name that no folder but ``00_waiting`` can have.
+
+    Raises:
+        JobExists: the name is in use in ``00_waiting``.
+        StoreError: as `add`.
+    """
     part = f"{WAITING}/{names.staged_upload(moves.nonce())}"
     asked_for_name = False
     try:
@@ -44,7 +55,7 @@ def add(moves: Moves, name: str, source: BinaryIO, size: int | None) -> Steps[No
         raise
     if moved is Moved.TAKEN:
         yield from _discard(part)
-        raise _exists(name, WAITING)
+        raise exists(name, WAITING)
     # Servers and proxies have said 404 to a rename that was carried out.
     if moved is Moved.GONE and not (yield from moves.is_there(f"{WAITING}/{name}")):
         raise AmbiguousResult(
@@ -53,17 +64,36 @@ def add(moves: Moves, name: str, source: BinaryIO, size: int | None) -> Steps[No
         )
 
 
+def known_jobs() -> Steps[dict[str, str]]:
+    """The names that a new job can't have, as `key` makes them alike, and in which folder
+    each is; one listing for each folder."""
+    known: dict[str, str] = {}
+    for folder in (FAILED, DONE, WAITING):
+        known.update((key(entry.name), folder) for entry in (yield from listing(folder)))
+    for entry in (yield from listing(RUNNING)):
+        claim = names.parse_claim(entry.name)
+        if claim is not None:
+            known[key(claim.job)] = RUNNING
+    return known
+
+
+def key(name: str) -> str:
+    """What is the same for names that are one to a person; see `names.same_name`."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
 def _refuse_if_known(moves: Moves, name: str) -> Steps[None]:
     for folder in (WAITING, DONE, FAILED):
         if (yield Exists(f"{folder}/{name}")):
-            raise _exists(name, folder)
+            raise exists(name, folder)
     for entry in (yield from moves.listing(RUNNING)):
         claim = names.parse_claim(entry.name)
         if claim is not None and names.same_name(claim.job, name):
-            raise _exists(name, RUNNING)
+            raise exists(name, RUNNING)
 
 
-def _exists(name: str, folder: str) -> JobExists:
+def exists(name: str, folder: str) -> JobExists:
+    """What to tell whoever gives a new job the name of one in `folder`."""
     return JobExists(
         f"job {name!r} exists already in {folder}: give the new one another name"
         f" (nothing was changed; parked copies are in {PARKED})."

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 
-from .beat import Beat, agreement_from_bytes, agreement_to_bytes
+from .beat import Beat, agreement_from_bytes, agreement_to_bytes, further_keys
 from .claim import Claims
-from .errors import ConfigurationError, NotFound
+from .errors import ConfigurationError, NotFound, StoreError
 from .names import AGREEMENT
-from .steps import Read, Steps, Wait, Write
-from .terms import Terms
+from .steps import NOW, Read, Steps, Wait, Write
+from .terms import Mode, Terms, seconds
 
 log = logging.getLogger("dirjobs")
 
@@ -27,7 +30,13 @@ class Agreement:
     def __init__(self, claims: Claims, *, insists: bool) -> None:
         self.claims = claims
         self.insists = insists
+        claims.by_record = not insists
+        self.hold_until = 0.0
+        """Nothing should be claimed before, by the monotonic clock: others may still work
+        in a less careful mode."""
         self._complaint = ""
+        self._further: Mapping[str, object] = {}
+        self._fallback: dict[str, object] = {}
 
     def recorded(self, defaults: Terms) -> Steps[Terms | None]:
         """What ``queue.json`` says; None if there is none.
@@ -39,7 +48,35 @@ class Agreement:
             data: bytes = yield Read(AGREEMENT)
         except NotFound:
             return None
+        self._further = further_keys(data)
         return agreement_from_bytes(data, defaults)
+
+    @property
+    def min_age(self) -> float:
+        """Seconds that a file must stay unchanged before it is taken, as recorded."""
+        with suppress(ConfigurationError):
+            return seconds("min_age", self._further.get("min_age"))
+        return 0.0
+
+    @property
+    def refuted(self) -> str:
+        """Why renames are not trusted any more in this queue; empty if nothing says so."""
+        found = self._further.get("refuted")
+        return str(found.get("why", "")) if isinstance(found, dict) else ""
+
+    def write(self, terms: Terms, **further: object) -> Steps[None]:
+        """Write `terms` into ``queue.json``; whatever else is in there stays.
+
+        Args:
+            terms: mode and times.
+            further: more keys to set.
+        """
+        try:
+            data: bytes = yield Read(AGREEMENT)
+        except NotFound:
+            data = b""
+        self._further = {**further_keys(data), **self._fallback, **further}
+        yield Write(AGREEMENT, agreement_to_bytes(terms, self._further))
 
     def settle(self, wish: Terms, recorded: Terms | None, live: list[Beat]) -> Steps[None]:
         """Run in the most careful mode of ``queue.json``, live workers and ourselves.
@@ -65,7 +102,7 @@ class Agreement:
             recorded.mode,
             recorded.sync_time,
         ):
-            yield Write(AGREEMENT, agreement_to_bytes(agreed))
+            yield from self.write(agreed)
         if any(agreed.more_careful_than(beat.terms) for beat in live):
             pause = agreed.heartbeat + agreed.timeout
             log.info("waiting %g s until the other workers use mode %s", pause, agreed.mode.value)
@@ -92,7 +129,31 @@ class Agreement:
             mode, wait = agreed.mode, agreed.sync_time
             self.claims.terms = lawful(replace(self.claims.terms, mode=mode, sync_time=wait))
         if recorded is None or agreed.more_careful_than(recorded):
-            yield Write(AGREEMENT, agreement_to_bytes(agreed))
+            yield from self.write(agreed)
+
+    # -- a promise that is not kept ---------------------------------------------------------
+
+    def face_evidence(self) -> Steps[None]:
+        """Trust no longer if our claims have met what an exclusive rename can't bring about:
+        the queue falls back to mode verify, for everybody."""
+        evidence = self.claims.evidence
+        if not evidence or not self.claims.is_on_trial:
+            return
+        why, terms = evidence[0], self.claims.terms
+        self.claims.terms = lawful(replace(terms, mode=Mode.VERIFY))
+        # Others follow with their next heartbeat; whoever claims before, trusts.
+        self.hold_until = (yield NOW) + terms.heartbeat + terms.timeout
+        log.error(
+            "renames are not exclusive here, though a check found them so: %s; this queue"
+            " works in mode verify from now on",
+            why,
+        )
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        self._fallback = {"refuted": {"why": why, "by": self.claims.worker, "at": at}}
+        try:
+            yield from self.write(self.claims.terms)
+        except StoreError as error:  # `follow` tries again with each heartbeat
+            log.warning("%s can't be written (%s); trying on", AGREEMENT, error)
 
 
 def lawful(terms: Terms) -> Terms:

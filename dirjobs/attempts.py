@@ -15,23 +15,36 @@ from .steps import Read, Steps, Write
 log = logging.getLogger("dirjobs")
 
 _KEPT = 50
+_LATELY = 3
 _LONGEST = 4000
 
 
-def note(job: str, worker: str, reason: str, *, died: bool = False, once: str = "") -> Steps[int]:
+def note(
+    job: str,
+    worker: str,
+    reason: str,
+    *,
+    died: bool = False,
+    retried: bool = False,
+    by_hand: bool = False,
+    once: str = "",
+) -> Steps[int]:
     """Add one attempt at `job` to its notes.
 
     Notes are for people: if one can't be written, that is logged and the job goes its way.
 
     Args:
         job: its name.
-        worker: who tried.
-        reason: why that came to nothing.
-        died: the worker died over it.
+        worker: who had it; empty for a person.
+        reason: why the attempt ended.
+        died: it ended with the death of the worker.
+        retried: it was no attempt: somebody wants the job to be tried anew, and earlier
+            deaths count no more.
+        by_hand: a person took it from its worker.
         once: what it is about, where more than one may note that: the first does.
 
     Returns:
-        how many of the noted attempts ended with the death of the worker.
+        as `deaths`.
     """
     attempts = yield from read(job)
     if not once or all(attempt.get("about") != once for attempt in attempts):
@@ -40,10 +53,12 @@ def note(job: str, worker: str, reason: str, *, died: bool = False, once: str = 
             "at": datetime.now(UTC).isoformat(timespec="seconds"),
             "reason": reason[:_LONGEST],
             "died": died,
+            **({"retried": True} if retried else {}),
+            **({"by_hand": True} if by_hand else {}),
         }
         attempts.append(attempt | ({"about": once} if once else {}))
         yield from _write(job, attempts, reason)
-    return sum(bool(attempt.get("died")) for attempt in attempts)
+    return deaths(attempts)
 
 
 def _write(job: str, attempts: list[dict[str, Any]], reason: str) -> Steps[None]:
@@ -57,6 +72,24 @@ def _write(job: str, attempts: list[dict[str, Any]], reason: str) -> Steps[None]
             yield Write(path, data)
     except StoreError as error:
         log.warning("why job %r was ended could not be noted: %s (%s)", job, reason, error)
+
+
+def deaths(attempts: list[dict[str, Any]]) -> int:
+    """How many workers died at a job since somebody last retried it."""
+    count = 0
+    for attempt in attempts:
+        count = 0 if attempt.get("retried") else count + bool(attempt.get("died"))
+    return count
+
+
+def tries(attempts: list[dict[str, Any]]) -> int:
+    """How often a job was started and ended without being done, as far as is noted."""
+    return sum(not attempt.get("retried") for attempt in attempts)
+
+
+def was_taken_by_hand(job: str) -> Steps[bool]:
+    """Whether a person took the job from its worker lately."""
+    return any(attempt.get("by_hand") for attempt in (yield from read(job))[-_LATELY:])
 
 
 def read(job: str) -> Steps[list[dict[str, Any]]]:

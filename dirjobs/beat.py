@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -99,9 +100,10 @@ def worker_of(file_name: str) -> str | None:
     return claim.worker if claim and claim.job.endswith(".json") else None
 
 
-def agreement_to_bytes(terms: Terms) -> bytes:
-    """The content of ``queue.json``."""
+def agreement_to_bytes(terms: Terms, further: Mapping[str, object] | None = None) -> bytes:
+    """The content of ``queue.json``: `terms`, and whatever else stands there."""
     record = {
+        **(further or {}),
         "format": FORMAT,
         "mode": terms.mode.value,
         "sync_time": terms.sync_time,
@@ -109,6 +111,15 @@ def agreement_to_bytes(terms: Terms) -> bytes:
         "lease": terms.lease,
     }
     return json.dumps(record, indent=1).encode() + b"\n"
+
+
+def further_keys(data: bytes) -> dict[str, object]:
+    """What ``queue.json`` says beside the terms; nothing if it makes no sense."""
+    try:
+        record = json.loads(data)
+    except _NONSENSE:
+        return {}
+    return dict(record) if isinstance(record, dict) else {}
 
 
 def agreement_from_bytes(data: bytes, defaults: Terms) -> Terms:

@@ -122,6 +122,8 @@ class Claims(Moves):
 
     def _claim_in_trust(self, claim: Held) -> Steps[bool]:
         path = claim.path
+        if self.is_on_trial:
+            self.unseen.add(path)
         try:
             yield Rename(f"{WAITING}/{claim.job.name}", path)
         except AmbiguousResult:

@@ -28,6 +28,10 @@ class Busy(Denied):
     """Somebody has the file open or locked just now.  Nothing was changed; try later."""
 
 
+class NoSpace(Denied):
+    """There is no room left (disk full, quota used up): try again when somebody made some."""
+
+
 class Unsupported(StoreError):
     """This store or this server cannot do it at all; trying again is pointless."""
 

@@ -65,6 +65,9 @@ class Layer(Store):
     def mkdir(self, path: str) -> None:
         self.store.mkdir(path)
 
+    def rmdir(self, path: str) -> None:
+        self.store.rmdir(path)
+
     def name_problem(self, name: str) -> str | None:
         return self.store.name_problem(name)
 
@@ -247,6 +250,9 @@ class Logged(Layer):
 
     def mkdir(self, path: str) -> None:
         self._logged("mkdir", (path,), lambda: self.store.mkdir(path))
+
+    def rmdir(self, path: str) -> None:
+        self._logged("rmdir", (path,), lambda: self.store.rmdir(path))
 
     def _logged(self, verb: str, paths: tuple[str, ...], action: Callable[[], T]) -> T:
         if not _log.isEnabledFor(logging.DEBUG):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from . import attempts
 from .beat import Beat, unreadable, worker_of
@@ -48,12 +49,13 @@ class Lookout:
         """
         counts = yield from count()
         workers = yield from listing(WORKERS)
-        heard = yield from self._hear(workers)
+        heard = yield from self.hear(workers)
         failures = (yield from self._latest(counts.failed)) if self._failures else []
         paused = any(entry.name == PAUSE for entry in workers)
         return describe(counts, heard, failures, paused=paused)
 
-    def _hear(self, workers: list[Entry]) -> Steps[list[Heard]]:
+    def hear(self, workers: list[Entry]) -> Steps[list[Heard]]:
+        """What the heartbeats among `workers` say; a request for each that is new."""
         known, self._beats = self._beats, {}
         for entry in workers:
             if worker_of(entry.name) is None:
@@ -109,6 +111,25 @@ def count() -> Steps[Counts]:
     failed = set(jobs_in((yield from listing(FAILED))))
     parked = sum(not entry.is_folder for entry in (yield from listing(PARKED)))
     return Counts(waiting, done, parked, failed, claims)
+
+
+def left_to_do() -> Steps[int]:
+    """How many jobs are waiting or running; two requests."""
+    waiting = sum(1 for _ in jobs_in((yield from listing(WAITING))))
+    return waiting + sum(1 for _ in claims_in((yield from listing(RUNNING))))
+
+
+class Ends(NamedTuple):
+    """How many jobs have ended, and how."""
+
+    done: int
+    failed: int
+
+
+def count_ends() -> Steps[Ends]:
+    """How many jobs are done and failed; two requests."""
+    done = sum(1 for _ in jobs_in((yield from listing(DONE))))
+    return Ends(done, sum(1 for _ in jobs_in((yield from listing(FAILED)))))
 
 
 def read_beat(name: str) -> Steps[Beat | None]:

@@ -15,10 +15,11 @@ from . import names
 from .errors import ClaimLost, Denied
 from .ledger import Asked, State
 from .names import PARKED, RUNNING, WAITING
-from .settle import Moved, Settling, differ
+from .settle import Moved, differ
 from .steps import Steps
-from .store import Entry, Guarantees, split
-from .terms import Mode, Terms
+from .store import Entry, split
+from .terms import Mode
+from .trial import Trial
 
 log = logging.getLogger("dirjobs")
 
@@ -49,18 +50,8 @@ class _Back(Enum):
     LATER = "somebody claims its job: to be seen later"
 
 
-class Moves(Settling):
+class Moves(Trial):
     """What one worker does to job files after it has asked for them."""
-
-    def __init__(
-        self,
-        worker: str,
-        terms: Terms,
-        promises: Guarantees,
-        nonce: Callable[[], str] = names.nonce,
-    ) -> None:
-        super().__init__(worker, terms, promises, nonce)
-        self._refused: set[str] = set()
 
     # -- a job's ways out of 01_running -------------------------------------------------
 
@@ -79,31 +70,55 @@ class Moves(Settling):
             the name that the job has there.
 
         Raises:
-            ClaimLost: the claim is not there any more; the result must be discarded.
+            ClaimLost: the claim is not there any more, or is torn; the result must be
+                discarded.
             StoreError: not known yet; ask again.
         """
+        # Two copies that go to one name at once may leave the torn one there.
+        if (yield from self._is_torn(held, may_be_robbed)):
+            yield from self.set_aside(held.path, held.job)
+            raise ClaimLost(
+                f"the claim {held.path!r} of job {held.job.name!r} is an unfinished copy:"
+                " somebody else has the job; discard this result."
+            )
         number, name = 1, held.job.name
         while True:
             moved = yield from self.settle(held.path, f"{folder}/{name}", held.job.size)
             if moved is Moved.TAKEN:
                 self.decided["finish: name taken, numbered"] += 1
+                if self.is_on_trial and (yield from self.finished(held.job)):
+                    self.evidence.append(f"job {held.job.name!r} was finished by two workers")
                 number += 1
                 name = names.numbered(held.job.name, number)
                 continue
             self.ledger.spend(held.path)
             if moved is Moved.YES:
                 return name
-            if (yield from self._committed(held, moved, may_be_robbed)):
+            if (yield from self._committed(held, folder, moved, may_be_robbed)):
                 self.decided["finish: settled by looking"] += 1
                 return name
             self.decided["finish: claim lost"] += 1
+            if not (yield from may_be_robbed(held)):
+                yield from self.suspect_loss(held.path, held.job)
             raise ClaimLost(
                 f"job {held.job.name!r} is no longer claimed by {held.worker}: somebody moved"
                 f" {held.path!r}, or gave the job to another worker; discard this result."
             )
 
+    def _is_torn(self, held: Held, may_be_robbed: Callable[[Held], Steps[bool]]) -> Steps[bool]:
+        """Look at a claim on trial, unless that was done: whether it must not be taken for
+        its job."""
+        if held.path not in self.unseen:
+            return False
+        blames = not (yield from may_be_robbed(held))
+        return bool((yield from self.look_at_claims({held.path: held.job}, blames=blames)))
+
     def _committed(
-        self, held: Held, moved: Moved, may_be_robbed: Callable[[Held], Steps[bool]]
+        self,
+        held: Held,
+        folder: str,
+        moved: Moved,
+        may_be_robbed: Callable[[Held], Steps[bool]],
     ) -> Steps[bool]:
         """Whether a claim that is gone went where we wanted it to go."""
         if (yield from may_be_robbed(held)):
@@ -114,7 +129,7 @@ class Moves(Settling):
         # seen for a rename that was carried out.
         if self.terms.mode is Mode.TRUST or self.promises.atomic_rename:
             return False
-        return (yield from self.finished(held.job))
+        return (yield from self.finished(held.job, folder))
 
     def put_back(self, path: str, job: Entry) -> Steps[bool]:
         """Return a claim to ``00_waiting``; if the name is taken there, park it.
@@ -204,6 +219,9 @@ class Moves(Settling):
 
     def release(self, path: str, job: Entry) -> Steps[bool]:
         """Put back a claim of ours and never ask for its name again."""
+        if path in self.unseen and (yield from self.look_at_claims({path: job}, blames=False)):
+            yield from self.set_aside(path, job)
+            return False
         back = yield from self.put_back(path, job)
         self.ledger.spend(path)
         return back

@@ -23,7 +23,7 @@ WAITING, RUNNING, DONE, FAILED = "00_waiting", "01_running", "02_done", "99_fail
 QUEUE = "_queue"
 WORKERS, PARKED, ATTEMPTS = f"{QUEUE}/workers", f"{QUEUE}/parked", f"{QUEUE}/attempts"
 AGREEMENT = f"{QUEUE}/queue.json"
-LOGS = "logs"
+LOGS, RESULTS = "logs", "results"
 FOLDERS = (WAITING, RUNNING, DONE, FAILED, QUEUE, WORKERS, PARKED, ATTEMPTS)
 
 MAX_WORKER_BYTES = 40

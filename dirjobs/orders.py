@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 
@@ -18,6 +19,7 @@ from . import names
 from .beat import Beat, worker_of
 from .errors import ConfigurationError, NotFound
 from .names import WORKERS
+from .process import monotonic
 from .settle import listing, make_folder
 from .steps import Forget, Read, Steps, Wait, Write
 from .store import Entry
@@ -27,6 +29,13 @@ log = logging.getLogger("dirjobs")
 PAUSE = "~pause"
 _DRAIN = "~drain."
 _SLICE = 0.2
+
+
+class BrokenOff(BaseException):
+    """A claim under way is given up; what becomes of it is found by the sweep.
+
+    Not an `Exception`: nothing is wrong with the claim.
+    """
 
 
 class Orders:
@@ -39,6 +48,7 @@ class Orders:
     def __init__(self) -> None:
         self.paused = False
         self.draining = False
+        self.hurried = False
         self._told = False
         self._files: set[str] = set()
         self._fulfilled: set[str] = set()
@@ -54,9 +64,22 @@ class Orders:
             log.warning("somebody drains this worker: it takes no other job")
             self.draining = True
 
-    def drain(self) -> None:
-        """Take no other job."""
+    def drain(self, *, at_once: bool = False) -> None:
+        """Take no other job; `at_once`: also break off the claim that is under way."""
         self.draining = True
+        self.hurried |= at_once
+
+    def nap(self, seconds: float) -> None:
+        """Let seconds pass in the middle of a claim.
+
+        Raises:
+            BrokenOff: this worker was drained at once.
+        """
+        until = monotonic() + seconds
+        while (left := until - monotonic()) > 0 and not self.hurried:
+            time.sleep(min(_SLICE, left))
+        if self.hurried:
+            raise BrokenOff
 
     def obey(self) -> Steps[bool]:
         """Wait while the queue is paused.

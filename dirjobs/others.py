@@ -71,6 +71,11 @@ class Others:
         self._fates: dict[str, str] = {}
         self._empty_passes: dict[str, int] = {}
 
+    @property
+    def are_there(self) -> bool:
+        """Whether any other worker is known that may be alive."""
+        return any(not beat.ended for beat in self._known.values())
+
     # -- at a glance: without memory, by the store's times ------------------------------------
 
     def survey(self, ours: Collection[str]) -> Steps[list[Other]]:

@@ -110,6 +110,10 @@ class Presence:
         recorded = yield from self.agreement.recorded(wish)
         if recorded is not None:
             claims.terms = replace(wish, heartbeat=recorded.heartbeat, lease=recorded.lease)
+            if not self.agreement.insists:
+                # What the store alone warrants is no wish: announced for one heartbeat, it
+                # would drag everybody who starts meanwhile away from a recorded trust.
+                claims.terms = replace(claims.terms, mode=recorded.mode, sync_time=0.0)
             claims.terms = lawful(claims.terms.at_least(recorded.mode, recorded.sync_time))
         self._starting = True
         life = self._lives[0] if self._lives else None  # a start that is tried again
@@ -206,7 +210,8 @@ class Presence:
     def beat(self) -> Steps[None]:
         """Write the heartbeats; see what the others do; bury the dead; sweep.
 
-        Four requests while nothing happens, whatever the number of jobs.
+        Four requests while nothing happens, whatever the number of jobs; five where renames
+        are trusted by a record.
         """
         for life in list(self._lives):
             over = life.worker != self.claims.worker and not self._works_as(life.worker)
@@ -218,6 +223,10 @@ class Presence:
         now: float = yield NOW
         yield from self._follow((yield from self.others.notice(listing, self._files(), began, now)))
         yield from self.others.bury(now)
+        if self.claims.is_on_trial and not self.needs_new_life(now):
+            held = self.claims.ledger.in_state(State.HELD)
+            yield from self.claims.look_at_claims({p: asked.job for p, asked in held.items()})
+            yield from self.agreement.face_evidence()
         self._turn += 1
         yield from self.claims.sweep((WAITING,) if self._turn % 2 else (RUNNING,))
 
@@ -298,6 +307,7 @@ class Presence:
 
     def end(self) -> Steps[None]:
         """Sweep a last time and say that this worker has ended."""
+        yield from self.agreement.face_evidence()
         yield from self.claims.sweep()
         for life in self._lives:
             yield from self._write(life, ended=True)

@@ -21,7 +21,7 @@ from .folders import make_folders
 from .job import Job
 from .layers import Retrying
 from .moves import Held
-from .orders import Orders
+from .orders import BrokenOff, Orders
 from .presence import Presence
 from .process import monotonic, this_process
 from .pulse import Pulse
@@ -140,7 +140,10 @@ class DirJobs:
             return None
         if self._pid != os.getpid():
             self._begin()
-        held = self._persist(self._worker.next, self._orders)
+        try:
+            held = self._persist(self._worker.next, self._orders)
+        except BrokenOff:
+            return None
         return None if held is None else Job(self, held)
 
     def __iter__(self) -> Iterator[Job]:
@@ -201,10 +204,12 @@ class DirJobs:
 
     def _persist(self, steps: Callable[[], Steps[T]], orders: Orders | None = None) -> T:
         """Do what may be repeated, through every outage of the store."""
+        sleep = time.sleep if orders is None else orders.nap
+        driver = Driver(self._patient, monotonic, sleep)
         try:
-            return self._driver.run(steps())
+            return driver.run(steps())
         except OUTAGE as error:
-            return self._driver.run(through_outages(steps, error, orders))
+            return driver.run(through_outages(steps, error, orders))
 
     # -- the queue ------------------------------------------------------------------------
 
@@ -264,14 +269,12 @@ class DirJobs:
         finally:
             groups.discard(group)
 
-    def drain(self) -> None:
+    def drain(self, *, at_once: bool = False) -> None:
         """Take no other job: `next_and_lock` returns None from now on, also where it waits
-        (for the end of a pause or an outage, or for files to get old enough).
-
-        May be called from a signal handler and from any thread.
-        """
+        (for the end of a pause or an outage, or for files to get old enough; `at_once`: also
+        in the middle of a claim).  May be called from a signal handler and any thread."""
         self._set_up_in_child()
-        self._orders.drain()
+        self._orders.drain(at_once=at_once)
 
     @property
     def draining(self) -> bool:
@@ -287,11 +290,7 @@ class DirJobs:
         self._made_in = os.getpid()
         most, insists = self._max_attempts, settings.insists
         self._presence = Presence(
-            self._claims,
-            this_process(),
-            insists=insists,
-            max_attempts=most,
-            orders=self._orders,
+            self._claims, this_process(), insists=insists, max_attempts=most, orders=self._orders
         )
         waiting = Waiting(
             order=settings.picks,

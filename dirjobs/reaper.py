@@ -174,13 +174,7 @@ class Reaper:
             log.warning("job %r is taken back from %s: %s", job.name, orphan.worker, why)
 
     def _give_up(self, path: str, job: Entry) -> Steps[bool]:
-        number, name = 1, job.name
-        while True:
-            moved = yield from self.claims.settle(path, f"{FAILED}/{name}", job.size)
-            if moved is not Moved.TAKEN:
-                break
-            number += 1
-            name = names.numbered(job.name, number)
+        moved, _ = yield from self.claims.settle_numbered(path, FAILED, job)
         if moved is Moved.GONE:
             return False
         log.warning("job %r failed: %d workers died at it", job.name, self.max_attempts)

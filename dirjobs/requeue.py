@@ -89,7 +89,7 @@ def _by_name(presence: Presence, jobs: Collection[str]) -> Steps[list[str]]:
                 continue
         if (yield from claims.put_back(path, job)):
             given_back.append(job.name)
-            yield from attempts.note(job.name, worker, "given back by hand")
+            yield from attempts.note(job.name, worker, "given back by hand", by_hand=True)
     return given_back
 
 

@@ -31,6 +31,10 @@ class Moved(Enum):
     GONE_IN_DOUBT = "the source is gone, after a try whose answer is missing"
 
 
+MOVED = (Moved.YES, Moved.GONE_IN_DOUBT)
+"""It is where we wanted it, since nobody else wants it there."""
+
+
 @dataclass(slots=True)
 class _Doubt:
     """A rename of this source got no answer.
@@ -68,7 +72,22 @@ class Settling:
         self.ledger = Ledger()
         self.decided: Counter[str] = Counter()
         """How often each rule decided; for tests, and for the curious."""
+        self.by_record = False
+        """The mode is nobody's wish: it is what a check has recorded."""
+        self.evidence: list[str] = []
+        """What was met that an exclusive rename can't bring about."""
+        self.unseen: set[str] = set()
+        """Claims that are ours by a rename on trial, and that no listing has shown whole:
+        where renames are copies after all, they may be torn."""
+        self.leaving: set[str] = set()
+        """What we have begun to rename: that it is gone is no wonder."""
         self._doubts: dict[str, _Doubt] = {}
+        self._refused: set[str] = set()
+
+    @property
+    def is_on_trial(self) -> bool:
+        """Whether renames are trusted by a record, though the store doesn't promise it."""
+        return self.by_record and self.terms.mode is Mode.TRUST and not self.promises.atomic_rename
 
     # -- looking ------------------------------------------------------------------------
 
@@ -88,13 +107,19 @@ class Settling:
         """See `listing`."""
         return (yield from listing(folder))
 
-    def finished(self, job: Entry) -> Steps[bool]:
+    def finished(self, job: Entry, only: str = "") -> Steps[bool]:
         """Whether this very job, not an older one of its name, is done or failed.
 
         It is if a file of its name (or ``~2``, ``~3``, ... without a gap) has its size
         and its mtime; where a rename may change the mtime, one not older than the job's.
+
+        Args:
+            job: as it was listed.
+            only: the one folder to look into.
         """
         for folder in (DONE, FAILED):
+            if only not in ("", folder):
+                continue
             if self.terms.mode is not Mode.SYNC and not (yield Exists(f"{folder}/{job.name}")):
                 continue
             there = {entry.name: entry for entry in (yield from self.listing(folder))}
@@ -124,6 +149,8 @@ class Settling:
             Busy: somebody has it open, and not only for a moment.
             StoreError: it can't be found out now; the rename may be executed yet.
         """
+        if self.is_on_trial:
+            self.leaving.add(src)
         moved = yield from self._settle(src, dst, size)
         if moved is not Moved.TAKEN:  # else the caller goes on with another destination
             self._doubts.pop(src, None)
@@ -170,6 +197,19 @@ class Settling:
             raise NotFound(f"{split(dst)[0]!r} can't be used as a folder: move away what is there")
         raise doubt.error
 
+    def settle_numbered(self, src: str, folder: str, job: Entry) -> Steps[tuple[Moved, str]]:
+        """Rename `src` into a folder under the job's name, or the first of ``job~2``,
+        ``job~3``, ... that is free there.
+
+        Returns:
+            what became of it, and the name.
+        """
+        number, name = 1, job.name
+        while (moved := (yield from self.settle(src, f"{folder}/{name}", job.size))) is Moved.TAKEN:
+            number += 1
+            name = names.numbered(job.name, number)
+        return moved, name
+
     def _folder_is_at_fault(self, src: str, dst: str) -> Steps[bool]:
         """Whether it was the folder of `dst` that was not found; if so it is made again."""
         folder = split(dst)[0]
@@ -204,10 +244,28 @@ def make_folder(path: str) -> Steps[None]:
     """Make a folder and those above it, whoever else does the same."""
     parts = path.split("/")
     for depth in range(1, len(parts) + 1):
+        folder = "/".join(parts[:depth])
         try:
-            yield Mkdir("/".join(parts[:depth]))
+            yield Mkdir(folder)
         except AlreadyExists:
             continue
+        except NotFound:
+            # davfs2 says so of a folder that another machine made a moment ago.
+            if not (yield from _turns_up(folder)):
+                raise
+
+
+def _turns_up(folder: str) -> Steps[bool]:
+    """Whether a folder that could not be made is listed after all, within seconds."""
+    above, name = split(folder)
+    for pause in (0.0, 1.0, 2.0, 4.0):
+        yield Wait(pause)
+        try:
+            if any(entry.name == name for entry in (yield List(above))):
+                return True
+        except NotFound:
+            return False
+    return False
 
 
 def differ(one: int | None, other: int | None) -> bool:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import BinaryIO, NamedTuple, Self
 
+from .errors import Unsupported
 from .names import unsafe_name
 
 
@@ -178,6 +179,17 @@ class Store(ABC):
             AlreadyExists: something of that name is there.
             NotFound: the parent folder is not there.
         """
+
+    def rmdir(self, path: str) -> None:
+        """Remove one empty folder.  The queue needs it nowhere; `dirjobs check` tidies up
+        with it.
+
+        Raises:
+            NotFound: there is no such folder.
+            Denied: something is in it, or it is a file.
+            Unsupported: this store can't; so is every store that doesn't say otherwise.
+        """
+        raise Unsupported(f"{self!r} removes no folders ({path!r} is left there).")
 
     # -- what may differ from store to store -------------------------------------------
 

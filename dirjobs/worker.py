@@ -72,6 +72,7 @@ class Worker:
         while True:
             if self.leaving or not (yield from self.orders.obey()):
                 return None
+            yield from self._face_evidence()
             tried = _Pass()
             held = yield from self._try_all(tried)
             if held is not None and (self.leaving or self.orders.draining):
@@ -107,6 +108,16 @@ class Worker:
             yield from make_folders()
             yield Wait(pause)
             pause *= 2
+
+    def _face_evidence(self) -> Steps[None]:
+        """Fall back to a more careful mode if there is a reason, and wait for the others."""
+        if self.presence is None:
+            return
+        agreement = self.presence.agreement
+        yield from agreement.face_evidence()
+        if agreement.hold_until and self.presence.others.are_there:
+            yield from self.orders.rest(max(0.0, agreement.hold_until - (yield NOW)))
+        agreement.hold_until = 0.0
 
     def _try_all(self, tried: _Pass) -> Steps[Held | None]:
         """Try candidates until one is ours or a fresh listing has no more."""
@@ -172,6 +183,8 @@ class Worker:
         if self.claims.terms.mode is not Mode.TRUST:
             yield from self.claims.look_around()
         now: float = yield NOW
+        if self.presence is not None:
+            self.waiting.min_age = max(self.waiting.min_age, self.presence.agreement.min_age)
         self.waiting.fill(listing, began, now)
         return now
 

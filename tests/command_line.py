@@ -62,6 +62,12 @@ def refusal(done):
     return done.stderr
 
 
+def log_of(queue, job):
+    """What a job printed, by its only log."""
+    (log,) = (Path(queue) / "logs").glob(f"{job}.*.log")
+    return [line for line in log.read_text().splitlines() if not line.startswith("# ")]
+
+
 def wait_until(condition, seconds=60):
     deadline = time.monotonic() + seconds
     while not condition():

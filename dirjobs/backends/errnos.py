@@ -10,6 +10,7 @@ from ..errors import (
     AmbiguousResult,
     Busy,
     Denied,
+    NoSpace,
     NotFound,
     StoreError,
     Unavailable,
@@ -26,8 +27,8 @@ ERRORS: dict[int, type[StoreError]] = {
     errno.EACCES: Denied,
     errno.EPERM: Denied,
     errno.EROFS: Denied,
-    errno.ENOSPC: Denied,
-    errno.EDQUOT: Denied,
+    errno.ENOSPC: NoSpace,
+    errno.EDQUOT: NoSpace,
     errno.EFBIG: Denied,
     errno.EISDIR: Denied,
     errno.ELOOP: Denied,  # O_NOFOLLOW met a symbolic link

@@ -252,6 +252,14 @@ class FsspecStore(Store):
         with self._translated("make", path, changes=True):
             self._fs.mkdir(place, create_parents=not path)
 
+    def rmdir(self, path: str) -> None:
+        place = self._path(path)
+        # Some take a folder with all that is in it.
+        if self._info(path).get("type") != "directory" or self.list(path):
+            raise Denied(f"{self.full_path(path)} is not an empty folder.")
+        with self._translated("remove", path, changes=True):
+            self._fs.rmdir(place)
+
     def _require_folder(self, path: str) -> None:
         folder, _ = split(path)
         if not self._is_folder(folder):

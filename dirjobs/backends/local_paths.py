@@ -6,6 +6,7 @@ import ntpath
 import os
 import posixpath
 import re
+from typing import NamedTuple
 from urllib.parse import unquote
 
 from ..errors import ConfigurationError
@@ -103,41 +104,76 @@ def extended(path: str) -> str:
     return f"\\\\?\\{path}"
 
 
-def file_system_type(path: str, mountinfo: str) -> str | None:
-    """The type of the file system that a real, absolute `path` is on.
+class Mount(NamedTuple):
+    """What is mounted at some path.
+
+    Attributes:
+        kind: the type of the file system.
+        source: a device, a server's path or a URL; secrets removed.
+    """
+
+    kind: str
+    source: str
+
+    @property
+    def is_network(self) -> bool:
+        """Whether it is a network or FUSE file system, which may answer in its own way."""
+        return bool(_NETWORK.fullmatch(self.kind)) and not _LOCAL_FUSE.fullmatch(self.kind)
+
+
+def mountinfo() -> str:
+    """What is mounted where, as Linux tells it; empty elsewhere."""
+    try:
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+            return file.read()
+    except OSError:  # not Linux, or no /proc here
+        return ""
+
+
+def mount_of(path: str, mounts: str) -> Mount | None:
+    """The mount that a real, absolute `path` is on.
 
     Args:
         path: without symbolic links.
-        mountinfo: the text of ``/proc/self/mountinfo``.
+        mounts: the text of ``/proc/self/mountinfo``.
     """
-    best, kind = -1, None
-    for line in mountinfo.splitlines():
+    best, found = -1, None
+    for line in mounts.splitlines():
         before, dash, after = line.partition(" - ")
         fields = before.split(" ")
         if not dash or len(fields) < 5:
             continue
-        point = _OCTAL.sub(lambda found: chr(int(found.group(1), 8)), fields[4])
+        point = _unescaped(fields[4])
         inside = path == point or path.startswith(point.rstrip("/") + "/")
         if inside and len(point) >= best:  # a later mount hides an earlier one
-            best, kind = len(point), after.split(" ")[0]
-    return kind
+            kind, _, rest = after.partition(" ")
+            best, found = len(point), Mount(kind, redacted(_unescaped(rest.partition(" ")[0])))
+    return found
 
 
-def network_file_system(path: str, mountinfo: str) -> str | None:
+def _unescaped(text: str) -> str:
+    return _OCTAL.sub(lambda found: chr(int(found.group(1), 8)), text)
+
+
+def file_system_type(path: str, mounts: str) -> str | None:
+    """The type of the file system that a real, absolute `path` is on; see `mount_of`."""
+    mount = mount_of(path, mounts)
+    return mount.kind if mount else None
+
+
+def network_file_system(path: str, mounts: str) -> str | None:
     """The type of the network or FUSE file system that `path` is on; None if it is local.
 
     Args:
         path: absolute, without symbolic links.
-        mountinfo: the text of ``/proc/self/mountinfo``.
+        mounts: the text of ``/proc/self/mountinfo``.
     """
-    kind = file_system_type(path, mountinfo)
-    if kind is None or not _NETWORK.fullmatch(kind) or _LOCAL_FUSE.fullmatch(kind):
-        return None
-    return kind
+    mount = mount_of(path, mounts)
+    return mount.kind if mount and mount.is_network else None
 
 
-def mtime_precision(path: str, mountinfo: str) -> float | None:
+def mtime_precision(path: str, mounts: str) -> float | None:
     """Seconds between two distinguishable mtimes at `path`; None if nobody knows."""
-    if network_file_system(path, mountinfo):
+    if network_file_system(path, mounts):
         return None
-    return _COARSE.get(file_system_type(path, mountinfo) or "", TICK)
+    return _COARSE.get(file_system_type(path, mounts) or "", TICK)

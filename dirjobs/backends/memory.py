@@ -146,6 +146,16 @@ class MemoryStore(Store):
             folder[name] = None
             self._tree.folders[path] = {}
 
+    def rmdir(self, path: str) -> None:
+        with self._tree.lock:
+            folder, name = self._place(path)
+            if name not in folder:
+                raise NotFound(f"{self.full_path(path)!r}: there is no such folder")
+            if folder[name] is not None or self._tree.folders[path]:
+                raise Denied(f"{self.full_path(path)!r} is not an empty folder")
+            del folder[name]
+            del self._tree.folders[path]
+
     def full_path(self, path: str) -> str:
         return f"{self.url}/{path}" if path else self.url
 

@@ -21,6 +21,7 @@ from ..store import Entry, Guarantees, Store, check_path, split
 from . import native_rename
 from .errnos import errno_of, refusal
 from .local_paths import absolute, mtime_precision, network_file_system, path_of_url, spelled
+from .local_paths import mountinfo as _mountinfo
 
 _PIECE = 1 << 20
 _WINDOWS = sys.platform == "win32"
@@ -184,6 +185,14 @@ class PosixStore(Store):
         except OSError as error:
             self._fail(error, path)
 
+    def rmdir(self, path: str) -> None:
+        try:
+            os.rmdir(self._at(path))
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise Denied(f"{self.full_path(path)!r}: it is not an empty folder") from error
+            self._fail(error, path)
+
     # -- what may differ from store to store -------------------------------------------
 
     def name_problem(self, name: str) -> str | None:
@@ -279,14 +288,6 @@ def open_store(url: str, options: Mapping[str, object]) -> PosixStore:
     if os.path.lexists(root) and not os.path.isdir(root):
         raise ConfigurationError(f"{root!r} is a file, not a folder: give the queue's folder.")
     return PosixStore(root)
-
-
-def _mountinfo() -> str:
-    try:
-        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
-            return file.read()
-    except OSError:  # not Linux, or no /proc here
-        return ""
 
 
 def _warn_once(root: str, kind: str) -> None:

@@ -18,6 +18,8 @@ __all__ = ["main"]
 
 SECTIONS: dict[str, dict[str, str]] = {
     "Begin": {
+        "init": "init:init",
+        "add": "add:add",
         "demo": "demo:demo",
     },
     "Work": {
@@ -25,13 +27,25 @@ SECTIONS: dict[str, dict[str, str]] = {
     },
     "Look": {
         "status": "status:status",
+        "watch": "watch:watch",
+        "list": "listing:list_jobs",
+        "show": "show:show_job",
+        "logs": "logs:logs",
+        "results": "results:results",
+        "wait": "wait:wait",
+        "check": "check:check_command",
     },
     "Intervene": {
+        "retry": "retry:retry",
+        "requeue": "retry:requeue",
+        "cancel": "retry:cancel",
         "pause": "orders:pause",
         "resume": "orders:resume",
         "drain": "orders:drain",
     },
-    "More": {},
+    "More": {
+        "completion": "completion:completion",
+    },
 }
 """Every command, as ``module:attribute``, under the headline that ``--help`` has for it."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Self
@@ -35,6 +35,7 @@ class Interruption:
         self.first: int | None = None
         """The signal that came first."""
         self._patience = 0
+        self._listener: Callable[[int], None] | None = None
         self._before: dict[int, signal.Handlers] = {}
 
     def __enter__(self) -> Self:
@@ -60,29 +61,39 @@ class Interruption:
 
     def _arrived(self, number: int, _frame: FrameType | None) -> None:
         self.first = self.first or number
-        if self._patience:
+        if self._listener is not None:
+            self._listener(number)
+        elif self._patience:
             self._patience -= 1
         else:
             raise Interrupted(self.first)
 
-    def hold(self) -> None:
-        """Until `check`, one signal is only noted; the next one raises."""
-        self._patience = 1
-
     @contextmanager
     def held_back(self) -> Iterator[None]:
-        """Let a short step end first: as `hold`, for a block.
+        """Let a short step end first: one signal is only noted, the next one raises.
 
         Follow it with `check` where going on would be wrong.
         """
-        self.hold()
+        self._patience = 1
         try:
             yield
         finally:
             self._patience = 0
 
     def check(self) -> None:
-        """Raise `Interrupted` if a signal came; hold nothing back any more."""
-        self._patience = 0
+        """Raise `Interrupted` if a signal came."""
         if self.first is not None:
             raise Interrupted(self.first)
+
+    @contextmanager
+    def told_to(self, listener: Callable[[int], None]) -> Iterator[None]:
+        """For a block, call `listener` with each signal's number instead of raising.
+
+        It is called in the main thread at any moment, so it may do little: a
+        `queue.SimpleQueue` may be put into.
+        """
+        self._listener = listener
+        try:
+            yield
+        finally:
+            self._listener = None

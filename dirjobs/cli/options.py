@@ -7,14 +7,15 @@ import platform
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from ..errors import ConfigurationError, NotFound
 from ..layers import Logged, Retrying
-from ..names import WAITING
+from ..names import DONE, FAILED, RUNNING, WAITING, nonce
 from ..process import monotonic
 from ..registry import open_store, with_timeout
 from ..steps import Driver
@@ -34,9 +35,16 @@ else:
 
 
 class Seconds(_ParamType):
-    """A duration."""
+    """A duration.
+
+    Args:
+        least: the shortest that makes sense.
+    """
 
     name = "S"
+
+    def __init__(self, least: float = 0.0) -> None:
+        self._least = least
 
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
@@ -47,7 +55,7 @@ class Seconds(_ParamType):
         except ValueError:
             number = value
         try:
-            return seconds(name, number)
+            return seconds(name, number, least=self._least)
         except ConfigurationError as error:
             raise click.UsageError(str(error), ctx) from None
 
@@ -88,7 +96,37 @@ def looks_like_a_place(text: str) -> bool:
 
 def jobs_argument(command: F) -> F:
     """The queue, as argument ``jobs``; for a `QueueCommand`."""
-    return click.argument("jobs")(command)
+    return click.argument("jobs", shell_complete=_folders)(command)
+
+
+def file_argument(name: str, **settings: Any) -> Callable[[F], F]:
+    """An argument that a shell completes with the names of files."""
+    return click.argument(name, shell_complete=_files, **settings)
+
+
+def job_argument(name: str, **settings: Any) -> Callable[[F], F]:
+    """An argument that a shell completes with the names of jobs, in a local queue."""
+    return click.argument(name, shell_complete=_jobs, **settings)
+
+
+def _jobs(ctx: click.Context, _param: click.Parameter, text: str) -> list[CompletionItem]:
+    queue = ctx.params.get("jobs") or os.environ.get(URL_VARIABLE, "")
+    found: set[str] = set()
+    for folder in (WAITING, RUNNING, DONE, FAILED):
+        with suppress(OSError, ValueError):  # no such queue, or a URL: nothing to offer
+            found.update(
+                name.partition(".")[2] if folder == RUNNING else name
+                for name in os.listdir(os.path.join(queue, folder))
+            )
+    return [CompletionItem(name) for name in sorted(found) if name.startswith(text)]
+
+
+def _folders(_ctx: click.Context, _param: click.Parameter, text: str) -> list[CompletionItem]:
+    return [CompletionItem(text, type="dir")]
+
+
+def _files(_ctx: click.Context, _param: click.Parameter, text: str) -> list[CompletionItem]:
+    return [CompletionItem(text, type="file")]
 
 
 def verbose_option(command: F) -> F:
@@ -136,8 +174,9 @@ def opened_store(jobs: str, verbose: int = 0) -> Iterator[Store]:
 
 def default_wid() -> str:
     """A worker id that no other process on any machine is likely to have."""
-    host = re.sub(r"[^A-Za-z0-9_-]+", "-", platform.node().partition(".")[0])[:28]
-    return f"{host.strip('-') or 'worker'}-{os.getpid()}"
+    host = re.sub(r"[^A-Za-z0-9_-]+", "-", platform.node().partition(".")[0])[:26]
+    # Containers may have the same name, and the same process number in it.
+    return f"{host.strip('-') or 'worker'}-{os.getpid()}-{nonce(4)}"
 
 
 def check_is_queue(store: Store) -> None:

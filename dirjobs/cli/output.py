@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from typing import TYPE_CHECKING, Self
 
 import click
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 _COLOURS = {"done": "green", "failed": "red", "given back": "yellow"}
 _HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
@@ -101,6 +106,61 @@ def duration(seconds: float) -> str:
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     return rough_duration(seconds)
+
+
+class Bar:
+    """A progress bar on standard error: on a terminal only, and after a second.
+
+    Args:
+        what: is done, such as ``adding``.
+        total: how many; may be changed.
+    """
+
+    PATIENCE = 1.0
+    _PAUSE = 0.1
+
+    def __init__(self, what: str, total: int) -> None:
+        self.total = total
+        self._what = what
+        self._began = self._shown = time.monotonic()
+        self._progress: Progress | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def show(self, number: int) -> None:
+        """So many are done now."""
+        now = time.monotonic()
+        last = number >= self.total and self._progress is not None
+        if now - self._began < self.PATIENCE or (now - self._shown < self._PAUSE and not last):
+            return
+        self._shown = now
+        if self._progress is None:
+            if not sys.stderr.isatty():
+                return
+            self._progress = self._start()
+        self._progress.update(self._task, completed=number, total=self.total)
+
+    def _start(self) -> Progress:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as RichProgress
+
+        progress = RichProgress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(40),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._task = progress.add_task(self._what, total=self.total)
+        progress.start()
+        return progress
+
+    def __exit__(self, *error: object) -> None:
+        if self._progress is not None:
+            self._progress.stop()
 
 
 def rough_duration(seconds: float) -> str:

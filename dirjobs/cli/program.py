@@ -1,143 +1,234 @@
-"""The command that `dirjobs work` runs for each job."""
+"""The command that `dirjobs work` runs for each job, and one run of it."""
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from threading import Thread
 
 from ..errors import ConfigurationError
-from ..queue import DirJobs
-from .interruption import Interrupted, Interruption
+from .capture import Capture, follow
+from .placeholders import PLACE, Subject, fill
 
-PLACEHOLDER = "{}"
+if sys.platform == "win32":
+    from .windows_job import JobObject
+
 GRACE = 5.0
 """Seconds between asking a program to end and killing it."""
-
-_POSIX = sys.platform != "win32"
+_LAST_WORDS = 1.0
+"""Seconds to wait for the end of the output of a program that has ended."""
+_LOOK = 0.02
+_ABOUT_THE_JOB = (errno.E2BIG, errno.ENAMETOOLONG)
 
 
 class CannotStart(Exception):
-    """The operating system refuses to start the program."""
+    """The operating system refuses to start the program.
+
+    Attributes:
+        about_the_job: it may start for other jobs.
+    """
+
+    def __init__(self, message: str, *, about_the_job: bool) -> None:
+        super().__init__(message)
+        self.about_the_job = about_the_job
 
 
 class Program:
-    """A command with the place of the job's file marked in it.
+    """A command with placeholders in it.
 
     Args:
-        command: the program and its arguments; ``{}`` in any of them is the job's file.
-        interruption: ends the wait for the program.
+        command: the program and its arguments.
 
     Raises:
         ConfigurationError: there is no such program.
     """
 
-    def __init__(self, command: Sequence[str], interruption: Interruption) -> None:
+    def __init__(self, command: Sequence[str]) -> None:
         self._command = tuple(command)
-        self._interruption = interruption
         name = self._command[0]
-        if not self.is_the_job and shutil.which(name) is None:
+        self.is_the_job = PLACE in name
+        """Whether the job's file itself is what gets executed."""
+        if "{" not in name and shutil.which(name) is None:
             raise ConfigurationError(
                 f"the command {name!r} was not found or may not be executed: check its spelling"
                 " and that it is installed on this machine."
             )
 
-    @property
-    def is_the_job(self) -> bool:
-        """Whether the job's file itself is what gets executed."""
-        return PLACEHOLDER in self._command[0]
+    def command_for(self, subject: Subject) -> list[str]:
+        """The command for one job.
 
-    def run(self, path: str, dj: DirJobs) -> str:
-        """Run the command without a shell, in a process group of its own.
+        Raises:
+            UnknownParameter: it asks for a parameter that the job doesn't have.
+        """
+        return [fill(part, subject) for part in self._command]
+
+    def start(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        capture: Capture,
+        changed: Callable[[], None],
+    ) -> Run:
+        """Start `command`, without a shell.
 
         Args:
-            path: takes the place of ``{}``.
-            dj: is told of the process group.
-
-        Returns:
-            why it failed, such as ``exit code 3`` or ``killed by signal 9``; nothing if
-            it ended well.  Signals are held back from then on: its job must end, too.
+            command: from `command_for`.
+            environment: variables beside those of this process.
+            capture: gets what it prints.
+            changed: called, in another thread, when it has ended.
 
         Raises:
             CannotStart: the operating system refuses.
-            Interrupted: and then no process of the group is left.
         """
-        process: subprocess.Popen[bytes] | None = None
         try:
-            with self._interruption.held_back():
-                process = self._start([part.replace(PLACEHOLDER, path) for part in self._command])
-            self._interruption.check()
-            group: AbstractContextManager[None] = nullcontext()
-            if _POSIX:
-                group = dj.runs_group(process.pid)
-            with group:
-                process.wait()
-            self._interruption.hold()
-        except Interrupted:
-            if process is None:
-                raise
-            if process.poll() is None:
-                stop(process)
-                raise
-            self._interruption.hold()  # it was faster than the signal: its job has ended
-        except BaseException:
-            if process is not None:
-                stop(process)
-            raise
-        return outcome(process.returncode)
-
-    def _start(self, command: list[str]) -> subprocess.Popen[bytes]:
-        try:
-            if sys.platform == "win32":
-                flags = subprocess.CREATE_NEW_PROCESS_GROUP
-                return subprocess.Popen(command, stdin=subprocess.DEVNULL, creationflags=flags)
-            return subprocess.Popen(command, stdin=subprocess.DEVNULL, process_group=0)
+            return Run(command, environment, capture, changed)
+        except ValueError as error:  # a NUL, or no valid Unicode
+            told = f"its arguments can't be passed ({error})"
+            raise CannotStart(told, about_the_job=True) from error
         except OSError as error:
-            raise CannotStart(f"{command[0]!r} can't be started: {error.strerror}") from error
+            raise CannotStart(
+                f"{command[0]!r} can't be started: {error.strerror}",
+                about_the_job=self.is_the_job or error.errno in _ABOUT_THE_JOB,
+            ) from error
 
 
-def outcome(code: int) -> str:
+class Run:
+    """A program at work, in a process group of its own; arguments as `Program.start`."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        capture: Capture,
+        changed: Callable[[], None],
+    ) -> None:
+        self.ended = False
+        variables = {**os.environ, **environment}
+        if sys.platform == "win32":
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                bufsize=0,
+                env=variables,
+                creationflags=subprocess.CREATE_NEW_PROCESS_GROUP,
+            )
+            self._all = JobObject(self._process)
+        else:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                bufsize=0,
+                env=variables,
+                process_group=0,
+            )
+        assert self._process.stdout is not None
+        self._reader = follow(self._process.stdout, capture)  # type: ignore[arg-type]
+        self._changed = changed
+        Thread(target=self._wait, name="dirjobs-wait", daemon=True).start()
+
+    @property
+    def group(self) -> int:
+        """The number of its process group."""
+        return self._process.pid
+
+    @property
+    def code(self) -> int | None:
+        """Its exit code; minus a signal's number if that killed it; None while it runs."""
+        return self._process.returncode if self.ended else None
+
+    def _wait(self) -> None:
+        self._process.wait()
+        self.ended = True
+        self._changed()
+
+    def stop(self, hurried: Callable[[], bool]) -> bool:
+        """End what is left of the program and of all that it started in its group: asked
+        first, killed after `GRACE` seconds.
+
+        Args:
+            hurried: True when there is no time for that.
+
+        Returns:
+            False if there was nothing left.
+        """
+        if not self._is_left():
+            if sys.platform == "win32":
+                self._all.kill()  # what it started may run on
+            return False
+        self._ask()
+        deadline = time.monotonic() + GRACE
+        while self._is_left() and time.monotonic() < deadline and not hurried():
+            time.sleep(_LOOK)
+        self._kill()
+        deadline = time.monotonic() + GRACE  # for what hangs in the kernel there is no end
+        while self._is_left() and time.monotonic() < deadline:
+            time.sleep(_LOOK)
+        return True
+
+    def hear_out(self) -> None:
+        """Wait for the last of the output, but not for a daemon that keeps it open."""
+        self._reader.join(_LAST_WORDS)
+
+    def _ask(self) -> None:
+        if sys.platform == "win32":
+            with suppress(OSError):
+                self._process.send_signal(signal.CTRL_BREAK_EVENT)
+        else:
+            self._signal(signal.SIGTERM)
+
+    def _kill(self) -> None:
+        if sys.platform == "win32":
+            self._all.kill()
+        else:
+            self._signal(signal.SIGKILL)
+
+    def _signal(self, number: int) -> None:
+        if sys.platform != "win32":
+            with suppress(ProcessLookupError, PermissionError):  # all gone, or zombies (macOS)
+                os.killpg(self.group, number)
+
+    def _is_left(self) -> bool:
+        """Whether any process of the program's group is left."""
+        if not self.ended or sys.platform == "win32":
+            return not self.ended
+        try:
+            os.killpg(self.group, 0)
+        except (ProcessLookupError, PermissionError):
+            return False
+        return not _only_zombies(self.group)
+
+
+def outcome(code: int | None) -> str:
     """Why a program that ended with `code` failed; nothing if it did not."""
     if code == 0:
         return ""
+    if code is None:
+        return "it could not be ended"
     return f"killed by signal {-code}" if code < 0 else f"exit code {code}"
 
 
-def stop(process: subprocess.Popen[bytes], grace: float = GRACE) -> None:
-    """End a program with all that it started: asked first, killed after `grace` seconds.
-
-    An impatient person's next signal kills it at once.
-    """
-    with suppress(Interrupted):
-        _signal(process, kill=False)
-        deadline = time.monotonic() + grace
-        while _is_left(process) and time.monotonic() < deadline:
-            time.sleep(0.02)
-    _signal(process, kill=True)
-    process.wait()
-
-
-def _signal(process: subprocess.Popen[bytes], *, kill: bool) -> None:
-    if sys.platform == "win32":
-        if process.poll() is None:
-            process.kill() if kill else process.terminate()
-        return
-    with suppress(ProcessLookupError, PermissionError):  # all gone, or only zombies (macOS)
-        os.killpg(process.pid, signal.SIGKILL if kill else signal.SIGTERM)
-
-
-def _is_left(process: subprocess.Popen[bytes]) -> bool:
-    """Whether any process of the program's group is left."""
-    running = process.poll() is None
-    if sys.platform == "win32" or running:
-        return running
+def _only_zombies(group: int) -> bool:
+    """Whether all processes of a group have ended, and nobody is there to bury them (as in a
+    container whose first process is no init); False where that can't be seen."""
+    states = set()
     try:
-        os.killpg(process.pid, 0)
-    except (ProcessLookupError, PermissionError):
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(OSError):  # it went away
+                fields = stat.read_text(errors="replace").rpartition(")")[2].split()
+                if fields[2] == str(group):
+                    states.add(fields[0])
+    except OSError:
         return False
-    return True
+    return bool(states) and states <= {"Z", "X"}

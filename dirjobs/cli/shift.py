@@ -1,24 +1,62 @@
-"""One worker's time at the queue: claim, run, report, until nothing is waiting."""
+"""One worker's time at the queue: as many jobs at once as it has slots."""
 
 from __future__ import annotations
 
-import os
+import math
+import shutil
+import signal
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 
-from ..errors import AmbiguousResult, ClaimLost, ConfigurationError, NotFound, Unavailable
-from ..job import Job
-from ..names import WAITING
+from ..layers import Retrying
+from ..names import LOGS, WAITING
+from ..process import monotonic
 from ..queue import DirJobs
-from .errors import say
-from .interruption import Interruption
-from .output import duration, show
-from .program import CannotStart, Program
+from ..steps import Driver
+from .course import Course, Level
+from .delivery import Delivery
+from .errand import Tools
+from .errors import explained, say
+from .guard import Guard
+from .interruption import Interrupted, Interruption
+from .output import show
+from .program import Program
+from .record import Record
+from .slots import Lookout, Slot, Source
 
-_LONGEST_PAUSE = 30.0
+_LEAVE_BEHIND = 3.0
+"""Seconds that slots have to end when the worker is to stop."""
+_SLICE = 0.5
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How a worker works.
+
+    Attributes:
+        slots: how many jobs at once.
+        wait: go on looking for jobs when there are none.
+        poll: seconds between two looks.
+        max_jobs: how many jobs to take at most.
+        max_hours: for how long to take jobs.
+        timeout: seconds that the command may take.
+        retries: how often it is run again when it fails.
+        drain: the first signal lets the jobs end.
+        keep_going: although every job fails at once.
+    """
+
+    slots: int = 1
+    wait: bool = False
+    poll: float = 10.0
+    max_jobs: int | None = None
+    max_hours: float | None = None
+    timeout: float | None = None
+    retries: int = 0
+    drain: bool = False
+    keep_going: bool = False
 
 
 class Shift:
@@ -27,107 +65,150 @@ class Shift:
     Args:
         dj: the queue; closed at the end.
         program: what to run.
+        rules: how.
         interruption: ends it all.
     """
 
-    def __init__(self, dj: DirJobs, program: Program, interruption: Interruption) -> None:
+    def __init__(
+        self, dj: DirJobs, program: Program, rules: Rules, interruption: Interruption
+    ) -> None:
         self._dj = dj
         self._program = program
+        self._rules = rules
         self._interruption = interruption
-        self._tally: Counter[str] = Counter()
+        self._course = Course()
+        self._record = Record(None if rules.keep_going else self._stop_taking)
+        self._events: SimpleQueue[Slot | int] = SimpleQueue()
+        """Slots that have ended, and signals."""
+        self._working: set[Slot] = set()
+        self._error: BaseException | None = None
+        self._deadline = math.inf
+        self._leave_at = math.inf
+        self._signals = 0
 
     def work(self) -> int:
-        """Work until nothing is waiting.
+        """Work until there is nothing more to do.
 
         Returns:
             the exit code: 0 if all jobs are done, 1 if not.
 
         Raises:
-            Interrupted: after the current job was given back.
+            Interrupted: after the jobs that ran were given back.
             ConfigurationError, StoreError: as `DirJobs.next_and_lock`.
         """
-        began = time.monotonic()
         try:
-            for job in self._dj:
-                self._do(job)
-                self._interruption.check()
+            with ExitStack() as stack:
+                stack.callback(self._close)
+                stack.enter_context(self._interruption.told_to(self._events.put))
+                folder = tempfile.mkdtemp(prefix="dirjobs-")
+                stack.callback(shutil.rmtree, folder, ignore_errors=True)
+                guard = stack.enter_context(Guard())
+                self._run(self._tools(guard, folder))
         finally:
-            with self._interruption.held_back():
-                self._dj.close()
-            if self._tally:
-                show(f"{self._summary()} in {duration(time.monotonic() - began)}")
-        if not self._tally:
+            if self._record:
+                show(str(self._record))
+        if self._error is not None:
+            raise self._error
+        if self._course.level >= Level.STOPPING:
+            raise Interrupted(self._interruption.first or signal.SIGTERM)
+        if not self._record and self._course.level is Level.WORKING and not self._dj.draining:
             show(f"No job is waiting in {self._dj.full_path(WAITING)}.")
-        return 0 if set(self._tally) <= {"done"} else 1
+        elif not self._record.all_done:
+            show(f"What they printed is in {self._dj.full_path(LOGS)}.")
+        return 0 if self._record.all_done else 1
 
-    def _summary(self) -> str:
-        parts = [f"{number} {how}" for how, number in self._tally.items()]
-        return ", ".join(parts)
+    def _tools(self, guard: Guard, folder: str) -> Tools:
+        store = self._dj.store
+        is_local = store.local_path("") is not None
+        driver = Driver(store if is_local else Retrying(store), monotonic, time.sleep)
+        delivery = Delivery(driver, self._course)
+        rules = self._rules
+        return Tools(
+            self._dj, self._program, delivery, guard, self._course, folder, rules.timeout,
+            rules.retries,
+        )  # fmt: skip
 
-    def _do(self, job: Job) -> None:
-        began = time.monotonic()
-        try:
-            reason = self._run(job)
-            with self._interruption.held_back():
-                job.failed(reason) if reason else job.done()
-        except ClaimLost as lost:
-            self._tally["lost"] += 1
-            say(lost)
-            return
-        how = "failed" if reason else "done"
-        self._tally[how] += 1
-        details = f"{reason}, {duration(time.monotonic() - began)}"
-        show(f"{job.name()}  {how}  ({details.removeprefix(', ')})", how)
-
-    def _run(self, job: Job) -> str:
-        """Why the program failed on this job; nothing if it didn't."""
-        try:
-            with self._file_of(job) as path:
-                return self._program.run(path, self._dj)
-        except NotFound as error:
-            raise self._lost(job) from error
-        except CannotStart as refusal:
-            if self._program.is_the_job:
-                return str(refusal)
-            self._give_back(job)  # it would fail on every job
-            raise ConfigurationError(f"{refusal}.") from refusal
-        except BaseException:
-            self._give_back(job)
-            raise
-
-    def _give_back(self, job: Job) -> None:
-        with self._interruption.held_back():
-            job.release()
-        self._tally["given back"] += 1
-        show(f"{job.name()}  given back", "given back")
-
-    def _lost(self, job: Job) -> ClaimLost:
-        return ClaimLost(
-            f"the claim {job.full_name()!r} of job {job.name()!r} is gone: somebody moved it by"
-            " hand, or another worker has the job; it was not started here."
+    def _run(self, tools: Tools) -> None:
+        rules = self._rules
+        if rules.max_hours is not None:
+            self._deadline = time.monotonic() + 3600 * rules.max_hours
+        source = Source(
+            self._dj, self._course, wait=rules.wait, poll=rules.poll, max_jobs=rules.max_jobs
         )
+        slots = [
+            Slot(number, source, tools, self._record, self._events.put)
+            for number in range(1, rules.slots + 1)
+        ]
+        lookout = Lookout(lambda: [s.errand for s in slots if s.errand is not None], self._course)
+        lookout.start()
+        self._working.update(slots)
+        self._look_at_the_clock()
+        for slot in slots:
+            slot.start()
+        try:
+            while self._working and not self._may_leave():
+                self._next_event()
+                self._look_at_the_clock()
+        finally:
+            lookout.stop()
 
-    @contextmanager
-    def _file_of(self, job: Job) -> Iterator[str]:
-        """The job's file as a path of this machine: itself, or a copy for the time being."""
-        local = job.local_path()
-        if local is not None:
-            yield local
+    def _next_event(self) -> None:
+        try:
+            # Never for ever: Python sees a signal that comes right before a wait, or to
+            # another thread, when the wait is over.
+            event = self._events.get(timeout=_SLICE)
+        except Empty:
             return
-        with tempfile.TemporaryDirectory(prefix="dirjobs-") as folder:
-            path = os.path.join(folder, job.name())
-            self._fetch(job, path)
-            yield path
+        if isinstance(event, Slot):
+            self._working.discard(event)
+            if event.error is not None and self._error is None:
+                self._error = event.error
+                self._end(Level.DRAINING)
+                if isinstance(event.error, Exception) and any(s.errand for s in self._working):
+                    say(f"{explained(event.error)}  The other jobs that run are finished first.")
+        else:
+            self._interrupted(event)
 
-    def _fetch(self, job: Job, path: str) -> None:
-        pause = 1.0
-        while True:
-            try:
-                with open(path, "wb") as file:
-                    job.download(file)
-            except (Unavailable, AmbiguousResult) as error:
-                say(f"job {job.name()!r} can't be fetched now ({error}); trying again.")
-                time.sleep(max(pause, getattr(error, "retry_after", None) or 0.0))
-                pause = min(2 * pause, _LONGEST_PAUSE)
-            else:
-                return
+    def _look_at_the_clock(self) -> None:
+        if time.monotonic() >= self._deadline:
+            self._deadline = math.inf
+            show(f"{self._rules.max_hours:g} hours are over: no other job is taken.")
+            self._end(Level.DRAINING)
+
+    # -- the end --------------------------------------------------------------------------
+
+    def _stop_taking(self, why: str) -> None:
+        say(why)
+        self._end(Level.DRAINING)
+
+    def _interrupted(self, number: int) -> None:
+        """One level further with each signal."""
+        self._signals += 1
+        step = self._signals + (0 if self._rules.drain else 1)
+        level = (Level.DRAINING, Level.STOPPING, Level.KILLING)[min(step, 3) - 1]
+        running = sum(slot.errand is not None for slot in self._working)
+        if level is Level.DRAINING and running:
+            name = signal.Signals(number).name
+            say(f"{name}: ending when the {running} running jobs have ended; again: giving back.")
+        self._end(level)
+
+    def _end(self, level: Level) -> None:
+        self._course.rise_to(level)
+        self._dj.drain(at_once=level >= Level.STOPPING)
+        if level >= Level.STOPPING:
+            self._leave_at = time.monotonic() + _LEAVE_BEHIND
+
+    def _may_leave(self) -> bool:
+        """Whether those who still work may be left behind: nobody who is only looking for a
+        job is waited for for long, and in the end nobody at all.  What they hold is given back
+        by `DirJobs.close`, or by others, since this worker says that it has ended."""
+        if time.monotonic() < self._leave_at:
+            return False
+        return self._course.level is Level.KILLING or not any(s.errand for s in self._working)
+
+    def _close(self) -> None:
+        if self._course.level is Level.KILLING:
+            self._dj.close()
+            return
+        with self._interruption.held_back():
+            self._dj.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import click
 
 from ..lookout import Lookout
@@ -9,7 +11,7 @@ from ..overview import Claimed, Failure, Overview, Seen, State
 from ..process import this_process
 from .errors import told_in_one_sentence
 from .options import QueueCommand, jobs_argument, json_option, opened, verbose_option
-from .output import clock_time, printable, rough_duration, show, show_json, show_table
+from .output import clock_time, on_terminal, printable, rough_duration, show, show_json, show_table
 
 _SHOWN_JOBS = 3
 
@@ -32,9 +34,16 @@ def status(jobs: str, as_json: bool, verbose: int) -> None:
     if as_json:
         show_json({"queue": url, **found.as_json()})
         return
+    if on_terminal():
+        from rich.console import Console
+
+        from .board import Board
+
+        Console().print(Board(found, url))
+        return
     show(f"{url}: {counted(found)}")
-    for line in remarks(found):
-        show(line)
+    for remark in remarks(found):
+        show(remark.text)
     if found.workers:
         show("")
         show_table(map(worker_row, found.workers), ("bold",))
@@ -58,30 +67,56 @@ def counted(found: Overview) -> str:
     return f"{told} ({100 * over // found.total} % of {found.total:,} over)"
 
 
-def remarks(found: Overview) -> list[str]:
-    """What else a person should know, a line for each."""
+class Remark(NamedTuple):
+    """A line that a person should read.
+
+    Attributes:
+        text: what it says.
+        style: rich's name of its colour.
+    """
+
+    text: str
+    style: str = ""
+
+
+def remarks(found: Overview) -> list[Remark]:
+    """What else a person should know."""
     lines = []
     if found.paused:
-        lines.append("Paused: `dirjobs resume` lets the workers go on.")
+        lines.append(Remark("Paused: `dirjobs resume` lets the workers go on.", "yellow"))
     if found.rate:
-        text = (
-            f"{found.rate:,.3g} jobs an hour"
-            if found.rate < 1000
-            else f"{found.rate:,.0f} jobs an hour"
-        )
-        if found.remaining is not None:
-            text += f"; about {rough_duration(found.remaining)} left"
-        lines.append(f"{text}.")
+        lines.append(Remark(f"{speed(found)}."))
+    if found.total and not found.waiting and not found.running:
+        lines.append(ended(found))
     if found.waiting and not any(is_at_work(worker) for worker in found.workers):
-        lines.append("Nobody works: start `dirjobs work`.")
+        lines.append(Remark("Nobody works: start `dirjobs work`.", "yellow"))
     dead = [worker for worker in found.workers if worker.state is State.DEAD and worker.jobs]
     if dead:
         jobs = sum(len(worker.jobs) for worker in dead)
-        lines.append(f"{jobs} running of dead workers: `dirjobs requeue --dead` gives them back.")
+        text = f"{jobs:,} running of dead workers: `dirjobs requeue --dead` gives them back."
+        lines.append(Remark(text, "red"))
     if found.parked:
         copies = "copy is" if found.parked == 1 else "copies are"
-        lines.append(f"{found.parked:,} second {copies} parked in _queue/parked.")
+        text = f"{found.parked:,} second {copies} parked in _queue/parked."
+        lines.append(Remark(text, "yellow"))
     return lines
+
+
+def ended(found: Overview) -> Remark:
+    """How a queue ended in which nothing is left to do."""
+    if not found.failed:
+        return Remark("All jobs are done.", "green")
+    text = f"All jobs have ended, {found.failed:,} failed: `dirjobs retry --failed` tries again."
+    return Remark(text, "red")
+
+
+def speed(found: Overview) -> str:
+    """``1,230 jobs an hour; about 3 min 20 s left``."""
+    rate = found.rate or 0.0
+    text = f"{rate:,.3g} jobs an hour" if rate < 1000 else f"{rate:,.0f} jobs an hour"
+    if found.remaining is None:
+        return text
+    return f"{text}; about {rough_duration(found.remaining)} left"
 
 
 def is_at_work(worker: Seen) -> bool:

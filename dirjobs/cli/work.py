@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -11,15 +12,20 @@ from ..errors import ConfigurationError
 from ..settings import Filter
 from .errors import say, show_log, told_in_one_sentence
 from .interruption import Interrupted, Interruption
-from .options import Seconds, check_is_queue, default_wid
+from .options import (
+    QueueCommand,
+    Seconds,
+    check_is_queue,
+    default_wid,
+    jobs_argument,
+    verbose_option,
+)
 
 
-class WorkCommand(click.Command):
+class WorkCommand(QueueCommand):
     """Everything after the first ``--`` is the command, word for word."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not args:
-            return super().parse_args(ctx, args)  # click shows what is missing
         if "--" in args:
             at = args.index("--")
             ctx.meta["command"] = args[at + 1 :]
@@ -43,8 +49,51 @@ def like(pattern: str) -> Filter:
 
 
 @click.command(cls=WorkCommand)
-@click.argument("jobs")
-@click.option("--wid", help="This worker's id, unique in the queue.  [default: host-process]")
+@jobs_argument
+@click.option(
+    "--slots", type=click.IntRange(1, 1000), default=1, metavar="N", help="Run N jobs at once."
+)
+@click.option("--wid", help="This worker's id, unique in the queue.  [default: host-process-...]")
+@click.option("--filter", "pattern", metavar="GLOB", help="Take only files like 'run*_lr0.1*'.")
+@click.option("--ext", default="", metavar="EXT", help="Take only files that end with EXT.")
+@click.option(
+    "--order",
+    type=click.Choice(["natural", "oldest", "random"]),
+    default="natural",
+    help="Natural: job2 before job10.",
+)
+@click.option("--wait", is_flag=True, help="When nothing is waiting, go on looking for new jobs.")
+@click.option(
+    "--poll",
+    type=Seconds(least=0.01),
+    default=10.0,
+    help="Look for new jobs every S seconds.  [default: 10]",
+)
+@click.option(
+    "--max-jobs", type=click.IntRange(1), metavar="N", help="End when N jobs have been taken."
+)
+@click.option(
+    "--max-hours",
+    type=Seconds(),
+    metavar="H",
+    help="Take no other job after H hours; what runs may end.",
+)
+@click.option(
+    "--timeout", type=Seconds(least=0.001), help="End a command after S seconds: its job failed."
+)
+@click.option(
+    "--retries",
+    type=click.IntRange(0, 1000),
+    default=0,
+    metavar="N",
+    help="Run a command that fails up to N times more.",
+)
+@click.option(
+    "--drain", is_flag=True, help="On Ctrl-C and SIGTERM, let the jobs that run end first."
+)
+@click.option(
+    "--keep-going", is_flag=True, help="Don't stop when 5 jobs in a row fail within a second each."
+)
 @click.option(
     "--mode",
     type=click.Choice(["trust", "verify", "sync"]),
@@ -56,51 +105,54 @@ def like(pattern: str) -> Filter:
     help="Mode sync (which this option chooses): how long changes take to be seen"
     " everywhere.  [default: 70]",
 )
-@click.option("--ext", default="", metavar="EXT", help="Take only files that end with EXT.")
-@click.option("--filter", "pattern", metavar="GLOB", help="Take only files like 'run*_lr0.1*'.")
-@click.option(
-    "--order",
-    type=click.Choice(["natural", "oldest", "random"]),
-    default="natural",
-    help="Natural: job2 before job10.",
-)
 @click.option(
     "--min-age",
     type=Seconds(),
     default=0.0,
     help="Take only files unchanged for S seconds; for files copied in by hand.",
 )
-@click.option("-v", "--verbose", count=True, help="Say more; -vv: every call to the store.")
-@click.pass_context
+@verbose_option
 @told_in_one_sentence
 def work(
-    ctx: click.Context,
     jobs: str,
     wid: str | None,
+    pattern: str | None,
+    ext: str,
+    order: str,
     mode: str | None,
     sync_time: float | None,
-    ext: str,
-    pattern: str | None,
-    order: str,
     min_age: float,
     verbose: int,
+    **how: Any,
 ) -> int:
-    r"""Run COMMAND for one waiting job after the other, until none is left.
+    """Run COMMAND for each waiting job, until none is left.
 
-    JOBS is the queue: a folder or a URL.  {} in any argument of COMMAND is the path of
-    the claimed job's file (on a URL: of a copy fetched for it); without {} the command
-    learns nothing of the job.  No shell is involved: for pipes write
-    `-- bash -c 'sort "$1" | uniq -c' - {}`.
+    JOBS is the queue: a folder or a URL.  In any argument of COMMAND
 
-    If the command ends with exit code 0 the job goes to 02_done, otherwise to 99_failed.
-    Ctrl-C and SIGTERM end the running command and give its job back.
+    \b
+      {}              is the path of the job's file (on a URL: of a copy fetched for it)
+      {name}, {stem}  its name, and its name without the extension
+      {lr}            a parameter of the job, if its file is a JSON object ({param:lr}: the
+                      same, whatever the parameter is called)
+
+    and in its environment DIRJOBS_JOB (the path), DIRJOBS_NAME, DIRJOBS_WID, DIRJOBS_ATTEMPT,
+    DIRJOBS_OUT and, for each parameter, DIRJOBS_PARAM_LR.  No shell is involved: for pipes
+    write `-- bash -c 'sort "$DIRJOBS_JOB" | uniq -c'`.
+
+    If COMMAND ends with exit code 0 the job goes to 02_done, otherwise to 99_failed.  What
+    it prints goes to logs/ on the share (`dirjobs logs`), files that it writes into the
+    folder $DIRJOBS_OUT to results/JOB/ (`dirjobs results`).  What it leaves running in its
+    process group is ended with it.
+
+    Ctrl-C and SIGTERM end the running commands (SIGTERM, after 5 s SIGKILL) and give their
+    jobs back; a second one does so at once.  With --drain the first one lets them end.
 
     \b
     Exit codes:  0    every job taken ended in 02_done
                  1    some failed
                  2    something is not right with the command line or the folder
-                 130  Ctrl-C (143: SIGTERM); the job was given back
-    """
+                 130  Ctrl-C (143: SIGTERM); the jobs that ran were given back
+    """  # noqa: D301 - click wants the very character
     show_log(verbose)
     if sync_time is not None and mode is None:
         mode = "sync"
@@ -108,18 +160,19 @@ def work(
         raise ConfigurationError(
             f"--sync-time means nothing with --mode {mode}: leave one of them out."
         )
-    command: Sequence[str] = ctx.meta["command"]
+    command: Sequence[str] = click.get_current_context().meta["command"]
     interruption = Interruption()
     try:
         with interruption:
             from ..layers import Logged
             from ..queue import DirJobs
-            from ..registry import open_store
+            from ..registry import open_store, with_timeout
+            from ..terms import DEFAULT_TIMEOUT
             from .program import Program
-            from .shift import Shift
+            from .shift import Rules, Shift
 
-            program = Program(command, interruption)
-            store = open_store(jobs)
+            program = Program(command)
+            store = open_store(jobs, with_timeout(jobs, None, DEFAULT_TIMEOUT))
             check_is_queue(store)
             dj = DirJobs(
                 Logged(store) if verbose > 1 else store,
@@ -131,7 +184,7 @@ def work(
                 order=order,
                 min_age=min_age,
             )
-            return Shift(dj, program, interruption).work()
+            return Shift(dj, program, Rules(**how), interruption).work()
     except Interrupted as interrupted:
         say(f"stopped by {interrupted}.")
         return interrupted.exit_code

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import os
+import time
 import uuid
 
 import pytest
@@ -38,7 +40,8 @@ class Served:
         options = {"username": server.user, "password": server.password, "guarantees": TOLD}
         if server.ca:
             options["ca"] = str(server.ca)
-        return functools.partial(self.OPEN, f"{server.url}/{uuid.uuid4().hex}", options)
+        self.folder = uuid.uuid4().hex
+        return functools.partial(self.OPEN, f"{server.url}/{self.folder}", options)
 
     @pytest.fixture
     def store(self, reopen):
@@ -49,6 +52,24 @@ class Served:
     @pytest.fixture
     def secrets(self, server):
         return (server.password,)
+
+    @pytest.fixture(autouse=True)
+    def _server(self, server):
+        self.at = server
+
+
+class Files(Served):
+    """Served from files, which can be made old without waiting."""
+
+    def make_old(self, store, path):
+        os.utime(self.at.root / self.folder / path, (1_000_000_000, 1_000_000_000))
+
+
+class Fake(Served):
+    """Served by a server whose clock can be set."""
+
+    def let_time_pass(self, store, seconds):
+        self.at.time.ahead += seconds
 
 
 @pytest.fixture(scope="module")
@@ -69,13 +90,13 @@ def wsgidav_server():
         yield server
 
 
-class TestApacheBasic(Served, StoreTests):
+class TestApacheBasic(Files, StoreTests):
     @pytest.fixture
     def server(self, apache_basic):
         return apache_basic
 
 
-class TestApacheDigestTls(Served, StoreTests):
+class TestApacheDigestTls(Files, StoreTests):
     @pytest.fixture
     def server(self, apache_digest_tls):
         return apache_digest_tls
@@ -85,7 +106,7 @@ def open_and_retry(url, options):
     return Retrying(open_store(url, options))
 
 
-class TestWsgiDav(Served, StoreTests):
+class TestWsgiDav(Files, StoreTests):
     """It answers 500 to a listing in which a name goes away: every client must repeat it."""
 
     OPEN = staticmethod(open_and_retry)
@@ -95,9 +116,21 @@ class TestWsgiDav(Served, StoreTests):
         return wsgidav_server
 
 
+class Clock:
+    """The time, and what was added to it."""
+
+    ahead = 0.0
+
+    def __call__(self):
+        return time.time() + self.ahead
+
+
 def fake(personality):
-    with FakeWebDAV(PERSONALITIES[personality], user="worker", password="s3cret") as server:
+    login = {"user": "worker", "password": "s3cret"}
+    clock = Clock()
+    with FakeWebDAV(PERSONALITIES[personality], clock=clock, **login) as server:
         server.user, server.password, server.ca = "worker", "s3cret", None
+        server.time = clock
         yield server
         server.check()
 
@@ -112,13 +145,13 @@ def fake_go():
     yield from fake("go")
 
 
-class TestFakeAtomic(Served, StoreTests):
+class TestFakeAtomic(Fake, StoreTests):
     @pytest.fixture
     def server(self, fake_atomic):
         return fake_atomic
 
 
-class TestFakeGo(Served, RaceTests):
+class TestFakeGo(Fake, RaceTests):
     """Losers are told 403 or 423, and so is who renames what never was: nobody knows."""
 
     @pytest.fixture

@@ -10,10 +10,13 @@ import io
 from collections import Counter
 
 from dirjobs import adding, attempts
+from dirjobs.cancel import cancel
 from dirjobs.errors import AmbiguousResult, ClaimLost, StoreError
 from dirjobs.ledger import State
 from dirjobs.moves import Held
 from dirjobs.names import DONE, FAILED, FOLDERS, PARKED, RUNNING, WAITING
+from dirjobs.places import places_in
+from dirjobs.retry import retry
 from dirjobs.worker import OUTAGE, through_outages
 from tests.unit.lives import World
 
@@ -210,7 +213,47 @@ def add(scene):
             scene.world.store.remove(f"{WAITING}/{name}")
 
 
-OPERATIONS = {
+def _by_hand(steps, start, target, prepare):
+    """A person does something about a job, and again until it is where it was to go."""
+
+    def act(scene):
+        prepare(scene, scene.next())
+        person = scene.world.life("person", terms=scene.terms)
+        person.driver.run(person.presence.announce())
+        person.driver.store = scene.faulty
+        yield
+        for _ in range(8):
+            try:
+                places = person.driver.run(places_in(start))
+                found = [place for place in places if place.job.name == "job1.txt"]
+                for place in found:
+                    person.driver.run(steps(person.claims, place))
+            except StoreError:
+                continue
+            if not found:
+                break
+        yield
+        person.driver.run(person.presence.end())
+        scene.world.watched_for(scene.life, 10 * scene.terms.heartbeat)
+        assert scene.where()[JOBS["job1.txt"]] == [f"{target}/job1.txt"]
+
+    return act
+
+
+def _fail(scene, held):
+    scene.life.driver.run(scene.life.worker.finish(held, FAILED))
+    scene.starts[held.job.name] -= 1  # it may be started once more
+
+
+def _go_on(scene, held):
+    assert held.job.name == "job1.txt"
+
+
+BY_HAND = {
+    "retry": _by_hand(retry, FAILED, WAITING, _fail),
+    "cancel": _by_hand(cancel, RUNNING, FAILED, _go_on),
+}
+OF_WORKERS = {
     "claim": claim,
     "look": look,
     "done": _finish(DONE),
@@ -221,6 +264,7 @@ OPERATIONS = {
     "sweep": sweep,
     "add": add,
 }
+OPERATIONS = {**OF_WORKERS, **BY_HAND}
 
 
 def play(scene, operation, n):

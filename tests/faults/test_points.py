@@ -14,7 +14,7 @@ from dirjobs.terms import Mode, Terms
 from dirjobs.testing import Fault, Lossy
 from tests.fake_webdav import FakeWebDAV
 from tests.fake_webdav import Fault as ServerFault
-from tests.faults.points import OPERATIONS, Scene, play
+from tests.faults.points import OF_WORKERS, OPERATIONS, Scene, play
 
 MOST = 80
 LATER = 1_000_000
@@ -123,7 +123,7 @@ def server():
         yield server
 
 
-@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("operation", OF_WORKERS)
 @pytest.mark.parametrize("kind", SERVER_KINDS)
 @pytest.mark.parametrize("mode", [Mode.TRUST, Mode.VERIFY])
 def test_every_request_to_a_server(server, mode, kind, operation):

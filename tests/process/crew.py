@@ -12,9 +12,13 @@ import time
 from pathlib import Path
 
 from dirjobs import DirJobs
-from tests.servers.child import _die_with_parent
+from dirjobs.beat import Beat
+from dirjobs.names import DONE, FAILED, PARKED, RUNNING, WAITING
+from tests.amounts import amount
+from tests.servers.child import die_with_parent
 
-H, W, P, LEASE = 0.4, 0.4, 0.4, 2.8
+UNIT = amount(1, 4)  # whoever measures times wants them to be long against a busy machine's
+H, W, P, LEASE = 0.4 * UNIT, 0.4 * UNIT, 0.4 * UNIT, 2.8 * UNIT
 TIMES = {"heartbeat": H, "timeout": W, "max_pause": P, "lease": LEASE}
 assert LEASE >= 2 * H + 3 * W + P
 ROOT = Path(__file__).parents[2]
@@ -27,22 +31,40 @@ class Place:
         url: of the queue.
         root: where its files are on this machine, to look at behind the server's back.
         options: `storage_options`.
+        login: environment variables that let the command line in.
     """
 
-    def __init__(self, url, root, options=None):
-        self.url, self.root = url, Path(root)
+    def __init__(self, url, root, options=None, login=None):
+        self.url, self.root, self.login = url, Path(root), login or {}
         self.options = {**TIMES, "storage_options": options}
+        self.jobs = 0
 
     def queue(self, wid, **more):
         return DirJobs(self.url, wid, **{**self.options, **more})
 
     def fill(self, number):
+        self.jobs = number
         with self.queue("adder") as queue:
             for n in range(number):
                 queue.add(f"job{n}.txt", f"content of {n}")
 
     def files(self, folder):
         return sorted(entry.name for entry in os.scandir(self.root / folder))
+
+    def assert_each_done_once(self, jobs):
+        for folder in (WAITING, RUNNING, FAILED, PARKED):
+            assert self.files(folder) == [], folder
+        assert self.files(DONE) == sorted(f"job{n}.txt" for n in range(jobs))
+        for n in range(jobs):
+            assert (self.root / DONE / f"job{n}.txt").read_text() == f"content of {n}"
+
+    def beats(self):
+        """The heartbeat files as they are now, by worker."""
+        found = {}
+        for path in (self.root / "_queue/workers").glob("*.json"):
+            if beat := Beat.from_bytes(path.read_bytes()):  # none: it is just being written
+                found[beat.worker] = beat
+        return found
 
     def deaths(self):
         """How often a worker died at each job, as noted for people."""
@@ -66,6 +88,7 @@ class Crew:
         orders |= {
             "url": self.place.url,
             "wid": wid,
+            "jobs": self.place.jobs,
             "options": options,
             "journal": str(self.folder / f"{tag}.journal"),
         }
@@ -75,13 +98,21 @@ class Crew:
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stderr=errors,
-                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+                preexec_fn=die_with_parent if sys.platform == "linux" else None,
             )
         return tag
 
     def signal(self, tag, number):
         if self.processes[tag].poll() is None:
             self.processes[tag].send_signal(number)
+
+    def stop(self, tag):
+        """Stop it; once this returns it does nothing any more.  False if it has ended."""
+        self.signal(tag, signal.SIGSTOP)
+        process = self.processes[tag]
+        return until(lambda: process.poll() is not None or _state(process.pid) == "T") and (
+            process.poll() is None
+        )
 
     def kill(self, tag):
         """Kill -9; the process is gone, and nobody can doubt that."""
@@ -111,6 +142,10 @@ class Crew:
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(signal.SIGKILL)
             process.wait()
+
+
+def _state(pid):
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[0]
 
 
 def until(true, seconds=60.0, pause=0.02):

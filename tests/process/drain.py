@@ -16,7 +16,7 @@ from typing import Self
 
 import dirjobs
 from dirjobs.names import DONE, FAILED, FOLDERS, PARKED, RUNNING, WAITING
-from tests.servers.samba import die_with_parent
+from tests.servers.child import die_with_parent
 
 WORKER = Path(__file__).with_name("drain_worker.py")
 PATIENCE = 90.0

@@ -12,6 +12,7 @@ from tests.command_line import (
     DIRJOBS,
     environment,
     heartbeats,
+    log_of,
     make_queue,
     refusal,
     run,
@@ -28,16 +29,15 @@ def test_each_job_is_run_once_and_ends_where_its_exit_code_says(tmp_path):
     assert (done.returncode, done.stderr) == (1, "")
     lines = [re.sub(r"\d+\.\d s", "T", line) for line in done.stdout.splitlines()]
     assert lines == [
-        "jobs/01_running/w1.job1.txt",
         "job1.txt  done  (T)",
-        "jobs/01_running/w1.job2.csv",
         "job2.csv  failed  (exit code 3, T)",
-        "jobs/01_running/w1.job10",
         "job10  done  (T)",
-        "jobs/01_running/w1.killed.txt",
         "killed.txt  failed  (killed by signal 9, T)",
         "2 done, 2 failed in T",
+        "What they printed is in jobs/logs.",
     ]
+    for job in ("job1.txt", "job2.csv", "job10", "killed.txt"):
+        assert log_of(queue, job) == [f"jobs/01_running/w1.{job}"]
     assert where_jobs_are(queue) == {
         "00_waiting": [],
         "01_running": [],
@@ -50,17 +50,17 @@ def test_each_job_is_run_once_and_ends_where_its_exit_code_says(tmp_path):
 
 
 def test_a_command_without_a_place_for_the_job_gets_nothing(tmp_path):
-    make_queue(tmp_path / "jobs", "a.txt")
+    queue = make_queue(tmp_path / "jobs", "a.txt")
     done = run("work", "jobs", "--", "echo", "hello", cwd=tmp_path)
     assert done.returncode == 0
-    assert done.stdout.splitlines()[0] == "hello"
+    assert log_of(queue, "a.txt") == ["hello"]
 
 
 def test_the_place_may_be_anywhere_in_an_argument_and_no_shell_reads_it(tmp_path):
-    make_queue(tmp_path / "jobs", "a b;$(touch x).txt")
-    done = run("work", "jobs", "--wid", "w", "--", "echo", "--in={}", "{}{}", cwd=tmp_path)
+    queue = make_queue(tmp_path / "jobs", "a b;$(touch x).txt")
+    run("work", "jobs", "--wid", "w", "--", "echo", "--in={}", "{}{}", cwd=tmp_path)
     path = "jobs/01_running/w.a b;$(touch x).txt"
-    assert done.stdout.splitlines()[0] == f"--in={path} {path}{path}"
+    assert log_of(queue, "a b;$(touch x).txt") == [f"--in={path} {path}{path}"]
     assert not (tmp_path / "x").exists()
 
 
@@ -137,7 +137,7 @@ def test_a_store_without_paths_gets_a_copy_of_the_job(tmp_path):
         timeout=60,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    path, content, *_ = done.stdout.splitlines()
+    path, content = log_of(queue, "a b.txt")
     assert os.path.basename(path) == "a b.txt"
     assert content == "content"
     assert not os.path.exists(os.path.dirname(path))

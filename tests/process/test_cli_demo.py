@@ -82,4 +82,5 @@ def test_a_demo_whose_jobs_fail_says_so(tmp_path):
     assert done.returncode == 1
     assert done.stderr.startswith("dirjobs: only 0 of 12 jobs are done")
     assert done.stdout.count("  failed\n") == 12
-    assert "FileExistsError" in (tmp_path / "shown" / "worker1.log").read_text()
+    logs = (tmp_path / "shown" / "jobs" / "logs").glob("*.log")
+    assert all("FileExistsError" in log.read_text() for log in logs)

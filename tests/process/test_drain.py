@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from tests.amounts import amount
+
 WORKER = """
 import hashlib, json, os, sys
 from dirjobs import DirJobs
@@ -66,7 +68,7 @@ class Programs:
             program.stdin.write("\n")
             program.stdin.flush()
         for program in self.running:
-            _, errors = program.communicate(timeout=280)
+            _, errors = program.communicate(timeout=100)
             assert program.returncode == 0, errors
             assert errors == ""
 
@@ -102,8 +104,8 @@ def started(*logs):
 @pytest.mark.parametrize(
     ("workers", "jobs", "options"),
     [
-        pytest.param(8, 5000, "{}", id="trust"),
-        pytest.param(4, 400, '{"mode": "verify"}', id="verify"),
+        pytest.param(8, amount(1000, 5000), "{}", id="trust"),
+        pytest.param(4, amount(200, 400), '{"mode": "verify"}', id="verify"),
         pytest.param(4, 12, '{"worker_sync": true, "sync_time": 0.2}', id="sync"),
     ],
 )

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from dirjobs import DirJobs
+from tests.amounts import amount
+from tests.conftest import Figures
 from tests.process.drain import Drain, payload
 from tests.servers.proxy import Proxy
 from tests.servers.samba import Samba
@@ -40,8 +42,8 @@ def drain(samba: Samba, url: str, root: Path, tmp_path: Path) -> Iterator[Drain]
 
 
 def test_eight_workers_and_a_producer(samba: Samba, url: str, drain: Drain) -> None:
-    there = [f"job{number}.txt" for number in range(700)]
-    added = [f"added{number}.txt" for number in range(300)]
+    there = [f"job{number}.txt" for number in range(amount(200, 700))]
+    added = [f"added{number}.txt" for number in range(amount(100, 300))]
     drain.put(*there)
     drain.start(8)
     with DirJobs(url, wid="producer", storage_options=samba.options) as producer:
@@ -53,7 +55,7 @@ def test_eight_workers_and_a_producer(samba: Samba, url: str, drain: Drain) -> N
 
 def test_nobody_ends_before_the_last_job_is_taken(drain: Drain) -> None:
     """The loser of a race may be told "busy": that must not look like an empty queue."""
-    jobs = [f"job{number}.txt" for number in range(400)]
+    jobs = [f"job{number}.txt" for number in range(amount(150, 400))]
     drain.put(*jobs)
     drain.may_end()
     drain.start(8)
@@ -61,13 +63,14 @@ def test_nobody_ends_before_the_last_job_is_taken(drain: Drain) -> None:
     drain.check(*jobs)
 
 
-def test_a_job_costs_two_round_trips(samba: Samba, drain: Drain) -> None:
-    """One for the claim, one for its end; races that are lost and listings are the rest.
+def test_a_job_costs_two_round_trips(samba: Samba, drain: Drain, figures: Figures) -> None:
+    """One for the claim, one for its end; listings are the rest.
 
-    What a worker does once, for any number of jobs, is not counted: it logs on, announces
-    itself, and says that it has ended.
+    Races that are lost are counted apart: their number is a matter of luck and load.  What a
+    worker does once, for any number of jobs, is not counted: it logs on, announces itself,
+    and says that it has ended.
     """
-    jobs = [f"job{number}.txt" for number in range(1000)]
+    jobs = [f"job{number}.txt" for number in range(amount(400, 1000))]
     drain.may_end()
     with Proxy(samba.port) as proxy:
         settings = {"reads": False, "storage_options": {**samba.options, "port": proxy.port}}
@@ -77,11 +80,17 @@ def test_a_job_costs_two_round_trips(samba: Samba, drain: Drain) -> None:
         drain.put(*jobs)
         drain.start(4, **settings)
         drain.end()
+        lost = proxy.renames - 2 * len(jobs)
         per_job = (proxy.requests - 2 * coming_and_going) / len(jobs)
-    print(f"round trips per job: {per_job:.3f}; per worker: {coming_and_going / 4:.1f}")
+    besides = per_job - lost / len(jobs)
+    figures(
+        f"{per_job:.3f} round trips per job, {besides:.3f} without lost races ({lost} of them);"
+        f" {coming_and_going / 4:.1f} per worker"
+    )
     assert drain.starts() == Counter(jobs)
     assert drain.names("02_done") == sorted(jobs)
-    assert per_job <= 2.2
+    assert besides <= 2.2
+    assert lost <= len(jobs) / 3
 
 
 def test_a_forked_child_works_under_an_incarnation_of_its_own(

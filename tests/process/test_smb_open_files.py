@@ -19,7 +19,8 @@ from dirjobs.layers import Layer
 from dirjobs.names import RUNNING, WAITING
 from dirjobs.registry import open_store
 from tests.process.drain import Drain, wait_until
-from tests.servers.samba import Samba, die_with_parent, needed
+from tests.servers.child import die_with_parent
+from tests.servers.samba import Samba, needed
 
 BIG = 3_000_000
 """Bytes that no pipe holds: whoever copies them into one has the file open until we read."""

@@ -1,4 +1,4 @@
-"""Exactly once: eight processes drain a WebDAV queue while a producer adds to it."""
+"""Exactly once: many processes drain a WebDAV queue while a producer adds to it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from dirjobs import DirJobs
+from tests.amounts import amount
+from tests.conftest import Figures
 from tests.fake_webdav import PERSONALITIES
 from tests.fake_webdav.fixtures import serve_fake
 from tests.process.webdav_worker import Drained, content, workers
@@ -15,7 +17,7 @@ from tests.servers.apache import apache
 
 __all__ = ["apache", "serve_fake"]
 
-WORKERS = 8
+WORKERS = amount(4, 8)
 FOLDERS = ("00_waiting", "01_running", "02_done", "99_failed", "_queue/parked")
 
 
@@ -64,8 +66,8 @@ def assert_exactly_once(done: Drained, jobs: list[str], there: dict[str, dict[st
 
 
 @pytest.mark.parametrize("mode", ["verify", "trust"])
-def test_a_thousand_jobs_on_apache(apache, tmp_path, mode):
-    jobs = names(1000)
+def test_all_jobs_on_apache(apache, tmp_path, mode):
+    jobs = names(amount(300, 1000))
     login = {"username": apache.user, "password": apache.password}
     done = drained(tmp_path, apache.url, jobs, mode=mode, storage_options=login)
     there = on_disk(apache.root)
@@ -77,49 +79,48 @@ COPYING = [PERSONALITIES[name] for name in ("copying_lenient", "copying_strict",
 BOTH_PROCEED = PERSONALITIES["both_proceed"]
 
 
-def told(capsys, personality, done: Drained, there) -> None:
-    with capsys.disabled():
-        rules = ", ".join(f"{count} x {rule}" for rule, count in sorted(done.decided.items()))
-        print(f"\n{personality.name}: {rules or 'nothing to decide'};", end=" ")
-        print(f"{len(there['_queue/parked'])} copies parked")
+def tell(figures: Figures, done: Drained, there) -> None:
+    rules = ", ".join(f"{count} x {rule}" for rule, count in sorted(done.decided.items()))
+    parked = len(there["_queue/parked"])
+    figures(f"{rules or 'nothing to decide'}; {parked} copies parked")
 
 
 @pytest.mark.parametrize("personality", COPYING, ids=lambda each: each.name)
 def test_verify_is_right_where_a_move_across_folders_copies(
-    serve_fake, tmp_path, personality, capsys
+    serve_fake, tmp_path, personality, figures
 ):
     """The first of the two renames decides; the looks see what a liar said yes to."""
     server = serve_fake(personality)
-    jobs = names(200)
+    jobs = names(amount(100, 200))
     done = drained(tmp_path, server.url, jobs, mode="verify")
-    told(capsys, personality, done, in_fake(server))
+    tell(figures, done, in_fake(server))
     assert_exactly_once(done, jobs, in_fake(server))
     if personality.lost == 201:
         assert done.decided["own claim not listed: not mine"] > 0
 
 
-def test_verify_is_right_where_both_proceed(serve_fake, tmp_path, capsys):
+def test_verify_is_right_where_both_proceed(serve_fake, tmp_path, figures):
     """Here nothing but the looks is left to decide."""
     server = serve_fake(BOTH_PROCEED)
-    jobs = names(200)
+    jobs = names(amount(100, 200))
     done = drained(tmp_path, server.url, jobs, mode="verify")
-    told(capsys, BOTH_PROCEED, done, in_fake(server))
+    tell(figures, done, in_fake(server))
     assert_exactly_once(done, jobs, in_fake(server))
     assert sum(done.decided.values()) > 0
 
 
 @pytest.mark.parametrize("personality", COPYING, ids=lambda each: each.name)
-def test_nothing_runs_twice_where_every_move_copies(serve_fake, tmp_path, personality, capsys):
+def test_nothing_runs_twice_where_every_move_copies(serve_fake, tmp_path, personality, figures):
     """Worse than any server measured: inside a folder too.
 
     Then a job that is just put back is listed while it grows, and whoever has seen it so
     parks it whole, since it is not what was listed: it is kept, and not run.
     """
     server = serve_fake(replace(personality, copies_in_folder=True))
-    jobs = names(200)
+    jobs = names(amount(100, 200))
     done = drained(tmp_path, server.url, jobs, share=1, mode="verify")
     there = in_fake(server)
-    told(capsys, server.personality, done, there)
+    tell(figures, done, there)
     assert done.torn == []
     assert done.doubles == 0
     assert sum(done.decided.values()) > 0

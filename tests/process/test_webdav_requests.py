@@ -7,14 +7,15 @@ from collections import Counter
 import pytest
 
 from dirjobs import DirJobs
+from tests.amounts import amount
 from tests.process.webdav_worker import content, workers
 from tests.servers import apache
 
-JOBS, WORKERS = 1000, 4
+JOBS, WORKERS = amount(400, 1000), 4
 
 
 @pytest.mark.parametrize(("mode", "most", "per_lost_race"), [("trust", 2.1, 1), ("verify", 6.3, 2)])
-def test_requests_per_job(tmp_path, capsys, mode, most, per_lost_race):
+def test_requests_per_job(tmp_path, figures, mode, most, per_lost_race):
     """Four workers: claims, looks, finishing, listings, all counted by the server.
 
     Lost races are counted apart: how many there are is a matter of luck and of how busy the
@@ -41,9 +42,10 @@ def test_requests_per_job(tmp_path, capsys, mode, most, per_lost_race):
     per_job = (len(asked) - len(life)) / JOBS
     besides = per_job - per_lost_race * lost / JOBS
     methods = dict(Counter(method for method, _, _ in asked))
-    with capsys.disabled():
-        print(f"\n{mode}: {per_job:.3f} requests per job, {besides:.3f} without lost races", end="")
-        print(f" ({lost} of them); all: {methods}")
+    figures(
+        f"{per_job:.3f} requests per job, {besides:.3f} without lost races ({lost} of them);"
+        f" all: {methods}"
+    )
     assert besides <= most
     assert lost <= JOBS / 3
     assert len(life) <= 12 * WORKERS

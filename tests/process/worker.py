@@ -1,4 +1,4 @@
-"""A worker process for the tests: works until the queue is empty, and keeps a journal.
+"""A worker process for the tests: works until all jobs are done, and keeps a journal.
 
 The journal is a line of JSON for each event; it is written before the event's
 consequences, so that a kill in between is told rather than hidden.
@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from dirjobs import ClaimLost, DirJobs
+from dirjobs.errors import NotFound
 
 
 def main(orders):
@@ -26,23 +27,24 @@ def main(orders):
             file.write(json.dumps({"event": event, "at": time.monotonic(), **facts}) + "\n")
 
     with DirJobs(orders["url"], orders["wid"], **orders["options"]) as queue:
-        for _ in range(orders.get("jobs", 1_000_000)):
+        while True:
             job = queue.next_and_lock()
-            while job is None:
+            if job is None:
+                # What is neither waiting nor running may be on its way from one to the other.
                 status = queue.status()
-                if not status.waiting + status.running:
+                if status.done + status.failed >= orders["jobs"]:
                     return
                 time.sleep(0.1)
-                job = queue.next_and_lock()
+                continue
             note("start", job=job.name(), claim=job.full_name())
-            content = job.read_bytes()
-            hold = orders.get("until")
-            while hold and not Path(hold).exists():
-                time.sleep(0.02)
-            time.sleep(random.uniform(0, orders.get("work", 0)))
             try:
+                content = job.read_bytes()
+                hold = orders.get("until")
+                while hold and not Path(hold).exists():
+                    time.sleep(0.02)
+                time.sleep(random.uniform(0, orders.get("work", 0)))
                 job.done()
-            except ClaimLost as error:
+            except (ClaimLost, NotFound) as error:
                 note("lost", job=job.name(), why=str(error))
             else:
                 note("done", job=job.name(), content=content.decode())

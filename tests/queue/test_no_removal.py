@@ -28,12 +28,18 @@ ALLOWED = {
     "backends/posix.py write os.replace": "our own draft onto a small file of ours",
     "backends/posix.py upload os.ftruncate": "what `Upload` names: a ~*.part of ours",
     "backends/posix.py remove os.unlink": "what `Driver.forget` lets through",
+    "backends/posix.py rmdir os.rmdir": "an empty folder",
     "backends/posix.py _discard os.unlink": "our own draft",
     "backends/native_rename.py look_first os.rename": "after a look; for systems without more",
     "backends/native_rename.py refusing_rename os.rename": "Windows' own refuses to replace",
     "backends/webdav/_payload.py undone_if_unavailable target.truncate": "the caller's download",
     # Layers forward what they are asked for.
     "layers.py remove self.store.remove": "forwards",
+    "layers.py rmdir self.store.rmdir": "forwards",
+    "check/scratch.py remove self.store.remove": "forwards, below a scratch folder only",
+    "check/scratch.py rmdir self.store.rmdir": "the same",
+    "check/scratch.py sweep here.rmdir": "empty folders below a scratch folder",
+    "check/scratch.py _remove store.remove": "a `Below` of a scratch folder",
     "layers.py from_the_start target.truncate": "the caller's own download",
     "steps.py forget self.store.remove": "after `may_be_removed`",
 }

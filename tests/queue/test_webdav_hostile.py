@@ -7,11 +7,14 @@ import pytest
 from dirjobs import DirJobs
 from dirjobs.errors import StoreError
 from dirjobs.layers import Retrying
+from tests.amounts import amount
 from tests.fake_webdav import Fault
 from tests.fake_webdav.fixtures import serve_fake
 
 __all__ = ["serve_fake"]
 
+MOST = amount(10_000, 1_000_000)
+"""Entries of a listing; by day fewer than we really take."""
 HREFS = [
     "/dav/00_waiting/../x",
     "../x",
@@ -82,14 +85,15 @@ def test_names_outside_the_folder_are_ignored(serve_fake, caplog, mode):
         (Fault("garbage_xml"), "can't be used"),
         (Fault("truncated_xml"), "can't be used"),
         (Fault("entity_bomb"), "can't be used"),
-        (Fault("flood", entries=1_000_001), "can't be used"),
+        (Fault("flood", entries=MOST + 1), "can't be used"),
         (Fault("login_page"), "not a WebDAV folder, or a login page is in the way"),
         (Fault("redirect", location="http://evil.example/{target}"), "where we don't follow"),
         (Fault("inner_status", status=403), "allows no PROPFIND"),
     ],
     ids=lambda each: each.kind if isinstance(each, Fault) else "",
 )
-def test_listings_that_are_none(serve_fake, fault, said):
+def test_listings_that_are_none(serve_fake, fault, said, monkeypatch):
+    monkeypatch.setattr("dirjobs.backends.webdav._propfind.MAX_ENTRIES", MOST)
     server = prepared(serve_fake)
     with DirJobs(f"{server.url}/jobs", mode="trust") as queue:
         server.write("jobs/00_waiting/job1.txt", b"payload")

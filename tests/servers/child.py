@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import random
 import shutil
 import signal
 import socket
@@ -19,7 +20,9 @@ import pytest
 
 _PR_SET_PDEATHSIG = 1
 _TRIES = 5
-_PATIENCE = 20.0
+_PATIENCE = 30.0
+_PORTS = range(12_000, 32_000)
+"""Below those that systems choose from for a client's end of a connection."""
 
 
 class Child:
@@ -35,6 +38,12 @@ class Child:
         self._output = folder / "output.txt"
         self._process: subprocess.Popen[bytes] | None = None
         self.port = 0
+
+    @property
+    def pid(self) -> int:
+        """Of its first process, which leads the group of all the others."""
+        assert self._process is not None, "it is not running"
+        return self._process.pid
 
     def start(self) -> None:
         """Start it, or start it again on the same port; returns when it answers."""
@@ -53,7 +62,7 @@ class Child:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
-                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+                preexec_fn=die_with_parent if sys.platform == "linux" else None,
             )
         deadline = time.monotonic() + _PATIENCE
         while time.monotonic() < deadline:
@@ -103,14 +112,19 @@ class Child:
         return self._output.read_text(errors="replace") if self._output.exists() else ""
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """In a child: be told to end when the test process dies, however it dies."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens at, and that no connection gets as its own by chance."""
+    for port in random.SystemRandom().sample(_PORTS, 100):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("no port is free")
 
 
 def require_program(*names: str, install: str) -> str:

@@ -45,6 +45,7 @@ class Proxy:
         self._flowing.set()
         self._on_request: Callable[[Pair, bytes], bool] | None = None
         self.requests = 0
+        self.renames = 0
         self.bytes_sent = 0
         self.bytes_received = 0
         self.cuts = threading.Semaphore(0)
@@ -122,6 +123,7 @@ class Proxy:
                 self._flowing.wait()
                 with self._lock:
                     self.requests += 1
+                    self.renames += is_rename(frame)
                     self.bytes_sent += len(frame)
                     struck = self._on_request is not None and self._on_request(pair, frame)
                     if struck:

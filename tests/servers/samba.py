@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -16,6 +14,8 @@ from pathlib import Path
 from typing import Self
 
 import pytest
+
+from .child import Child, require_program
 
 USER_PASSWORD = "canary-Xy7%/:@ pass"
 """Every character that a URL can trip over is in it, and nothing else looks like it."""
@@ -61,26 +61,8 @@ valid users = nobody
 
 
 def needed(program: str = "smbd") -> str:
-    """Where smbd is; skips the test without it, fails it on CI."""
-    found = shutil.which(program) or shutil.which(program, path="/usr/sbin:/usr/local/sbin")
-    if found is None:
-        why = f"{program} is not installed: apt-get install samba smbclient"
-        if os.environ.get("CI") == "true":
-            pytest.fail(why)
-        pytest.skip(why)
-    return found
-
-
-def die_with_parent() -> None:
-    """In a child: be told to end when the test process dies, however it dies."""
-    pr_set_pdeathsig = 1
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Where a program of Samba's is; skips the test without it, fails it on CI."""
+    return require_program(program, install="apt-get install samba smbclient")
 
 
 class Samba:
@@ -113,29 +95,29 @@ class Samba:
         self._pdbedit = needed("pdbedit")
         self.base = Path(tempfile.mkdtemp(prefix="dirjobs-samba-"))
         self.user = pwd.getpwuid(os.getuid()).pw_name
-        self.port = free_port()
         self.root = self.base / "root"
         self._tiny = tiny
-        self._process: subprocess.Popen[bytes] | None = None
         for name in ("private", "lock", "state", "cache", "pid", "ncalrpc", "log", "root", "dfs"):
             (self.base / name).mkdir(mode=0o755)
         demands = ["server smb encrypt = required"] * encrypt
         demands += ["server signing = mandatory"] * sign
         self._conf = self.base / "smb.conf"
-        self._conf.write_text(
-            _CONF.format(
-                port=self.port,
-                base=self.base,
-                share=self.share,
-                root=self.root,
-                account=self.user,
-                read_only="yes" if read_only else "no",
-                map_to_guest="Bad User" if guests else "Never",
-                guest_ok="yes" if guests else "no",
-                extra="\n".join(demands),
-                share_extra=extra,
-            )
-        )
+        self._settings = {
+            "base": self.base,
+            "share": self.share,
+            "root": self.root,
+            "account": self.user,
+            "read_only": "yes" if read_only else "no",
+            "map_to_guest": "Bad User" if guests else "Never",
+            "guest_ok": "yes" if guests else "no",
+            "extra": "\n".join(demands),
+            "share_extra": extra,
+        }
+        self._child = Child(self._command, self.base / "log")
+
+    @property
+    def port(self) -> int:
+        return self._child.port
 
     @property
     def url(self) -> str:
@@ -147,53 +129,37 @@ class Samba:
 
     def start(self) -> Self:
         """Start smbd and wait until it takes connections."""
-        with (self.base / "log" / "stdout").open("ab") as output:
-            process = subprocess.Popen(
-                [self._smbd, "--foreground", "--no-process-group", "-s", str(self._conf)],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                preexec_fn=die_with_parent,
-            )
-        self._process = process
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            with contextlib.suppress(OSError):
-                socket.create_connection((self.host, self.port), timeout=1).close()
-                return self
-            if process.poll() is not None:
-                break
-            time.sleep(0.05)
-        raise RuntimeError(f"smbd did not start:\n{self.log()}")
+        self._child.start()
+        return self
 
     def stop(self) -> None:
         """End smbd and all its children, at once."""
-        if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-            self._process = None
+        self._child.stop()
 
     def restart(self) -> None:
         self.stop()
         self.start()
 
     def kill_serving_processes(self) -> int:
-        """Kill the processes that serve connections, not the one that listens."""
-        assert self._process is not None
-        killed = 0
-        for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))):
-            with contextlib.suppress(OSError, ProcessLookupError):
-                stat = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
-                name = Path(f"/proc/{pid}/cmdline").read_bytes()
-                in_group = int(stat[2]) == self._process.pid and pid != self._process.pid
-                if in_group and self._serves(pid, name):
-                    os.kill(pid, signal.SIGKILL)
-                    killed += 1
-        return killed
+        """Kill the processes that serve connections, not the one that listens.
 
-    def _serves(self, pid: int, cmdline: bytes) -> bool:
+        Returns how many they were; none of them answers any more.
+        """
+        first = self._child.pid
+        killed = []
+        for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))):
+            with contextlib.suppress(OSError):
+                state, group = _state_and_group(pid)
+                if state != "Z" and group == first != pid and self._serves(pid):
+                    os.kill(pid, signal.SIGKILL)
+                    killed.append(pid)
+        deadline = time.monotonic() + 30
+        while any(map(_is_alive, killed)):
+            assert time.monotonic() < deadline, f"can't kill {killed}"
+            time.sleep(0.002)
+        return len(killed)
+
+    def _serves(self, pid: int) -> bool:
         """Whether a process of ours holds a connection to our port."""
         sockets = set()
         for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
@@ -207,12 +173,14 @@ class Samba:
         return bool(sockets & held)
 
     def log(self) -> str:
-        return "\n".join(p.read_text(errors="replace") for p in (self.base / "log").iterdir())
+        paths = (path for path in (self.base / "log").iterdir() if path.is_file())
+        return "\n".join(path.read_text(errors="replace") for path in paths)
 
     def __enter__(self) -> Self:
         try:
             if self._tiny:
                 self._mount()
+            self._command(445)  # writes the configuration; any port will do for pdbedit
             lines = f"{self.password}\n{self.password}\n".encode()
             subprocess.run(
                 [self._pdbedit, "-s", self._conf, "-a", "-u", self.user, "-t"],
@@ -229,6 +197,10 @@ class Samba:
             subprocess.run(["umount", "--lazy", self.root], check=True)
         shutil.rmtree(self.base, ignore_errors=True)
 
+    def _command(self, port: int) -> list[str]:
+        self._conf.write_text(_CONF.format(port=port, **self._settings))
+        return [self._smbd, "--foreground", "--no-process-group", "-s", str(self._conf)]
+
     def _mount(self) -> None:
         done = subprocess.run(
             ["mount", "-t", "tmpfs", "-o", f"size={self._tiny}", "none", self.root],
@@ -237,3 +209,16 @@ class Samba:
         )
         if done.returncode:
             pytest.skip("a full disk needs the right to mount a tmpfs: run the tests as root")
+
+
+def _state_and_group(pid: int) -> tuple[str, int]:
+    """Raises OSError if there is no such process any more."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    return fields[0], int(fields[2])
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return _state_and_group(pid)[0] != "Z"
+    except OSError:
+        return False

@@ -22,8 +22,9 @@ from dirjobs.errors import (
     Unavailable,
     Unsupported,
 )
+from tests.servers.child import free_port
 from tests.servers.proxy import Proxy
-from tests.servers.samba import USER_PASSWORD, Samba, free_port
+from tests.servers.samba import USER_PASSWORD, Samba
 
 
 @pytest.fixture(scope="module")

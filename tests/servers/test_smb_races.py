@@ -17,9 +17,10 @@ from smbprotocol.exceptions import SMBConnectionClosed
 
 from dirjobs.backends.smb import SmbStore, open_store
 from dirjobs.errors import AlreadyExists, Busy, NotFound, Unavailable
+from tests.amounts import amount
 from tests.servers.samba import Samba
 
-ROUNDS = 300
+ROUNDS = amount(100, 300)
 WORKERS = 8
 
 Claim = Callable[[str, str], None]
@@ -174,7 +175,7 @@ def test_of_many_making_one_folder_one_succeeds(samba: Samba) -> None:
 
 
 def test_threads_share_a_store(samba: Samba) -> None:
-    names = [f"t{number}" for number in range(400)]
+    names = [f"t{number}" for number in range(amount(150, 400))]
     for name in names:
         (samba.root / name).write_text(name)
     won: list[str] = []

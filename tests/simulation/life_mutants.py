@@ -185,7 +185,8 @@ LIFE_MUTANTS = (
     Mutant(
         "done takes 404 for success",
         living(Kind.ATOMIC, pauses=3, pause=400.0, work=300.0),
-        (("moves", "if (yield from self._committed(held, moved, may_be_robbed)):", "if True:"),),
+        (("moves", "if (yield from self._committed(held, folder, moved, may_be_robbed)):",
+          "if True:"),),
     ),
     Mutant(
         "a paused twin is taken over",

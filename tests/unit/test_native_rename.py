@@ -8,7 +8,15 @@ import pytest
 from dirjobs.backends import native_rename
 from dirjobs.backends.errnos import errno_of
 from dirjobs.backends.posix import PosixStore
-from dirjobs.errors import AlreadyExists, AmbiguousResult, Busy, Denied, NotFound, Unsupported
+from dirjobs.errors import (
+    AlreadyExists,
+    AmbiguousResult,
+    Busy,
+    Denied,
+    NoSpace,
+    NotFound,
+    Unsupported,
+)
 
 
 class Windows:
@@ -116,8 +124,8 @@ def test_an_impossible_name_does_not_refute_noreplace(store, monkeypatch):
         (errno.EACCES, Denied),
         (errno.EPERM, Denied),
         (errno.EROFS, Denied),
-        (errno.ENOSPC, Denied),
-        (errno.EDQUOT, Denied),
+        (errno.ENOSPC, NoSpace),
+        (errno.EDQUOT, NoSpace),
         (errno.EBUSY, Busy),
         (errno.EXDEV, Unsupported),
         (errno.ENAMETOOLONG, Unsupported),

@@ -12,6 +12,7 @@ from dirjobs.backends.memory import MemoryStore
 from dirjobs.errors import ConfigurationError
 from dirjobs.names import RUNNING, WAITING, WORKERS
 from dirjobs.steps import Driver
+from tests.command_line import wait_until
 from tests.unit.lives import World
 
 
@@ -238,3 +239,22 @@ def test_a_forked_child_is_drained_on_its_own(tmp_path, who):
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert queue.draining == (who == "parent")
     queue.close()
+
+
+def test_a_worker_drained_at_once_breaks_off_the_wait_for_a_job():
+    store = MemoryStore()
+    dj = DirJobs(store, mode="sync", sync_time=0.0)
+    dj.add("a.txt")
+    dj.close()
+    dj = DirJobs(store, mode="sync", sync_time=1000, lease=2000)
+    found = []
+    thread = Thread(target=lambda: found.append(dj.next_and_lock()))
+    dj._presence.claims.terms = dj._wish  # as after the start, which waits as long
+    dj._pid = os.getpid()
+    thread.start()
+    wait_until(lambda: list(store.list(RUNNING)))
+    dj.drain(at_once=True)
+    thread.join(timeout=60)
+    assert found == [None]
+    dj._driver.run(dj._claims.sweep())
+    assert [entry.name for entry in store.list(WAITING)] == ["a.txt"]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from dirjobs.errors import Busy
+from dirjobs.errors import Busy, NotFound
 from dirjobs.layers import Layer
 from dirjobs.names import DONE, RUNNING, WAITING
+from dirjobs.settle import make_folder
 from dirjobs.worker import through_outages
 from tests.unit.lives import World
 
@@ -78,3 +79,34 @@ def test_a_claim_that_is_open_is_given_back_later(world):
     world.store.times = 2
     assert life.driver.run(life.worker.release(held))
     assert names(world, WAITING) == ["job.txt"]
+
+
+class Caching(Layer):
+    """A mount: a folder that another machine makes is refused, and then turns up."""
+
+    def __init__(self, store, looks):
+        super().__init__(store)
+        self.looks = looks
+
+    def mkdir(self, path):
+        raise NotFound(f"{path!r}: no such file or directory")
+
+    def list(self, folder):
+        self.looks -= 1
+        if self.looks == 0:
+            self.store.mkdir("made_elsewhere")
+        return super().list(folder)
+
+
+def test_a_folder_that_a_mount_does_not_know_yet_turns_up():
+    world = World()
+    world.store = Caching(world.store, 3)
+    world.life("w1").driver.run(make_folder("made_elsewhere"))
+    assert world.store.exists("made_elsewhere")
+
+
+def test_a_folder_that_never_turns_up_is_told():
+    world = World()
+    world.store = Caching(world.store, 100)
+    with pytest.raises(NotFound):
+        world.life("w1").driver.run(make_folder("made_elsewhere"))

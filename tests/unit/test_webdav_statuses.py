@@ -22,6 +22,7 @@ from dirjobs.errors import (
     Busy,
     ConfigurationError,
     Denied,
+    NoSpace,
     NotFound,
     StoreError,
     Unavailable,
@@ -95,7 +96,7 @@ def raised(call, *arguments):
         (502, AmbiguousResult),
         (503, Unavailable),
         (504, AmbiguousResult),
-        (507, Denied),
+        (507, NoSpace),
         (599, AmbiguousResult),
         (299, AmbiguousResult),
     ],
@@ -139,7 +140,7 @@ def test_a_yes_is_a_yes_even_if_its_text_never_comes(server):
         (501, Unsupported),
         (502, Unavailable),
         (503, Unavailable),
-        (507, Denied),
+        (507, NoSpace),
     ],
 )
 def test_list_and_exists(server, store, status, kind):
@@ -162,7 +163,7 @@ def test_list_and_exists(server, store, status, kind):
         (500, AmbiguousResult),
         (502, AmbiguousResult),
         (503, Unavailable),
-        (507, Denied),
+        (507, NoSpace),
         (409, Denied),
         (301, Unsupported),
     ],
@@ -185,7 +186,7 @@ def test_a_web_page_is_no_yes_to_a_put(server, store):
     assert type(raised(store.write, "a", b"x")) is AmbiguousResult
 
 
-@pytest.mark.parametrize(("status", "kind"), [(405, AlreadyExists), (403, Denied), (507, Denied)])
+@pytest.mark.parametrize(("status", "kind"), [(405, AlreadyExists), (403, Denied), (507, NoSpace)])
 def test_mkcol(server, store, status, kind):
     server.respond = lambda request: THERE if request.method == "PROPFIND" else answer(status)
     assert type(raised(store.mkdir, "a")) is kind

@@ -141,9 +141,13 @@ def _settle(links: Links, staged: str, target: str, renamed: Answer, what: str) 
         raise error_for(renamed.status, what, first=False)
 
 
-def remove(links: Links, native: str, what: str) -> None:
-    """Delete a file; the name goes when the last program that has it open closes it."""
-    options = wire.FILE_ONLY | wire.NO_FOLLOW | wire.DELETE_ON_CLOSE
+def remove(links: Links, native: str, what: str, kind: int = wire.FILE_ONLY) -> None:
+    """Delete a file; the name goes when the last program that has it open closes it.
+
+    Args:
+        kind: ``wire.FILE_ONLY``, or ``wire.FOLDER_ONLY`` for an empty folder.
+    """
+    options = kind | wire.NO_FOLLOW | wire.DELETE_ON_CLOSE
     create = wire.create(native, wire.DELETE, wire.SHARE_ALL, wire.OPEN, options)
     opened, closed = links.ask(what, create, wire.close(), changes=True)
     if opened.status:

@@ -11,6 +11,7 @@ from dirjobs.errors import (
     AmbiguousResult,
     Busy,
     Denied,
+    NoSpace,
     NotFound,
     StoreError,
     Unavailable,
@@ -55,8 +56,8 @@ ERRORS: dict[int, tuple[type[StoreError], str]] = {
     0xC00000A2:             (Denied, "the share is write protected"),  # MEDIA_WRITE_PROTECTED
     0xC0000121:             (Denied, "it is read-only"),  # CANNOT_DELETE
     FILE_IS_A_DIRECTORY:    (Denied, "it is a folder"),
-    0xC000007F:             (Denied, "the disk of the server is full"),  # DISK_FULL
-    0xC0000044:             (Denied, "the quota of the user is used up"),  # QUOTA_EXCEEDED
+    0xC000007F:             (NoSpace, "the disk of the server is full"),  # DISK_FULL
+    0xC0000044:             (NoSpace, "the quota of the user is used up"),  # QUOTA_EXCEEDED
     0xC0000904:             (Denied, "the file is too large for the server"),  # FILE_TOO_LARGE
     0xC0000033:             (Unsupported, "the server takes no such name"),  # OBJECT_NAME_INVALID
     0xC0000039:             (Unsupported, "the server takes no such path"),  # OBJECT_PATH_INVALID

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import BinaryIO, Never
 
-from dirjobs.errors import AlreadyExists, NotFound, Unsupported
+from dirjobs.errors import AlreadyExists, Denied, NotFound, Unsupported
 from dirjobs.names import unportable_name
 from dirjobs.store import Entry, Guarantees, Store, check_path, split
 
@@ -145,6 +145,13 @@ class SmbStore(Store):
         )
         if made.status:
             raise error_for(made.status, what, first=True)
+
+    def rmdir(self, path: str) -> None:
+        what = f"remove the folder {self.full_path(path)!r}"
+        native = self._native(path, what)
+        if not path or [*self.list(path)]:
+            raise Denied(f"Can't {what}: it is not empty.")
+        files.remove(self._links, native, what, wire.FOLDER_ONLY)
 
     # -- what may differ from store to store -------------------------------------------
 

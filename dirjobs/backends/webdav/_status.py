@@ -15,6 +15,7 @@ from ...errors import (
     AmbiguousResult,
     Busy,
     Denied,
+    NoSpace,
     NotFound,
     StoreError,
     Unavailable,
@@ -62,7 +63,7 @@ _ANY: Mapping[int, type[StoreError]] = {
     429: Unavailable,
     501: Unsupported,
     503: Unavailable,
-    507: Denied,
+    507: NoSpace,
     509: Unavailable,
 }
 # Asking changes nothing, so a gateway's trouble is no riddle: ask again.

@@ -16,6 +16,7 @@ from ...names import unsafe_name
 from ...store import Entry, Guarantees, Store, check_path, split
 from . import _propfind
 from ._address import legible
+from ._examine import examine
 from ._listing import Listing, parse_date, parse_size
 from ._options import Settings
 from ._payload import announced, undone_if_unavailable
@@ -90,6 +91,11 @@ class WebdavStore(Store):
             "a WebDAV store can't be pickled, it holds credentials:"
             " open it again in the other process."
         )
+
+    def examine(self, path: str) -> dict[str, str]:
+        """What else there is to know of this server, in words; `path` may be written, and
+        ``path.2``."""
+        return examine(self._session(), self._file(path), self._destination)
 
     def _session(self) -> Session:
         pid = os.getpid()
@@ -271,6 +277,13 @@ class WebdavStore(Store):
         where = self._address.folder(check_path(path))
         response = self._session().status(Verb.MKCOL, where, _DEPTH_0)
         self._require(Verb.MKCOL, response, path)
+
+    def rmdir(self, path: str) -> None:
+        # DELETE takes a folder with all that is in it, so look whether anything is.
+        if not path or [*self.list(path)]:
+            raise Denied(f"{self.full_path(path)} is not empty, and only empty folders go.")
+        response = self._session().status(Verb.DELETE, self._address.folder(path), _DELETE)
+        self._require(Verb.DELETE, response, path)
 
     def _require(self, verb: Verb, response: httpx.Response, path: str) -> None:
         status, session = response.status_code, self._session()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ...errors import AlreadyExists, AmbiguousResult, NotFound, StoreError
+from ...errors import AlreadyExists, AmbiguousResult, NotFound, StoreError, Unsupported
 from ...store import Store
 from .base import Base
 
@@ -85,6 +85,22 @@ class VerbTests(Base):
             with pytest.raises(StoreError):
                 store.remove(folder)
         assert self.names(store, "") == {"empty", "full"}
+        assert store.read("full/file") == b"data"
+
+    def test_rmdir_takes_an_empty_folder_and_nothing_else(self, store: Store) -> None:
+        store.mkdir("empty")
+        store.mkdir("full")
+        store.write("full/file", b"data")
+        try:
+            store.rmdir("empty")
+        except Unsupported:
+            pytest.skip("the store removes no folders")
+        with pytest.raises(NotFound):
+            store.rmdir("empty")
+        for path in ("full", "full/file"):
+            with pytest.raises(StoreError):
+                store.rmdir(path)
+        assert self.names(store, "") == {"full"}
         assert store.read("full/file") == b"data"
 
     def test_mkdir(self, store: Store) -> None:

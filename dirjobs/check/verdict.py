@@ -1,0 +1,182 @@
+"""What follows from the findings: which mode is right, and what to be careful of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+from ..terms import DEFAULT_LEASE, Mode, Terms, warranted
+from .files import Partial
+from .races import Race
+from .report import Findings
+
+ENOUGH = 300
+"""Contested rounds without a failure after which renames are trusted."""
+MIN_AGE = 10.0
+_CLOCKS_DIFFER = 60.0
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The outcome in one piece.
+
+    Attributes:
+        mode: how workers should make sure of their jobs here.
+        sync_time: S in seconds, for mode sync; else 0.
+        lease: seconds.
+        min_age: seconds that a file must stay unchanged before it is taken.
+        seconds_per_job: what taking and ending a job costs that nobody else wants.
+        why: sentences.
+        avoid: sentences.
+    """
+
+    mode: Mode
+    sync_time: float
+    lease: float
+    min_age: float
+    seconds_per_job: float
+    why: tuple[str, ...]
+    avoid: tuple[str, ...]
+
+    def to_json(self) -> dict[str, object]:
+        return {**asdict(self), "mode": self.mode.value}
+
+
+def decide(found: Findings) -> Verdict:
+    """The verdict on what was found."""
+    lag = _lag(found)
+    wait = _sync_time(lag) if lag else 0.0
+    refuted = found.across.failed > 0 or found.times.kept is False
+    if wait:
+        mode = Mode.SYNC
+    elif not refuted and (_is_tried(found.across) or warranted(found.promised) is Mode.TRUST):
+        mode = Mode.TRUST
+    else:
+        mode = Mode.VERIFY
+    law = Terms(mode, wait, lease=DEFAULT_LEASE).shortest_lease
+    return Verdict(
+        mode=mode,
+        sync_time=wait,
+        lease=max(DEFAULT_LEASE, math.ceil(law / 10) * 10.0),
+        min_age=MIN_AGE if found.partial is Partial.MOVABLE and not found.is_local else 0.0,
+        seconds_per_job=_cost(found, mode, wait),
+        why=tuple(_why(found, mode, lag)),
+        avoid=tuple(_avoid(found, mode)),
+    )
+
+
+def _is_tried(race: Race) -> bool:
+    return race.holds and race.contested >= ENOUGH
+
+
+def _lag(found: Findings) -> float:
+    """Seconds by which somebody may see a change late: what was measured, with half as much
+    again, and not less than what is known of such a place."""
+    measured = max(found.lag.worst, found.mount_lag.worst if found.mount_lag else 0.0)
+    return max(1.5 * measured, found.surroundings.lag)
+
+
+def _sync_time(lag: float) -> float:
+    """More than the lag; a multiple of 5 seconds."""
+    return math.ceil((lag + max(5.0, lag / 6)) / 5) * 5.0
+
+
+def _cost(found: Findings, mode: Mode, wait: float) -> float:
+    def median(verb: str) -> float:
+        return found.latency[verb].median if verb in found.latency else 0.0
+
+    rename, listing, look = median("rename"), median("list"), median("exists")
+    if mode is Mode.TRUST:
+        return 2 * rename
+    if mode is Mode.VERIFY:
+        return 3 * rename + listing + 2 * look
+    return 2 * wait + 2 * rename + 6 * listing
+
+
+def _why(found: Findings, mode: Mode, lag: float) -> Iterator[str]:
+    if mode is Mode.SYNC:
+        yield from _why_sync(found, lag)
+    if found.times.kept is False:
+        yield (
+            "A rename to another folder is a copy and a delete here: the file had another time"
+            " afterwards."
+        )
+    yield _told(found.across, found.callers, "renaming one file to another folder")
+    if mode is Mode.VERIFY and not found.across.failed and not _is_tried(found.across):
+        yield (
+            f"That is less than the {ENOUGH} races that mode trust needs; more time is given"
+            " with --rounds."
+        )
+
+
+def _why_sync(found: Findings, lag: float) -> Iterator[str]:
+    for kind in found.surroundings.kinds:
+        yield f"This is a {kind.name}: {kind.why}."
+    for view, between in (
+        (found.lag, "between two connections"),
+        (found.mount_lag, "between here and the mount"),
+    ):
+        if view is not None and view.unseen:
+            what, seconds = view.unseen
+            yield f"{what.capitalize()} was not seen {between} after {seconds:.0f} s."
+        elif view is not None and view.worst:
+            yield (
+                f"Measured {between}, a new file is listed {view.new:.1f} s late, a renamed one"
+                f" {view.appeared:.1f} s, and the old name goes {view.vanished:.1f} s late."
+            )
+    yield f"sync_time has to be more than the longest lag, for which {lag:.0f} s is assumed."
+
+
+def _told(race: Race, callers: str, what: str) -> str:
+    if race.failed:
+        kinds = ", ".join(f"{kind} ({n})" for kind, n in race.failures.most_common())
+        return (
+            f"{what.capitalize()} is not exclusive: {race.failed} of {race.rounds} races of"
+            f" {callers} went wrong: {kinds}."
+        )
+    if race.bound is None:
+        return f"No race for {what} was contested, so nothing is known of it."
+    return (
+        f"In {race.contested} races of {callers} for {what} exactly one of them had it each time."
+        " That can be refuted, never proved: with 95 % confidence fewer than one race in"
+        f" {math.floor(1 / race.bound)} goes wrong."
+    )
+
+
+def _avoid(found: Findings, mode: Mode) -> Iterator[str]:
+    if any("lost" in kind for race in (found.across, found.inside) for kind in race.failures):
+        yield "Files were LOST in the races: don't keep a queue here."
+    if mode is Mode.VERIFY and found.inside.failed:
+        yield _told(found.inside, found.callers, "renaming within one folder")
+        yield "So mode verify has nothing but its looks to stand on: prefer another server."
+    if found.write is not None and found.write.failed:
+        yield "Files written at the same time come out mixed: heartbeats may be torn."
+    if any(not kind.bounded for kind in found.surroundings.kinds):
+        yield (
+            "Nobody can promise how late changes are seen here: a machine that is offline for"
+            " longer than sync_time may start a job a second time. The share's own URL is safer."
+        )
+    if found.partial is Partial.MOVABLE and found.is_local:
+        yield (
+            "A file that is still being copied into 00_waiting can be claimed: copy to another"
+            " name first (job.txt.part), or use --min-age."
+        )
+    elif found.partial is Partial.MOVABLE:
+        yield (
+            "A file that is still being uploaded can be claimed: add jobs by dirjobs, which"
+            f" uploads under another name; others are taken after {MIN_AGE:g} s without a change."
+        )
+    if found.names is not None:
+        if found.names.dangerous:
+            yield f"Job names with these are changed here: {', '.join(found.names.dangerous)}."
+        if found.names.longest < 199:
+            longest = found.names.longest
+            yield f"Claims may have names of {longest} bytes here: keep job names short."
+        if found.names.case_sensitive is False:
+            yield "Capitals don't matter here: job1 and JOB1 are one name."
+    if abs(found.times.offset or 0.0) > _CLOCKS_DIFFER:
+        yield (
+            f"The share's clock differs from ours by {found.times.offset:.0f} s: dirjobs doesn't"
+            " mind, programs that compare file times do."
+        )

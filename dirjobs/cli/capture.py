@@ -1,0 +1,135 @@
+"""What a job's programs print, on its way to the job's log: bounded on disk and in memory."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from threading import Lock, Thread
+from typing import BinaryIO
+
+HEAD, TAIL = 1 << 20, 4 << 20
+"""Bytes kept of the beginning and of the end."""
+
+_PIECE = 1 << 16
+_LONGEST_LINE = 1 << 12
+
+
+class Capture:
+    """The beginning and the end of some output, in a temporary file.
+
+    Safe to use from several threads.
+
+    Args:
+        folder: a local folder, for the temporary file.
+        head, tail: bytes kept of the beginning and of the end.
+    """
+
+    def __init__(self, folder: str, head: int = HEAD, tail: int = TAIL) -> None:
+        self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - `close`
+        self._head, self._tail = head, tail
+        self._lock = Lock()
+        self._trouble = ""
+        self._last = b"\n"
+        self._closed = False
+        self.size = 0
+        """How many bytes there were, kept or not."""
+
+    def write(self, data: bytes) -> None:
+        """Take in some output.  What can't be kept since the local disk is full is left out,
+        and `content` says so."""
+        with self._lock:
+            if not self._closed:
+                self._put(data)
+
+    def note(self, text: str) -> None:
+        """Take in a line of our own."""
+        with self._lock:
+            if not self._closed:
+                start = b"" if self._last == b"\n" else b"\n"
+                self._put(start + f"# {text}\n".encode(errors="backslashreplace"))
+
+    def _put(self, data: bytes) -> None:
+        if not data:
+            return
+        self._last = data[-1:]
+        at, self.size = self.size, self.size + len(data)
+        kept = memoryview(data)
+        try:
+            if at < self._head:
+                first = kept[: self._head - at]
+                self._write_at(at, first)
+                at, kept = at + len(first), kept[len(first) :]
+            if len(kept) > self._tail:
+                at, kept = at + len(kept) - self._tail, kept[-self._tail :]
+            while kept:
+                place = (at - self._head) % self._tail
+                first = kept[: self._tail - place]
+                self._write_at(self._head + place, first)
+                at, kept = at + len(first), kept[len(first) :]
+        except OSError as error:
+            self._trouble = f"{error.strerror}: some output could not be kept on this machine"
+
+    def _write_at(self, place: int, data: memoryview) -> None:
+        self._file.seek(place)
+        while data:
+            data = data[self._file.write(data) :]
+
+    def content(self) -> bytes:
+        """What is kept, as one text; a line in the middle says how much was left out."""
+        with self._lock:
+            head = self._read_at(0, min(self.size, self._head))
+            rest = self.size - len(head)
+            if rest <= self._tail:
+                kept = head + self._read_at(self._head, rest)
+            else:
+                place = rest % self._tail
+                tail = self._read_at(self._head + place, self._tail - place)
+                tail += self._read_at(self._head, place)
+                kept = _shortened(head, tail, rest - self._tail)
+            return kept + (f"\n# {self._trouble}\n".encode() if self._trouble else b"")
+
+    def _read_at(self, place: int, length: int) -> bytes:
+        self._file.seek(place)
+        pieces = []
+        while length and (piece := self._file.read(length)):
+            pieces.append(piece)
+            length -= len(piece)
+        return b"".join(pieces)
+
+    def close(self) -> None:
+        """Take in nothing more and forget what there was."""
+        with self._lock:
+            self._closed = True
+            self._file.close()
+
+
+def _shortened(head: bytes, tail: bytes, left_out: int) -> bytes:
+    """Beginning and end, cut where lines end if lines are short."""
+    cut = head.rfind(b"\n", -_LONGEST_LINE) + 1
+    if cut:
+        left_out += len(head) - cut
+        head = head[:cut]
+    start = tail.find(b"\n", 0, _LONGEST_LINE) + 1
+    left_out += start
+    return b"%s\n# ... %s bytes are left out here ...\n%s" % (
+        head.removesuffix(b"\n"),
+        f"{left_out:,}".encode(),
+        tail[start:],
+    )
+
+
+def follow(stream: BinaryIO, capture: Capture) -> Thread:
+    """Read `stream` into `capture` until its other end is closed, in a thread of its own.
+
+    A daemon that a program left behind may hold it open for ever: nobody needs to wait for
+    the thread, and what comes after `Capture.close` is thrown away.
+    """
+
+    def read() -> None:
+        with stream:
+            while piece := os.read(stream.fileno(), _PIECE):
+                capture.write(piece)
+
+    thread = Thread(target=read, name="dirjobs-output", daemon=True)
+    thread.start()
+    return thread

@@ -1,0 +1,79 @@
+"""The same steps for many jobs, by several threads where each request takes its time."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable, Iterable, Iterator
+from threading import Event, Lock, Thread
+from typing import NamedTuple, TypeVar
+
+from ..steps import Driver, Steps
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+THREADS = 4
+_AHEAD = 64
+
+
+class _Outcome(NamedTuple):
+    item: object = None
+    result: object = None
+    error: BaseException | None = None
+    over: bool = False
+
+
+def each(
+    driver: Driver, items: Iterable[T], steps: Callable[[T], Steps[R]], threads: int = THREADS
+) -> Iterator[tuple[T, R]]:
+    """Run `steps` of each item; gives the item and what came of it, in any order.
+
+    The threads have connections of their own.  A local disk gains as well (four times at
+    adding): it, too, has to be waited for.  What has begun when one of them fails, or when
+    the caller goes away, is brought to its end.
+
+    Raises:
+        Exception: the first that any of the steps, or `items`, raised.
+    """
+    left = iter(items)
+    outcomes: queue.Queue[_Outcome] = queue.Queue(_AHEAD)
+    stop, lock = Event(), Lock()
+
+    def work() -> None:
+        store = driver.store.another()
+        mine = Driver(store, driver.clock, driver.sleep)
+        try:
+            while not stop.is_set():
+                with lock:
+                    item = next(left)
+                outcomes.put(_Outcome(item, mine.run(steps(item))))
+        except StopIteration:
+            pass
+        except BaseException as error:  # noqa: BLE001 - it is raised where the caller is
+            outcomes.put(_Outcome(error=error))
+        finally:
+            if store is not driver.store:
+                store.close()
+            outcomes.put(_Outcome(over=True))
+
+    crew = [Thread(target=work, name=f"dirjobs-{number}", daemon=True) for number in range(threads)]
+    for thread in crew:
+        thread.start()
+    at_work = len(crew)
+    error: BaseException | None = None
+    try:
+        while at_work:
+            outcome = outcomes.get()
+            if outcome.over:
+                at_work -= 1
+            elif outcome.error is not None:
+                error = error or outcome.error
+                stop.set()
+            else:
+                yield outcome.item, outcome.result  # type: ignore[misc]
+    finally:
+        stop.set()
+        while at_work:  # so that nobody waits to tell us
+            at_work -= outcomes.get().over
+    if error is not None:
+        raise error

@@ -1,0 +1,226 @@
+"""``dirjobs init`` and ``dirjobs add``."""
+
+import json
+import os
+
+import pytest
+
+from dirjobs.cli import add as add_module
+from dirjobs.errors import Unavailable
+from dirjobs.layers import Layer
+
+
+def test_init_makes_a_queue(tmp_path, local):
+    local.url = str(tmp_path / "new" / "jobs")
+    assert local.run("init").startswith(f"Made a queue in {local.url}.\n")
+    assert (tmp_path / "new" / "jobs" / "_queue" / "parked").is_dir()
+    assert local.run("init").startswith("There was already a queue in")
+    assert local.run("status").endswith("no jobs\n")
+
+
+def test_init_with_a_mode(queue):
+    assert queue.json("init", "--sync-time", "7") == {"queue": queue.url, "made": False}
+    agreed = json.loads(queue.store.read("_queue/queue.json"))
+    assert (agreed["mode"], agreed["sync_time"]) == ("sync", 7.0)
+    assert agreed["lease"] >= 217
+    queue.run("init", "--mode", "sync", "--sync-time", "7")
+    assert "mode 'sync' with sync_time 7 already" in queue.refused("init", "--mode", "trust")
+    assert "means nothing" in queue.refused("init", "--mode", "trust", "--sync-time", "1")
+
+
+# -- files -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    for name in ("a.dat", "b.dat", "c d.dat"):
+        (tmp_path / "in" / name).write_bytes(f"content of {name}".encode())
+    return [f"in/{name}" for name in ("a.dat", "b.dat", "c d.dat")]
+
+
+def test_files(queue, files):
+    assert queue.run("add", files[0]) == f"Added job a.dat to {queue.url}.\n"
+    assert queue.run("add", *files[1:]) == f"Added 2 jobs to {queue.url}.\n"
+    assert queue.jobs() == {"00_waiting": ["a.dat", "b.dat", "c d.dat"]}
+    assert queue.store.read("00_waiting/c d.dat") == b"content of c d.dat"
+
+
+def test_files_named_on_standard_input(local, files):
+    assert local.json("add", "-", input="in/a.dat\n\nin/c d.dat\r\n")["added"] == [
+        "a.dat",
+        "c d.dat",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [("00_waiting", "a.dat"), ("01_running", "w1.a.dat"), ("02_done", "a.dat")],
+)
+def test_a_name_that_is_in_use(queue, files, folder, name):
+    queue.put(folder, name, data=b"old")
+    told = queue.refused("add", *files)
+    assert f"'a.dat' exists already in {folder}" in told
+    assert "nothing was added" in told
+    assert queue.jobs() == {folder: [name]}
+    found = queue.json("add", *files, "--skip-existing")
+    assert (found["added"], found["skipped"]) == (["b.dat", "c d.dat"], 1)
+    assert queue.store.read(f"{folder}/{name}") == b"old"
+
+
+def test_a_dry_run(queue, files):
+    queue.put("02_done", "a.dat")
+    assert queue.run("add", *files, "--skip-existing", "--dry-run") == "b.dat\nc d.dat\n"
+    assert "exists already" in queue.refused("add", *files, "--dry-run")
+    found = queue.json("add", files[1], "--dry-run")
+    assert (found["added"], found["would_add"]) == ([], ["b.dat"])
+    assert queue.jobs() == {"02_done": ["a.dat"]}
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (["in/none.dat"], "'in/none.dat' can't be added: No such file"),
+        (["in"], "'in' is a folder"),
+        (["in/a.dat", "in/../in/a.dat"], "would be one job, 'a.dat'"),
+        (["in/a.dat", "in/a.tmp"], "names like this are left by other programs"),
+        ([], "name the files"),
+        (["-"], "there is nothing to add in standard input"),
+        (["in/a.dat", "--name", "x"], "--name is for parameters"),
+        (["in/a.dat", "--param", "x=1"], "either files or parameters"),
+        (["in/a.dat", "--template", "in/b.dat"], "--template wants parameters"),
+        (["in/a.dat", "in/b.dat", "--each-line"], "--each-line wants one file"),
+        (["--each-line", "in"], "directory"),
+        (["--from-csv", "in/none.csv"], "No such file"),
+        (["--from-csv", "in/a.dat"], "there is nothing to add"),
+        (["--from-csv", "in/a.dat", "--from-json", "in/b.dat"], "either --from-csv or"),
+        (["--param", "x"], "write NAME=VALUES"),
+        (["--param", "x=1", "--template", "in"], "'in' is a folder"),
+        (["--param", "x=1", "--template", "in/none"], "No such file"),
+        (["--param", "x=1", "--template", "in/t"], "placeholder {lr}"),
+        (["--param", "x=1,2", "--name", "x"], "put {number} into it"),
+    ],
+)
+def test_bad_input_adds_nothing(local, files, tmp_path, args, told):
+    (tmp_path / "in" / "a.tmp").touch()
+    (tmp_path / "in" / "t").write_text("{x} {lr}")
+    assert told in local.refused("add", *args)
+    assert local.jobs() == {}
+    assert os.listdir(f"{local.url}/00_waiting") == []
+
+
+# -- lines -------------------------------------------------------------------------------------
+
+
+def test_lines(queue):
+    found = queue.json("add", "--each-line", "-", input="first one\n\n  second\r\nlast")
+    assert found["added"] == ["line0001.txt", "line0002.txt", "line0003.txt"]
+    assert queue.store.read("00_waiting/line0002.txt") == b"  second\n"
+    assert queue.store.read("00_waiting/line0003.txt") == b"last\n"
+
+
+def test_lines_with_names(local):
+    found = local.json("add", "--each-line", "-", "--name", "c{number}.sh", input="a\nb\n")
+    assert found["added"] == ["c0001.sh", "c0002.sh"]
+
+
+# -- parameters --------------------------------------------------------------------------------
+
+
+def test_a_product(queue):
+    assert queue.run("add", "--param", "lr=0.1,0.01", "--param", "seed=8..10").startswith("Added 6")
+    assert queue.names("00_waiting")[0] == "lr0.01_seed08.json"
+    content = json.loads(queue.store.read("00_waiting/lr0.01_seed08.json"))
+    assert content == {"lr": 0.01, "seed": 8}
+
+
+def test_a_table_with_a_template(local, tmp_path):
+    (tmp_path / "t.csv").write_text("lr,name\n0.1,x y\n2,z\n")
+    (tmp_path / "run.inp").write_text("rate = {lr}\nname = {name}\n")
+    found = local.json(
+        *("add", "--from-csv", tmp_path / "t.csv", "--template", tmp_path / "run.inp"),
+        *("--param", "k=1,2", "--name", "{name}-{k}.inp"),
+    )
+    assert found["added"] == ["x-y-1.inp", "x-y-2.inp", "z-1.inp", "z-2.inp"]
+    assert local.store.read("00_waiting/x-y-1.inp") == b"rate = 0.1\nname = x y\n"
+
+
+def test_a_table_on_standard_input(local):
+    assert local.json("add", "--from-json", "-", input='[{"a": 1}, {"a": 2}]')["added"] == [
+        "a1.json",
+        "a2.json",
+    ]
+    assert local.json("add", "--from-csv", "-", input="b\nx\n")["added"] == ["b-x.json"]
+
+
+# -- what happens on the way --------------------------------------------------------------------
+
+
+class Failing(Layer):
+    """A store whose sixth job can't be placed."""
+
+    def upload(self, path, source):
+        if source.read().startswith(b'{"x": 6'):
+            raise Unavailable("the share is full of water")
+        source.seek(0)
+        super().upload(path, source)
+
+
+def test_what_was_added_before_a_failure_is_told_and_the_rest_can_be_added(queue, monkeypatch):
+    each = add_module.each
+
+    def failing(driver, items, steps):
+        driver.store = Failing(queue.store)
+        return each(driver, items, steps, threads=1)
+
+    monkeypatch.setattr(add_module, "each", failing)
+    told = queue.refused("add", "--param", "x=1..9")
+    assert "5 of 9 jobs were added; the same command with --skip-existing adds the rest" in told
+    assert "full of water" in told
+    assert len(queue.names("00_waiting")) == 5
+    monkeypatch.undo()
+    assert queue.json("add", "--param", "x=1..9", "--skip-existing")["skipped"] == 5
+    assert len(queue.names("00_waiting")) == 9
+
+
+def test_a_job_that_somebody_else_adds_meanwhile(queue, monkeypatch):
+    each = add_module.each
+
+    def raced(driver, items, steps):
+        queue.put("00_waiting", "x1.json", data=b"theirs")
+        return each(driver, items, steps)
+
+    monkeypatch.setattr(add_module, "each", raced)
+    found = queue.json("add", "--param", "x=1..3", "--skip-existing")
+    assert (found["added"], found["skipped"]) == (["x2.json", "x3.json"], 1)
+    assert queue.store.read("00_waiting/x1.json") == b"theirs"
+    assert queue.names("00_waiting") == ["x1.json", "x2.json", "x3.json"]
+
+
+def test_ctrl_c_tells_how_far_it_came(local, monkeypatch):
+    each = add_module.each
+
+    def interrupted(driver, items, steps):
+        for number, pair in enumerate(each(driver, items, steps, threads=1)):
+            if number == 3:
+                raise KeyboardInterrupt
+            yield pair
+
+    monkeypatch.setattr(add_module, "each", interrupted)
+    assert local.run("add", "--param", "x=1..9", code=130).strip() == ""
+    assert "dirjobs: 3 of 9 jobs were added" in local.stderr
+    assert not [name for name in local.names("00_waiting") if name.startswith("~")]
+
+
+def test_a_table_that_changes_meanwhile(local, tmp_path, monkeypatch):
+    table = tmp_path / "t.csv"
+    table.write_text("a\n1\n2\n")
+    known = add_module.adding.known_jobs
+
+    def shrinking():
+        table.write_text("a\n1\n")
+        return known()
+
+    monkeypatch.setattr(add_module.adding, "known_jobs", shrinking)
+    assert "changed meanwhile" in local.refused("add", "--from-csv", table)

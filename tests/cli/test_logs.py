@@ -1,0 +1,82 @@
+"""``dirjobs logs``."""
+
+import pytest
+from click.testing import CliRunner
+
+from dirjobs import DirJobs
+from dirjobs.cli import logs as logs_module
+from dirjobs.cli import main
+from dirjobs.cli.logs import new_part
+
+
+@pytest.fixture
+def printed(queue):
+    queue.put("02_done", "a.txt", "a")
+    queue.store.mkdir("logs")
+    queue.put("logs", "a.txt.w1.log", data=b"first\n")
+    return queue
+
+
+def test_the_latest_attempt(printed):
+    assert printed.run("logs", "a.txt") == "first\n"
+    printed.put("logs", "a.txt.w2~ab2c.log", data=b"second \xff\n")
+    result = CliRunner().invoke(main, ["logs", printed.url, "a.txt", "--worker", "w2"])
+    assert result.stdout_bytes == b"second \xff\n"
+    assert printed.run("logs", "a.txt", "--worker", "w1") == "first\n"
+    found = printed.json("logs", "a.txt", "--worker", "w2")
+    assert (found["path"], found["text"]) == ("logs/a.txt.w2~ab2c.log", "second \ufffd\n")
+
+
+def test_a_job_whose_name_begins_like_that_of_another(printed):
+    assert "job 'a' is done and has no log" in printed.refused("logs", "a")
+    assert "no log of worker 'w9'" in printed.refused("logs", "a.txt", "--worker", "w9")
+
+
+def test_no_log_yet(local):
+    local.put("00_waiting", "a.txt")
+    local.put("01_running", "w1.b.txt")
+    assert "it was not started yet" in local.refused("logs", "a.txt")
+    assert "within a minute" in local.refused("logs", "b.txt")
+    assert "-f and --json" in local.refused("logs", "b.txt", "-f", "--json")
+
+
+def test_follow(queue, monkeypatch):
+    """As `dirjobs work` does it: the log grows, is complete, then the job ends."""
+    queue.put("00_waiting", "a.txt")
+    queue.store.mkdir("logs")
+    with DirJobs(queue.store, "w1") as worker:
+        job = worker.next_and_lock()
+        scenes = iter(
+            [
+                lambda: queue.put("logs", "a.txt.w1.log", data=b"one\n"),
+                lambda: queue.put("logs", "a.txt.w1.log", data=b"one\ntwo\n"),
+                lambda: None,
+                lambda: (queue.put("logs", "a.txt.w1.log", data=b"one\ntwo\nend\n"), job.done()),
+            ]
+        )
+        look = logs_module.Follower._look
+
+        def looking(follower):
+            look(follower)
+            next(scenes)()
+
+        monkeypatch.setattr(logs_module.Follower, "_look", looking)
+        monkeypatch.setattr(logs_module, "_INTERVAL", 0.0)
+        scenes = iter([*scenes, lambda: None])
+        assert queue.run("logs", "-f", "a.txt") == "one\ntwo\nend\n"
+        assert list(scenes) == []
+
+
+def test_follow_what_is_over(printed):
+    assert printed.run("logs", "-f", "a.txt") == "first\n"
+    assert "no log" in printed.refused("logs", "-f", "a")
+    assert "no job 'none'" in printed.refused("logs", "-f", "none")
+
+
+def test_what_is_new_in_a_log():
+    assert new_part(b"", b"abc") == b"abc"
+    assert new_part(b"abc", b"abcdef") == b"def"
+    head, tail = b"h" * 5000, b"".join(b"line %d\n" % n for n in range(2000))
+    cut = head + b"[left out]\n" + tail[-9000:]
+    assert new_part(head + tail, cut + b"more") == b"more"
+    assert new_part(b"x" * 5000, b"y" * 9000) == b"\n[...]\n" + b"y" * 4096

@@ -1,0 +1,289 @@
+"""``dirjobs list``, ``show``, ``wait``, ``results``, ``completion``."""
+
+import csv
+import io
+import json
+import threading
+
+import pytest
+
+from dirjobs import DirJobs, Unavailable
+from dirjobs.cli import wait as wait_module
+from tests.unit.lives import World
+
+
+@pytest.fixture
+def full(queue):
+    queue.put("00_waiting", "j10", "j2", ".hidden")
+    queue.put("01_running", "w1.r1")
+    queue.put("02_done", "d1", data=b"12345")
+    queue.put("99_failed", "f1")
+    queue.put("_queue/parked", "w3.p1")
+    return queue
+
+
+# -- list --------------------------------------------------------------------------------------
+
+
+def test_list(full):
+    assert full.run("list").splitlines() == [
+        "waiting  j2",
+        "waiting  j10",
+        "running  r1  w1",
+        "done     d1",
+        "failed   f1",
+    ]
+
+
+def test_list_some(full):
+    assert full.run("list", "--state", "parked", "--state", "failed").splitlines() == [
+        "failed   f1",
+        "parked   p1  w3",
+    ]
+    assert full.run("list", "--names", "--filter", "*1*") == "j10\nr1\nd1\nf1\n"
+    assert full.run("list", "--state", "done", "--filter", "x") == ""
+
+
+def test_list_as_json(full):
+    found = full.json("list")
+    assert [job["job"] for job in found] == ["j2", "j10", "r1", "d1", "f1"]
+    assert found[2]["worker"] == "w1"
+    assert (found[3]["state"], found[3]["size"], found[3]["worker"]) == ("done", 5, None)
+    assert found[3]["modified"].endswith("+00:00")
+    assert full.json("list", "--filter", "none") == []
+
+
+def test_a_name_that_a_terminal_would_obey(local):
+    local.put("00_waiting", "a\x1b[31mred", "b\u202egpj.exe")
+    assert local.run("list", "--names") == "a\\x1b[31mred\nb\\u202egpj.exe\n"
+    assert [job["job"] for job in local.json("list")] == ["a\x1b[31mred", "b\u202egpj.exe"]
+
+
+# -- show --------------------------------------------------------------------------------------
+
+
+def test_show_a_waiting_and_a_done_job(full):
+    assert full.run("show", "j2") == "j2: waiting (00_waiting/j2, 4 bytes)\n"
+    assert "Done at the first attempt" in full.run("show", "d1")
+
+
+def test_show_a_running_job_with_a_history(queue):
+    queue.put("00_waiting", "a.txt")
+    queue.store.mkdir("logs")
+    queue.put("logs", "a.txt.w1.log", "a.txt.b.w1.log")
+    with DirJobs(queue.store, "w1") as worker:
+        worker.next_and_lock().failed("exit\ncode 3")
+        queue.run("retry", "a.txt")
+    with DirJobs(queue.store, "w2") as worker:
+        worker.next_and_lock()
+        worker._driver.run(worker._presence.beat())
+        text = queue.run("show", "a.txt")
+        found = queue.json("show", "a.txt")
+    assert text.startswith("a.txt: running (01_running/w2.a.txt, 4 bytes)\n  claimed by w2 on ")
+    assert "that worker is working; last heartbeat" in text
+    assert "w1  exit code 3\n" in text
+    assert "retried by hand" in text
+    assert text.endswith("Log: logs/a.txt.w1.log\n")
+    (place,) = found["places"]
+    assert (place["worker"], place["worker_state"], place["seconds"] < 60) == (
+        "w2",
+        "working",
+        True,
+    )
+    assert [log["worker"] for log in found["logs"]] == ["w1"]
+
+
+def test_show_what_nobody_knows_the_owner_of(full):
+    assert "claimed by w1, which never had a heartbeat" in full.run("show", "r1")
+    assert full.json("show", "p1")["places"][0]["parked_by"] == "w3"
+
+
+def test_show_a_job_that_is_in_two_places(full):
+    full.put("02_done", "j2")
+    assert [place["state"] for place in full.json("show", "j2")["places"]] == ["waiting", "done"]
+
+
+@pytest.mark.parametrize("name", ["none", "../x", "a/b", "", "x" * 300])
+@pytest.mark.parametrize("command", ["show", "logs"])
+def test_a_job_that_is_none(local, command, name):
+    told = local.refused(command, name)
+    assert "can't be the name of a job" in told or "this queue has no job 'none'" in told
+
+
+# -- wait --------------------------------------------------------------------------------------
+
+
+def test_wait_when_all_is_over(queue):
+    assert queue.run("wait") == "0 done, 0 failed.\n"
+    queue.put("02_done", "a")
+    assert queue.json("wait") == {"done": 1, "failed": 0, "left": 0, "timed_out": False}
+    queue.put("99_failed", "b")
+    assert queue.run("wait", code=1) == "1 done, 1 failed.\n"
+
+
+def test_wait_for_the_last_job(queue):
+    queue.put("00_waiting", "a.txt", "b.txt")
+    worker = DirJobs(queue.store, "w1")
+    running = worker.next_and_lock()
+
+    def finish():
+        running.done()
+        worker.next_and_lock().failed()
+
+    timer = threading.Timer(0.2, finish)
+    timer.start()
+    assert queue.run("wait", "--interval", "0.05", code=1) == "1 done, 1 failed.\n"
+    timer.join()
+    worker.close()
+
+
+def test_wait_no_longer_than_that(queue):
+    queue.put("00_waiting", "a.txt")
+    assert queue.run("wait", "--timeout", "0.1", code=3) == ""
+    assert "dirjobs: the time is over: 1 jobs are still waiting or running" in queue.stderr
+    found = json.loads(queue.run("wait", "--timeout", "0", "--json", code=3))
+    assert found == {"done": 0, "failed": 0, "left": 1, "timed_out": True}
+
+
+def test_a_job_on_its_way_is_waited_for(local):
+    local.put("00_waiting", "~w1~abc.a.txt")
+    local.run("wait", "--timeout", "0", code=3)
+    local.store.rename("00_waiting/~w1~abc.a.txt", "01_running/~w1~abc.w1.a.txt")
+    local.run("wait", "--timeout", "0", code=3)
+
+
+def test_a_job_that_moves_back_between_two_listings(local, monkeypatch):
+    """Neither listing shows it: one look is not enough."""
+    looks = iter([0, 1, 1, 0, 0])
+
+    def left():
+        return next(looks)
+        yield
+
+    monkeypatch.setattr(wait_module, "left_to_do", left)
+    local.run("wait", "--interval", "0.05")
+    assert list(looks) == []
+
+
+def test_an_outage_is_waited_for(local, monkeypatch):
+    outcomes = iter([Unavailable("gone"), Unavailable("gone"), 0, Unavailable("gone"), 0, 0])
+
+    def left():
+        outcome = next(outcomes)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+        yield
+
+    monkeypatch.setattr(wait_module, "left_to_do", left)
+    local.run("wait", "--interval", "0.05")
+    assert local.stderr.count("can't be reached (gone)") == 2
+    assert list(outcomes) == []
+
+
+# -- results -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def swept(queue):
+    def job(folder, name, params, result=None):
+        queue.put(folder, name, data=params)
+        if result is not None:
+            queue.store.mkdir(f"results/{name}")
+            queue.put(f"results/{name}", "result.json", data=result)
+
+    queue.store.mkdir("results")
+    job("02_done", "lr10.json", b'{"lr": 10, "name": "a,b"}', b'{"loss": 0.5, "lr": 9}')
+    job("02_done", "lr2.json", b'{"lr": 2, "state": "x"}', b'{"loss": 0.25, "deep": [1, {}]}')
+    job("99_failed", "bad.json", b'{"lr": 3}')
+    job("02_done", "note.txt", b"\xff no JSON", b"nor this")
+    queue.store.mkdir("results/elsewhere")
+    queue.put("00_waiting", "later.json", data=b"{}")
+    return queue
+
+
+def test_results_as_csv(swept):
+    rows = list(csv.DictReader(io.StringIO(swept.run("results", "--csv"))))
+    assert [row["job"] for row in rows] == ["bad.json", "lr2.json", "lr10.json", "note.txt"]
+    assert rows[2] == {
+        "job": "lr10.json",
+        "state": "done",
+        "lr": "10",
+        "name": "a,b",
+        "param.state": "",
+        "loss": "0.5",
+        "result.lr": "9",
+        "deep": "",
+    }
+    assert (rows[1]["param.state"], rows[1]["deep"], rows[1]["state"]) == ("x", "[1, {}]", "done")
+    assert (rows[0]["state"], rows[0]["loss"]) == ("failed", "")
+
+
+def test_results_as_json_and_as_a_table(swept):
+    found = swept.json("results", "--state", "done")
+    assert found[0] == {
+        "job": "lr2.json",
+        "state": "done",
+        "lr": 2,
+        "param.state": "x",
+        "loss": 0.25,
+        "deep": [1, {}],
+    }
+    assert len(found) == 3
+    table = swept.run("results").splitlines()
+    assert table[0].split()[:3] == ["job", "state", "lr"]
+    assert len(table) == 5
+
+
+def test_no_results(local):
+    assert local.run("results") == "No job has ended yet.\n"
+    assert local.run("results", "--csv") == "job,state\n"
+    assert local.json("results") == []
+    assert "either --csv or --json" in local.refused("results", "--csv", "--json")
+
+
+def test_a_large_job_is_not_read_for_its_parameters(local, monkeypatch):
+    monkeypatch.setattr("dirjobs.outcomes.LARGEST", 3)
+    local.put("02_done", "a.json", data=b'{"x": 1}')
+    assert local.json("results") == [{"job": "a.json", "state": "done"}]
+
+
+# -- completion --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion(local, shell, monkeypatch):
+    monkeypatch.setenv("SHELL", f"/bin/{shell}")
+    local.url = shell
+    text = local.run("completion")
+    assert "_DIRJOBS_COMPLETE" in text
+    World(local.store)
+
+
+def test_completion_for_a_shell_that_has_none(local, monkeypatch):
+    from click.testing import CliRunner
+
+    from dirjobs.cli import main
+
+    monkeypatch.setenv("SHELL", "/bin/ksh")
+    result = CliRunner().invoke(main, ["completion"])
+    assert result.exit_code == 2
+    assert "'ksh' is none of bash, fish, zsh" in result.stderr
+
+
+def completed(*words):
+    from click.shell_completion import ShellComplete
+
+    from dirjobs.cli import main
+
+    complete = ShellComplete(main, {}, "dirjobs", "_DIRJOBS_COMPLETE")
+    return [item.value for item in complete.get_completions(list(words[:-1]), words[-1])]
+
+
+def test_what_is_completed(local):
+    local.put("99_failed", "lr0.1_a", "lr0.2_b")
+    local.put("01_running", "w1.lr0.1_c")
+    assert "status" in completed("st")
+    assert completed("retry", local.url, "lr0.1") == ["lr0.1_a", "lr0.1_c"]
+    assert completed("retry", "https://nowhere.example/jobs", "lr") == []
+    assert "--json" in completed("status", local.url, "--j")

@@ -1,0 +1,159 @@
+"""``dirjobs retry``, ``requeue``, ``cancel``: in every mode, with answers lost."""
+
+import json
+
+import pytest
+
+from dirjobs import ClaimLost, DirJobs
+from dirjobs.attempts import deaths, tries
+
+
+@pytest.fixture(params=["trust", "verify"])
+def mode(request):
+    return request.param
+
+
+@pytest.fixture
+def worker(queue, mode):
+    with DirJobs(queue.store, "w1", mode=mode, job_ext="") as worker:
+        yield worker
+
+
+def notes(queue, job):
+    return json.loads(queue.store.read(f"_queue/attempts/{job}.json"))["attempts"]
+
+
+def failed(queue, worker, *names):
+    queue.put("00_waiting", *names)
+    for _ in names:
+        worker.next_and_lock().failed("exit code 3")
+
+
+def test_retry_one(queue, worker):
+    failed(queue, worker, "a.txt", "b.txt")
+    assert queue.run("retry", "a.txt") == "a.txt is waiting again.\n"
+    assert queue.jobs() == {"00_waiting": ["a.txt"], "99_failed": ["b.txt"]}
+    assert queue.store.read("00_waiting/a.txt") == b"data"
+    assert [note["reason"] for note in notes(queue, "a.txt")] == ["exit code 3", "retried by hand"]
+    job = worker.next_and_lock()
+    assert job.name() == "a.txt"
+    job.done()
+
+
+def test_retry_all(queue, worker):
+    failed(queue, worker, *(f"j{number}" for number in range(12)))
+    found = queue.json("retry", "--failed")
+    assert len(found["retried"]) == 12
+    assert found["left"] == []
+    assert len(queue.names("00_waiting")) == 12
+    assert queue.run("retry", "--failed") == "No job was retried.\n"
+
+
+def test_retry_those_like_a_pattern(queue, worker):
+    failed(queue, worker, "lr0.1_a", "lr0.1_b", "lr0.2_a")
+    assert queue.run("retry", "lr0.1*") == "2 jobs are waiting again.\n"
+    assert queue.names("99_failed") == ["lr0.2_a"]
+
+
+def test_retry_never_writes_over_a_waiting_job(queue, worker):
+    failed(queue, worker, "a.txt")
+    queue.put("00_waiting", "a.txt", data=b"new")
+    assert queue.json("retry", "a.txt") == {"retried": [], "left": ["a.txt"]}
+    assert queue.store.read("00_waiting/a.txt") == b"new"
+    assert queue.names("99_failed") == ["a.txt"]
+
+
+@pytest.mark.parametrize("named", ["a.txt", "w9.a.txt"])
+def test_a_parked_copy_comes_back_under_another_name(queue, worker, named):
+    queue.put("02_done", "a~2.txt")
+    queue.put("_queue/parked", "w9.a.txt", data=b"copy")
+    assert queue.json("retry", named)["retried"] == ["a~3.txt"]
+    assert queue.store.read("00_waiting/a~3.txt") == b"copy"
+    assert queue.names("_queue/parked") == []
+
+
+def test_a_parked_copy_does_not_come_along_with_the_failed_job(queue, worker):
+    failed(queue, worker, "a.txt")
+    queue.put("_queue/parked", "w9.a.txt")
+    assert queue.json("retry", "a.txt")["retried"] == ["a.txt"]
+    assert queue.names("_queue/parked") == ["w9.a.txt"]
+
+
+def test_nothing_is_retried_if_one_name_is_wrong(queue, worker):
+    failed(queue, worker, "a.txt")
+    queue.put("02_done", "b.txt")
+    told = queue.refused("retry", "a.txt", "b.txt")
+    assert "job 'b.txt' is not failed: it is done; nothing was changed" in told
+    assert "no job of that name" in queue.refused("retry", "c.txt")
+    assert "no job of that name" in queue.refused("retry", "../a.txt")
+    assert "no failed job is like 'x*'" in queue.refused("retry", "x*")
+    assert queue.names("99_failed") == ["a.txt"]
+
+
+def test_one_must_say_which(local):
+    assert "--failed" in local.refused("retry")
+    assert "--failed" in local.refused("retry", "a", "--failed")
+    assert "--dead" in local.refused("requeue")
+    assert "JOB" in local.refused("cancel")
+
+
+def test_deaths_before_a_retry_do_not_count():
+    died = {"died": True}
+    assert deaths([died, died, {"retried": True}, died, {"died": False}]) == 1
+    assert tries([died, died, {"retried": True}, died, {"died": False}]) == 4
+
+
+def test_cancel_waiting_and_running(queue, worker):
+    queue.put("00_waiting", "a.txt", "b.txt", "c.txt")
+    job = worker.next_and_lock()
+    assert queue.run("cancel", "a.txt", "b*") == "Cancelled a.txt, b.txt.\n"
+    assert queue.jobs() == {"00_waiting": ["c.txt"], "99_failed": ["a.txt", "b.txt"]}
+    assert [note["reason"] for note in notes(queue, "a.txt")] == ["cancelled"]
+    assert notes(queue, "a.txt")[0]["worker"] == "w1"
+    with pytest.raises(ClaimLost):
+        job.done()
+    assert "it is failed" in queue.refused("cancel", "a.txt")
+    assert queue.json("retry", "a.txt")["retried"] == ["a.txt"]
+
+
+def test_cancel_never_writes_over_a_failed_job(queue, worker):
+    queue.put("99_failed", "a.txt", data=b"old")
+    queue.put("00_waiting", "a.txt", data=b"new")
+    assert queue.json("cancel", "a.txt")["cancelled"] == ["a.txt"]
+    assert queue.names("99_failed") == ["a.txt", "a~2.txt"]
+    assert queue.store.read("99_failed/a.txt") == b"old"
+
+
+def test_cancel_what_is_claimed_meanwhile(queue, worker, monkeypatch):
+    from dirjobs.cli import retry
+
+    queue.put("00_waiting", "a.txt")
+    visiting = retry.visiting
+
+    def claimed_first(driver, purpose):
+        if not queue.names("01_running"):
+            worker.next_and_lock()
+        return visiting(driver, purpose)
+
+    monkeypatch.setattr(retry, "visiting", claimed_first)
+    assert queue.json("cancel", "a.txt") == {"cancelled": ["a.txt"], "left": []}
+    assert queue.jobs() == {"99_failed": ["a.txt"]}
+
+
+def test_requeue_by_name(queue, worker):
+    queue.put("00_waiting", "a.txt")
+    job = worker.next_and_lock()
+    assert queue.run("requeue", "a*") == "a.txt is waiting again.\n"
+    assert queue.jobs() == {"00_waiting": ["a.txt"]}
+    with pytest.raises(ClaimLost):
+        job.done()
+    assert "it is waiting" in queue.refused("requeue", "a.txt")
+
+
+def test_requeue_what_the_dead_left(queue):
+    queue.put("01_running", "w7.a.txt")
+    with DirJobs(queue.store, "w7") as ended:
+        ended._begin()
+    assert queue.json("requeue", "--dead") == {"requeued": ["a.txt"], "left": []}
+    assert queue.jobs() == {"00_waiting": ["a.txt"]}
+    assert queue.run("requeue", "--dead") == "No job was given back.\n"

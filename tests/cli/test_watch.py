@@ -1,0 +1,82 @@
+"""``dirjobs watch`` where nobody draws: lines."""
+
+import pytest
+
+from dirjobs import DirJobs, Unavailable
+from dirjobs.cli.watch import Looks, changes
+from dirjobs.overview import Claimed, Failure, Overview, Seen, State
+from dirjobs.steps import Driver
+
+
+def test_a_queue_that_is_done(queue):
+    queue.put("02_done", "a.txt", "b.txt")
+    (line,) = queue.run("watch", "--until-done").splitlines()
+    assert line.endswith("  0 waiting, 0 running, 2 done, 0 failed (100 % of 2 over)")
+
+
+def test_failed_jobs_are_told_by_the_exit_code(local):
+    local.put("00_waiting", "a.txt")
+    with DirJobs(local.store, "w1") as worker:
+        worker.next_and_lock().failed("it was\nodd \x1b[31m")
+    text = local.run("watch", "--until-done", code=1)
+    assert "1 failed (100 % of 1 over)" in text
+    assert r"failed: a.txt: it was odd \x1b[31m" in text
+
+
+def seen(name, state):
+    return Seen(name, state, jobs=(Claimed("a.json", name),))
+
+
+def test_what_is_worth_a_line():
+    before = Overview(waiting=2, running=1, workers=(seen("w1", State.WORKING),))
+    assert changes(before, before) == []
+    same = Overview(waiting=2, running=1, workers=(seen("w1", State.SILENT),), rate=3.0)
+    assert changes(before, same) == []
+    after = Overview(
+        waiting=2,
+        running=1,
+        failed=1,
+        paused=True,
+        workers=(seen("w1", State.DEAD), seen("w2", State.IDLE)),
+        failures=(Failure("b.json", 5.0, "exit\n3"),),
+    )
+    assert changes(before, after) == [
+        "2 waiting, 1 running, 0 done, 1 failed (25 % of 4 over)",
+        "paused",
+        "worker w1 is dead",
+        "worker w2 is idle",
+        "failed: b.json: exit 3",
+    ]
+    assert changes(after, before)[1:] == ["resumed"]
+
+
+class Awaited:
+    """A driver whose time is virtual, on a store that is away for a while."""
+
+    def __init__(self, store, outage):
+        self.driver = Driver(store, lambda: 0.0, lambda _: None)
+        self.store = store
+        self.outage = outage
+        self.slept = []
+
+    def run(self, steps):
+        if self.outage:
+            self.outage -= 1
+            raise Unavailable("it sleeps")
+        return self.driver.run(steps)
+
+    def sleep(self, seconds):
+        self.slept.append(seconds)
+
+
+@pytest.mark.parametrize("outage", [0, 3])
+def test_an_outage_is_waited_out(local, outage):
+    driver = Awaited(local.store, outage)
+    looks = Looks(driver, 7.0, until_done=True)
+    found = []
+    for one in looks:
+        found.append(one)
+        assert ("it sleeps" in looks.trouble) == (one is None)
+    assert found[:outage] == [None] * outage
+    assert found[outage:] == [Overview(), Overview()]
+    assert driver.slept == [7.0] * outage + [0.2]

@@ -1,0 +1,49 @@
+"""What all tests share: how many run at once, and figures that are printed at the end."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+
+import pytest
+
+Figures = Callable[[str], None]
+
+# Who runs tests in the background may ignore these; what tests start must not inherit that.
+# (A handler of our own is not inherited, and we go on as before.)
+for number in (signal.SIGHUP, signal.SIGINT):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, lambda *_: None)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """The whole suite runs in several processes, for much of it waits; a part of it in one."""
+    whole = config.args_source is not pytest.Config.ArgsSource.ARGS
+    return (os.cpu_count() or 1) + 1 if whole else 0
+
+
+@pytest.fixture
+def figures(record_property: Callable[[str, object], None]) -> Figures:
+    """Say something that was measured: it is printed at the end, whoever ran the test."""
+
+    def tell(text: str) -> None:
+        record_property("figures", text)
+
+    return tell
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    told = [
+        f"{report.nodeid}: {text}"
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if getattr(report, "when", "") == "call"
+        for name, text in report.user_properties
+        if name == "figures"
+    ]
+    if told:
+        terminalreporter.section("figures")
+        for line in sorted(told):
+            terminalreporter.write_line(line)

@@ -1,0 +1,226 @@
+"""From what a person writes to sets of parameters, and to the names of jobs."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from dirjobs.cli.naming import LONGEST, Naming, content_of, filled
+from dirjobs.cli.parameters import csv_rows, json_rows, parse_param, product, typed
+from dirjobs.errors import ConfigurationError, InvalidName
+from dirjobs.names import check_new_job
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        *(("0", 0), ("-3", -3), ("12", 12), ("007", "007"), ("1_000", "1_000"), ("+1", "+1")),
+        *(("0.1", 0.1), (".5", 0.5), ("5.", 5.0), ("1e-3", 0.001), ("-2.5E+4", -25000.0)),
+        *(("true", True), ("False", False), ("", ""), ("adam", "adam"), ("1.2.3", "1.2.3")),
+        *(("nan", "nan"), ("inf", "inf"), ("1e999", "1e999"), ("-", "-"), (".", "."), ("e5", "e5")),
+        *(("12345678901234567890", 12345678901234567890.0), (" 1", " 1"), ("٣", "٣"), ("1e", "1e")),
+    ],
+)
+def test_what_a_text_means(text, value):
+    found = typed(text)
+    assert (found, type(found)) == (value, type(value))
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("x=1", [1]),
+        ("x=0.1,0.01", [0.1, 0.01]),
+        ("x=1..5", [1, 2, 3, 4, 5]),
+        ("x=5..1..-2", [5, 3, 1]),
+        ("x=0..1..0.25", [0, 0.25, 0.5, 0.75, 1]),
+        ("x=0.1..0.3..0.1", [0.1, 0.2, 0.3]),
+        ("x=1..3,10,a", [1, 2, 3, 10, "a"]),
+        ("x=1..2..5", [1]),
+        ("x=a=b", ["a=b"]),
+    ],
+)
+def test_the_values_of_a_parameter(text, values):
+    assert parse_param(text) == ("x", values)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "x", "=1", " =1", "x=", "x=1,", "x=1,,2", "x=1..", "x=..2", "x=a..b", "x=5..1"),
+        *("x=1..5..0", "x=1..2..1..1", "x=1..inf", "x=nan..2", "x=0..1e9", "x=0..1..1e-99"),
+        *("x=1...3", "x=\udc80"),
+    ],
+)
+def test_a_parameter_that_makes_no_sense(text):
+    with pytest.raises(ConfigurationError) as caught:
+        parse_param(text)
+    assert "--param" in str(caught.value)
+
+
+def rows_of(*rows):
+    return lambda: rows
+
+
+def test_products():
+    rows = product(rows_of({}), ["lr=0.1,0.01", "seed=1..3"])
+    assert len(list(rows())) == 6
+    assert list(rows())[-1] == {"lr": 0.01, "seed": 3}
+    rows = product(rows_of({"a": 1}, {"a": 2}), ["b=x,y"])
+    assert [row["a"] for row in rows()] == [1, 1, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("params", "told"),
+    [
+        (["x=1", "x=2"], "there twice"),
+        (["a=1..1000", "b=1..1001"], "more than 1,000,000 jobs"),
+        (["a=1"], "in the file and in a --param"),
+    ],
+)
+def test_products_that_make_no_sense(params, told):
+    with pytest.raises(ConfigurationError, match=told):
+        list(product(rows_of({"a": 1}), params)())
+
+
+# -- files ---------------------------------------------------------------------------------
+
+
+def read(reader, tmp_path, data):
+    path = tmp_path / "file"
+    path.write_bytes(data)
+    return list(reader(str(path), "table"))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"lr,name\n0.1,a b\n2,x\n",
+        b"\xef\xbb\xbflr;name\r\n0.1;a b\r\n\r\n2;x",
+        b'lr\tname\n0.1\t"a b"\n2\tx\n\n',
+    ],
+)
+def test_csv(tmp_path, data):
+    assert read(csv_rows, tmp_path, data) == [{"lr": 0.1, "name": "a b"}, {"lr": 2, "name": "x"}]
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b"", "is empty"),
+        (b"\n\n", "is empty"),
+        (b"a,a\n1,2\n", "two columns have the name 'a'"),
+        (b"a,,c\n1,2,3\n", "column 2 has no name"),
+        (b"a,b\n1,2\n3\n", "line 3: 1 values for 2 columns"),
+        (b'a,b\n1,"2\n', "line 2"),
+        (b"a\n\xff\n", "not UTF-8 text"),
+        (b"a\n" + b"x" * 200_000, "field larger"),
+    ],
+)
+def test_csv_that_makes_no_sense(tmp_path, data, told):
+    with pytest.raises(ConfigurationError, match=told) as caught:
+        read(csv_rows, tmp_path, data)
+    assert "table" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'[{"a": 1}, {"a": "x", "b": [2]}]',
+        b'{"a": 1}\n\n{"a": "x", "b": [2]}\n',
+        b'\xef\xbb\xbf\n [\n{"a": 1},\n{"a": "x", "b": [2]}]\n',
+    ],
+)
+def test_json(tmp_path, data):
+    assert read(json_rows, tmp_path, data) == [{"a": 1}, {"a": "x", "b": [2]}]
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b"[1]", "item 1: an object"),
+        (b'{"a": 1}\n2\n', "line 2: an object"),
+        (b'{"a": 1}\n{"a": \n', "line 2: "),
+        (b'[\n{"a": 1},\n oops]', "line 3: "),
+        (b'{"a": NaN}', "NaN is no JSON value"),
+        (b"\xff", "not UTF-8"),
+        (b'{"a": "\\udc80"}', "not Unicode text"),
+        (b"[" * 100_000, "line 1"),
+    ],
+)
+def test_json_that_makes_no_sense(tmp_path, data, told):
+    with pytest.raises(ConfigurationError, match=told) as caught:
+        read(json_rows, tmp_path, data)
+    assert "table" in str(caught.value)
+
+
+# -- names ----------------------------------------------------------------------------------
+
+
+def named(*rows, pattern=None, suffix=".json"):
+    return Naming(lambda: rows, pattern, suffix).names(rows)
+
+
+def test_names_can_be_read_and_sorted():
+    rows = [{"lr": 0.1, "seed": seed, "opt": "adam", "b2": 3, "ok": True} for seed in (3, 12)]
+    assert named(*rows) == [
+        "lr0.1_seed03_opt-adam_b2-3_ok-true.json",
+        "lr0.1_seed12_opt-adam_b2-3_ok-true.json",
+    ]
+
+
+def test_names_are_portable_and_unlike_each_other():
+    rows = [{"x": value} for value in ("a b", "a/b", "a:b", "ä", "", None, [1, 2], "A b")]
+    rows += [{"x": 1}, {"x": 1}]
+    found = named(*rows)
+    assert len({name.casefold() for name in found}) == len(rows)
+    assert found[:3] == ["x-a-b.json", "x-a-b-2.json", "x-a-b-3.json"]
+    assert found[-2:] == ["x1.json", "x1-2.json"]
+    for name in found:
+        check_new_job(name)
+
+
+def test_long_names_become_a_number_and_a_digest():
+    rows = [{f"parameter{n}": number for n in range(20)} for number in range(12)]
+    found = named(*rows)
+    assert found[1].startswith("job02-")
+    assert len(set(found)) == 12
+    assert max(map(len, found)) <= LONGEST
+    assert named(*rows) == found
+
+
+@pytest.mark.parametrize("row", [{}, {".hidden": 1}, {"": ".x"}])
+def test_odd_parameters_get_a_name_all_the_same(row):
+    (name,) = named(row)
+    check_new_job(name)
+
+
+def test_a_pattern():
+    rows = [{"lr": 0.1, "seed": seed} for seed in (9, 10)]
+    assert named(*rows, pattern="{lr}_{seed}.inp") == ["0.1_09.inp", "0.1_10.inp"]
+    assert named(*rows, pattern="run{number}") == ["run1", "run2"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "told"),
+    [
+        ("{lr}.inp", "gives '0.1.inp' to jobs 1 and 2"),
+        ("{learning_rate}", r"placeholder \{learning_rate\}.*known: \{lr\}, \{seed\}"),
+        ("a/{seed}", "can't be used"),
+        (".{seed}", "can't be used"),
+    ],
+)
+def test_a_pattern_that_makes_no_sense(pattern, told):
+    with pytest.raises((ConfigurationError, InvalidName), match=told):
+        named({"lr": 0.1, "seed": 1}, {"lr": 0.1, "seed": 2}, pattern=pattern)
+
+
+def test_templates():
+    values = {"lr": "0.1", "a-b": "x"}
+    text = '{"lr": {lr}, "deep": {"x": {}}} {a-b} {{lr}} { lr } ${lr} {0}'
+    assert filled(text, values, "it") == ('{"lr": 0.1, "deep": {"x": {}}} x {lr} { lr } $0.1 {0}')
+
+
+def test_the_content_is_json():
+    assert json.loads(content_of({"ä": 1, "b": [True]})) == {"ä": 1, "b": [True]}
