@@ -27,6 +27,7 @@ def note(
     died: bool = False,
     retried: bool = False,
     by_hand: bool = False,
+    once: str = "",
 ) -> Steps[int]:
     """Add one attempt at `job` to its notes.
 
@@ -40,14 +41,14 @@ def note(
         retried: it was no attempt: somebody wants the job to be tried anew, and earlier
             deaths count no more.
         by_hand: a person took it from its worker.
+        once: what it is about, where more than one may note that: the first does.
 
     Returns:
         as `deaths`.
     """
-    path = f"{ATTEMPTS}/{job}.json"
     attempts = yield from read(job)
-    attempts.append(
-        {
+    if not once or all(attempt.get("about") != once for attempt in attempts):
+        attempt = {
             "worker": worker,
             "at": datetime.now(UTC).isoformat(timespec="seconds"),
             "reason": reason[:_LONGEST],
@@ -55,7 +56,13 @@ def note(
             **({"retried": True} if retried else {}),
             **({"by_hand": True} if by_hand else {}),
         }
-    )
+        attempts.append(attempt | ({"about": once} if once else {}))
+        yield from _write(job, attempts, reason)
+    return deaths(attempts)
+
+
+def _write(job: str, attempts: list[dict[str, Any]], reason: str) -> Steps[None]:
+    path = f"{ATTEMPTS}/{job}.json"
     data = json.dumps({"format": 1, "attempts": attempts[-_KEPT:]}, indent=1).encode()
     try:
         try:
@@ -65,7 +72,6 @@ def note(
             yield Write(path, data)
     except StoreError as error:
         log.warning("why job %r was ended could not be noted: %s (%s)", job, reason, error)
-    return deaths(attempts)
 
 
 def deaths(attempts: list[dict[str, Any]]) -> int:

@@ -12,7 +12,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from . import names
-from .errors import ClaimLost
+from .errors import ClaimLost, Denied
 from .ledger import Asked, State
 from .names import PARKED, RUNNING, WAITING
 from .settle import Moved, differ
@@ -263,10 +263,18 @@ class Moves(Trial):
                     continue
                 try:
                     swept += yield from self._sweep_one(path, entry, asked)
+                except Denied as error:  # open in some program: the others don't wait
+                    self.tell_refused(path, error)
                 finally:
                     # For ever: the same request may be executed once more.
                     self.ledger.unsettle(path)
         return swept
+
+    def tell_refused(self, path: str, error: Denied) -> None:
+        """Tell once that the store does not let go of a file."""
+        if path not in self._refused:
+            self._refused.add(path)
+            log.warning("%r can't be taken back now (%s); trying on", path, error)
 
     def _sweep_one(self, path: str, entry: Entry, asked: Asked) -> Steps[int]:
         if differ(entry.size, asked.job.size):

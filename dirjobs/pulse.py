@@ -60,6 +60,7 @@ class Pulse:
         if self._pid != os.getpid() or self._stopped.is_set():
             return  # a forked child has nothing of its parent's to end
         self._stopped.set()
+        self._worker.leaving = True
         if self._thread.is_alive():
             self._thread.join()
         claims = self._worker.claims

@@ -59,7 +59,8 @@ class DirJobs:
         mode: ``"trust"``, ``"verify"`` or ``"sync"`` instead of `worker_sync`.
         order: ``"natural"`` (``job2`` before ``job10``), ``"oldest"`` or ``"random"``.
         min_age: seconds that a file must stay unchanged before it is taken; for files
-            that people copy in by hand.
+            that people copy in by hand. Such files are waited for, but not those that
+            still change when they have been watched for five times as long.
         storage_options: settings and credentials for the store.
         heartbeat: seconds between two signs of life.
         lease: seconds without one after which a worker is taken for dead.

@@ -11,6 +11,7 @@ from .beat import Beat
 from .claim import Claims
 from .errors import Denied
 from .names import DONE, FAILED, PARKED, RUNNING, WAITING
+from .process import Process
 from .settle import Moved, differ
 from .steps import Steps
 from .store import Entry, split
@@ -88,7 +89,6 @@ class Reaper:
         self.left: set[str] = set()
         """Of which dead workers the last pass found files, whatever became of them."""
         self._sizes: dict[str, int | None] = {}
-        self._refused: set[str] = set()
 
     def reap(
         self,
@@ -119,15 +119,10 @@ class Reaper:
                     checked[orphan.worker] = yield from still_dead(orphan.worker)
                 if checked[orphan.worker]:
                     try:
-                        yield from self._deal_with(orphan, told, why[orphan.worker], dead)
+                        yield from self._deal_with(orphan, beat, why[orphan.worker], dead)
                     except Denied as error:  # open in some program: the others don't wait
-                        self._tell_refused(orphan.path, error)
+                        self.claims.tell_refused(orphan.path, error)
         self._sizes = sizes
-
-    def _tell_refused(self, path: str, error: Denied) -> None:
-        if path not in self._refused:
-            self._refused.add(path)
-            log.warning("%r can't be taken back now (%s); trying on", path, error)
 
     def _may_still_grow(self, orphan: Orphan, told: dict[str, int | None]) -> bool:
         """Where a rename may be a copy, its size must have been told, or seen twice."""
@@ -141,11 +136,12 @@ class Reaper:
     def _deal_with(
         self,
         orphan: Orphan,
-        told: dict[str, int | None],
+        beat: Beat | None,
         why: str,
         dead: Collection[str],
     ) -> Steps[None]:
         claims, job, path = self.claims, orphan.job, orphan.path
+        told = {} if beat is None else beat.running
         if claims.terms.mode is not Mode.TRUST:
             copies = yield from self._copies(orphan)
             if any(copy.owner not in {None, *dead} for copy in copies):
@@ -162,16 +158,19 @@ class Reaper:
         if not orphan.begun:
             yield from claims.put_back(path, job)
             return
-        deaths = attempts.deaths((yield from attempts.read(job.name)))
-        if deaths + 1 >= self.max_attempts:
+        claim = split(path)[1]
+        # First: whoever dies between the two leaves no second start unreported.  Several
+        # may find this death out, and a later process may die under the same name.
+        who = Process() if beat is None else beat.process
+        once = f"{claim} {who.host} {who.pid} {who.started}"
+        reason = f"{why}; the job had been claimed as {claim}"
+        deaths = yield from attempts.note(job.name, orphan.worker, reason, died=True, once=once)
+        if deaths >= self.max_attempts:
             moved = yield from self._give_up(path, job)
         else:
             moved = yield from claims.put_back(path, job)
         if moved:
-            claim = split(path)[1]
             self.requeued.append(claim)
-            reason = f"{why}; the job had been claimed as {claim}"
-            yield from attempts.note(job.name, orphan.worker, reason, died=True)
             log.warning("job %r is taken back from %s: %s", job.name, orphan.worker, why)
 
     def _give_up(self, path: str, job: Entry) -> Steps[bool]:

@@ -82,6 +82,7 @@ class Settling:
         self.leaving: set[str] = set()
         """What we have begun to rename: that it is gone is no wonder."""
         self._doubts: dict[str, _Doubt] = {}
+        self._refused: set[str] = set()
 
     @property
     def is_on_trial(self) -> bool:
@@ -150,6 +151,12 @@ class Settling:
         """
         if self.is_on_trial:
             self.leaving.add(src)
+        moved = yield from self._settle(src, dst, size)
+        if moved is not Moved.TAKEN:  # else the caller goes on with another destination
+            self._doubts.pop(src, None)
+        return moved
+
+    def _settle(self, src: str, dst: str, size: int | None) -> Steps[Moved]:
         doubt = self._doubts.get(src)  # of an earlier call that could not find out
         pause, busy = 0.1, 0
         for _ in range(_TRIES):

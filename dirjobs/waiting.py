@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Collection, Iterable
 from enum import StrEnum
 from threading import Lock
+from typing import NamedTuple
 
 from . import names
 from .errors import ConfigurationError
@@ -21,6 +22,7 @@ _OLD_FACTOR = 20
 _LOST_IN_A_ROW = 32
 _CHEAP = 16
 _WIDER = 32
+_STILL_GROWING = 5
 
 
 class Order(StrEnum):
@@ -31,6 +33,14 @@ class Order(StrEnum):
     OLDEST = "oldest"
     """By the time of the last change."""
     RANDOM = "random"
+
+
+class _Sight(NamedTuple):
+    """A file as it was seen last; since when like this, and when for the first time."""
+
+    entry: Entry
+    since: float
+    first: float
 
 
 def natural_key(name: str) -> str:
@@ -78,7 +88,8 @@ class Waiting:
         self.full_path = full_path
         self.rng = rng or random.Random()
         self.ripe_at: float | None = None
-        """When the first of the files that are too young will be old enough."""
+        """When the first of the files that are too young will be old enough; those that
+        have gone on changing for long are not waited for."""
         self._lock = Lock()
         self._entries: list[Entry | None] = []  # None: taken
         self._left = 0  # how many are not
@@ -90,7 +101,7 @@ class Waiting:
         self._listing_took = 0.0
         self._lost_time = 0.0
         self._last_loss = 0.0
-        self._seen: dict[str, tuple[Entry, float]] = {}
+        self._seen: dict[str, _Sight] = {}
         self._told: set[str] = set()
 
     def fill(self, listing: Iterable[Entry], began: float, now: float) -> None:
@@ -206,13 +217,18 @@ class Waiting:
         """The entries that were seen unchanged for `min_age` seconds of our own clock."""
         seen = {}
         for entry in entries:
-            before = self._seen.get(entry.name)
-            seen[entry.name] = before if before and before[0] == entry else (entry, now)
+            sight = self._seen.get(entry.name) or _Sight(entry, since=now, first=now)
+            seen[entry.name] = sight if sight.entry == entry else _Sight(entry, now, sight.first)
         self._seen = seen
-        ages = {name: now - since for name, (_, since) in seen.items()}
-        young = [age for age in ages.values() if age < self.min_age]
+        # A log that somebody writes into must not keep a worker for ever.
+        longest = _STILL_GROWING * self.min_age
+        young = [
+            now - sight.since
+            for sight in seen.values()
+            if now - sight.since < self.min_age and now - sight.first < longest
+        ]
         self.ripe_at = now + self.min_age - max(young) if young else None
-        return [entry for entry in entries if ages[entry.name] >= self.min_age]
+        return [entry for entry in entries if now - seen[entry.name].since >= self.min_age]
 
     def _tell_of_other_files(self, listing: Iterable[Entry]) -> None:
         for entry in listing:

@@ -25,6 +25,7 @@ T = TypeVar("T")
 log = logging.getLogger("dirjobs")
 
 _FRUITLESS = 8
+_BUSY_LOOKS = 5
 _LONGEST_PAUSE = 30.0
 OUTAGE = (Unavailable, AmbiguousResult, Busy)
 """What passes: the store can't be reached, or somebody has a claim of ours open."""
@@ -52,6 +53,8 @@ class Worker:
         self.claims = claims
         self.waiting = waiting
         self.presence = presence
+        self.leaving = False
+        """Whether it is ending, in another thread: no job is begun any more."""
         self.orders = Orders() if presence is None else presence.orders
         self.tally = Tally() if presence is None else presence.tally
 
@@ -64,15 +67,16 @@ class Worker:
         Raises:
             StoreError: the store can't be used, or refuses every job.
         """
-        fruitless, pause = 0, 0.05
+        fruitless, busy_looks, pause = 0, 0, 0.05
         lost_before: set[str] = set()
         while True:
-            if not (yield from self.orders.obey()):
+            if self.leaving or not (yield from self.orders.obey()):
                 return None
             yield from self._face_evidence()
             tried = _Pass()
             held = yield from self._try_all(tried)
-            if held is not None and self.orders.draining:
+            if held is not None and (self.leaving or self.orders.draining):
+                # Whoever ends this worker may have looked for claims before this one was.
                 yield from self.release(held)
                 return None
             if held is not None:
@@ -83,6 +87,12 @@ class Worker:
             if not tried.lost:
                 if (yield from self.claims.sweep(unanswered=True)):
                     continue  # a claim of ours whose answer was lost: it may be ours yet
+                busy_looks += 1
+                if tried.busy and busy_looks <= _BUSY_LOOKS:
+                    # A scanner, or whoever just put it there: closed in a moment.
+                    yield Wait(pause)
+                    pause *= 2
+                    continue
                 if tried.refusal is not None and not tried.busy:
                     raise tried.refusal
                 return None

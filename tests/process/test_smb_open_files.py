@@ -199,10 +199,6 @@ class LetsGo(Layer):
             raise
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a worker ends at once when the only waiting job is open elsewhere for a moment",
-)
 def test_a_moment_in_other_hands_does_not_end_a_worker(
     samba: Samba, url: str, opened: Opener
 ) -> None:

@@ -99,6 +99,15 @@ def test_settle_gives_up_in_the_end_and_remembers_the_doubt(claims):
     assert play(claims.settle(MINE, DONE, 7), NO_SOURCE) is Moved.GONE_IN_DOUBT
 
 
+@pytest.mark.parametrize("outcome", [ren(MINE, DONE), NO_SOURCE])
+def test_a_doubt_that_is_settled_is_forgotten(claims, outcome):
+    steps = claims.settle(MINE, DONE, 7)
+    assert isinstance(play(steps, LOST_ANSWER, (there(MINE)[0], Unavailable)), Unavailable)
+    assert list(claims._doubts) == [MINE]
+    play(claims.settle(MINE, DONE, 7), outcome)
+    assert claims._doubts == {}
+
+
 def test_a_destination_that_stays_beside_the_source_is_a_strangers(claims):
     """However long that takes: the count goes on where an earlier call gave up."""
     stays = [TAKEN, ls(D, "job"), there(MINE)]

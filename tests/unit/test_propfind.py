@@ -120,6 +120,13 @@ def test_hostile_hrefs_are_no_names(href, caplog):
     assert "ignored 1 names" in caplog.text
 
 
+def test_hostile_hrefs_are_told_of_once_and_again_when_they_change(caplog):
+    for _ in range(3):
+        names("/somewhere/else", "/dav/jobs/good")
+    names("/somewhere/else/again", "/dav/jobs/good")
+    assert caplog.text.count("ignored 1 names") == 2
+
+
 def test_a_listing_of_another_place_is_an_error_and_not_empty():
     with pytest.raises(StoreError, match="other places only"):
         listing(document(response("http://inner:8080/files/job1.txt")))

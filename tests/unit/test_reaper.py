@@ -6,6 +6,7 @@ import json
 import logging
 import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
 
@@ -271,6 +272,29 @@ def test_two_observers_at_once_give_back_once(world):
     assert world.names(WAITING) == ["job.txt"]
     assert len(attempts(world)) == 1
     assert len(two.presence.others.reaper.requeued + three.presence.others.reaper.requeued) == 1
+
+
+def test_a_death_is_noted_first_and_once(world):
+    """Whoever requeues may die over it, and leave that to the next one."""
+    two, three = world.life("w2").start(), world.life("w3").start()
+    world.heartbeat_of("w1")
+    world.claim_of("w1")
+
+    class Dies(Layer):
+        def rename(self, src, dst):
+            raise Unavailable("down")
+
+    two.driver.store = Dies(world.store)
+    for _ in range(13):
+        world.now += TERMS.heartbeat
+        with suppress(Unavailable):
+            two.beat()
+    assert world.names(WAITING) == []
+    (noted,) = attempts(world)
+    assert noted["died"] and "claimed as w1.job.txt" in noted["reason"]
+    world.watched_for(three, TERMS.lease + 2 * TERMS.heartbeat)
+    assert world.names(WAITING) == ["job.txt"]
+    assert attempts(world) == [noted]
 
 
 def test_two_observers_between_one_anothers_requests(world):

@@ -3,7 +3,7 @@
 import pytest
 
 from dirjobs.claim import Claims
-from dirjobs.errors import AmbiguousResult, Denied, Unavailable
+from dirjobs.errors import AmbiguousResult, Busy, Denied, Unavailable
 from dirjobs.ledger import State
 from dirjobs.store import Entry, Guarantees
 from dirjobs.terms import Mode, Terms
@@ -76,7 +76,20 @@ def test_a_copy_on_its_way_back_waits_until_nobody_has_its_job():
 @pytest.mark.parametrize("error", [Unavailable, Denied, AmbiguousResult])
 def test_a_sweep_that_fails_is_done_again(late, error):
     assert isinstance(play(late.sweep(), (ls(R)[0], error)), error)
-    refused = Unavailable if error is AmbiguousResult else error
-    outcome = play(late.sweep(), ls(R, "w2.job"), ren(MINE, f"{W}/job", refused))
-    assert isinstance(outcome, refused)
+    if error is not Denied:
+        outcome = play(late.sweep(), ls(R, "w2.job"), ren(MINE, f"{W}/job", Unavailable))
+        assert isinstance(outcome, Unavailable)
     assert set(late.ledger.in_state(State.UNSETTLED)) == {MINE}
+
+
+@pytest.mark.parametrize(("error", "tries"), [(Denied, 1), (Busy, 4)])
+def test_a_file_that_is_in_use_does_not_hold_up_the_others(late, error, tries, caplog):
+    other = f"{R}/w2.other"
+    late.ledger.ask(other, "w2", Entry("other", 100.0, 7))
+    late.ledger.unsettle(other)
+    listing = ls(R, "w2.job", "w2.other")
+    refused = [ren(MINE, f"{W}/job", error)] * tries
+    for _ in range(2):
+        assert play(late.sweep(), listing, *refused, ren(other, f"{W}/other")) == 1
+    assert set(late.ledger.in_state(State.UNSETTLED)) == {MINE, other}
+    assert caplog.text.count("can't be taken back now") == 1

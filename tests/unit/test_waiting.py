@@ -233,6 +233,16 @@ def test_a_file_is_taken_when_it_was_seen_unchanged_for_long_enough():
     assert waiting.ripe_at is None
 
 
+def test_a_file_that_grows_for_ever_is_not_waited_for_for_ever():
+    waiting = Waiting(min_age=10.0)
+    for tick in range(7):
+        waiting.fill([Entry("log", 1.0, tick)], 9.0 * tick, 9.0 * tick)
+        assert (waiting.ripe_at is None) is (9.0 * tick >= 50)
+        assert waiting.take() is None
+    waiting.fill([Entry("log", 1.0, 6)], 64.0, 64.0)  # at last
+    assert drained(waiting) == ["log"]
+
+
 def test_a_file_that_went_and_came_back_is_young_again():
     waiting = Waiting(min_age=10.0)
     for now, listing in ((0.0, ["a"]), (5.0, []), (11.0, ["a"])):

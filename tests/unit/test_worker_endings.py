@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dirjobs.errors import AmbiguousResult, Unavailable
+from dirjobs.errors import AmbiguousResult, Busy, Unavailable
 from dirjobs.layers import Layer
 from dirjobs.names import RUNNING, WAITING
 from tests.unit.lives import World
@@ -40,3 +40,43 @@ def test_an_own_claim_in_doubt_is_no_reason_to_end():
     life.end()
     left = [*world.store.list(WAITING), *world.store.list(RUNNING)]
     assert held is not None or not left
+
+
+class OpenElsewhere(Layer):
+    """Jobs can't be claimed `times` times, since somebody has them open."""
+
+    times = 0
+
+    def rename(self, src, dst):
+        if src.startswith(WAITING) and self.times:
+            self.times -= 1
+            raise Busy("Somebody has it open.")
+        super().rename(src, dst)
+
+
+@pytest.mark.parametrize(("times", "taken"), [(1, True), (4, True), (1000, False)])
+def test_a_moment_in_other_hands_is_no_reason_to_end(times, taken):
+    world = World()
+    world.store = OpenElsewhere(world.store)
+    world.job()
+    life = world.life("w1").start()
+    began, world.store.times = world.now, times
+    assert (life.next() is not None) is taken
+    assert world.now - began < 5
+
+
+def test_a_claim_that_comes_after_the_end_is_given_back():
+    """The end, in another thread, has looked for claims before this one was there."""
+    world = World()
+    world.job()
+    life = world.life("w1").start()
+
+    class Ended(Layer):
+        def rename(self, src, dst):
+            life.worker.leaving = True
+            super().rename(src, dst)
+
+    life.driver.store = Ended(world.store)
+    assert life.next() is None
+    assert world.names(WAITING) == ["job.txt"]
+    assert life.next() is None

@@ -24,6 +24,8 @@ _HOSTILE = re.compile(
     "[/\\\\\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 _NO_ZONE = re.compile(r":\d\d\s*$")
+_MOST_TOLD = 1000
+_told: dict[str, str] = {}
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(?://([^/]*))?(.*)", re.DOTALL)
 
 
@@ -62,7 +64,8 @@ class Listing:
                     f"the listing of {where} speaks of other places only, such as {shown}:"
                     " is the URL the one by which the server knows itself?"
                 )
-            log.warning("%s: ignored %d names outside it: %s", where, self.refusals, shown)
+            level = logging.DEBUG if _was_told(where, shown) else logging.WARNING
+            log.log(level, "%s: ignored %d names outside it: %s", where, self.refusals, shown)
         return list(self._found.values())
 
     def add(
@@ -137,6 +140,15 @@ class Listing:
         if self._scheme == "https" and scheme == "http" and port in (None, 80, ours):
             return str(path)
         return None
+
+
+def _was_told(where: str, shown: str) -> bool:
+    """Whether this was asked before: a folder is listed again and again."""
+    before = _told.get(where) == shown
+    while len(_told) >= _MOST_TOLD:
+        del _told[next(iter(_told))]
+    _told[where] = shown
+    return before
 
 
 def _decoded(segment: str) -> str | None:
