@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from dirjobs import DirJobs
+from dirjobs.names import parse_staged
 from tests.amounts import amount
 from tests.conftest import Figures
 from tests.fake_webdav import PERSONALITIES
@@ -125,7 +126,10 @@ def test_nothing_runs_twice_where_every_move_copies(serve_fake, tmp_path, person
     assert done.doubles == 0
     assert sum(done.decided.values()) > 0
     assert there["02_done"] == {name: content(name) for name in done.started}
-    assert there["00_waiting"] == there["01_running"] == there["99_failed"] == {}
+    assert there["01_running"] == there["99_failed"] == {}
+    # A second copy, on its way back while its job was claimed, waits for the next worker.
+    staged = {parse_staged(name) for name in there["00_waiting"]}
+    assert {each and each.job for each in staged} <= done.started.keys()
     whole = list(there["_queue/parked"].values())
     for name in set(jobs) - done.started.keys():
         assert content(name) in whole, f"{name} is lost"
