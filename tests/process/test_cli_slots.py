@@ -131,8 +131,8 @@ def test_an_idle_worker_ends_at_once(tmp_path, queue, start):
 
 def test_a_killed_worker_leaves_no_program_and_its_jobs_come_back(tmp_path, queue, worker):
     process = worker()
-    beat = heartbeats(queue)[0]
-    assert sorted(beat["groups"]) == sorted(parent for parent, _ in pairs(tmp_path))
+    groups = sorted(parent for parent, _ in pairs(tmp_path))
+    wait_until(lambda: sorted(heartbeats(queue)[0]["groups"]) == groups)
     process.kill()
     process.wait()
     wait_until(lambda: not any(map(is_alive, processes(tmp_path))))
