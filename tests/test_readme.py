@@ -32,10 +32,20 @@ def sections():
     return found
 
 
+def command_folder(folder):
+    """A PATH on which the commands are that the README takes for granted."""
+    commands = folder / "bin"
+    commands.mkdir()
+    for name, command in (("dirjobs", "-m dirjobs"), ("python", "")):
+        (commands / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {command} "$@"\n')
+        (commands / name).chmod(0o755)
+    return f"{commands}{os.pathsep}{os.environ['PATH']}"
+
+
 def run_blocks(blocks, folder, path):
     """Run what can be run; returns how many blocks that were."""
     ran, output, skip = 0, None, False
-    env = environment(PATH=f"{path}{os.pathsep}{os.environ['PATH']}")
+    env = environment(PATH=path)
     for kind, text in blocks:
         if kind == "not run":
             skip = True
@@ -62,10 +72,13 @@ def run_blocks(blocks, folder, path):
     return ran
 
 
+WALK = "A sweep over three machines, in ten lines"
+"""Run elsewhere, on three kinds of shares: tests/process/test_walkthrough.py."""
+
 EXECUTABLE = {
     title: blocks
     for title, blocks in sections().items()
-    if any(kind == "python" or text.startswith("mkdir ") for kind, text in blocks)
+    if title != WALK and any(kind == "python" or text.startswith("mkdir ") for kind, text in blocks)
 }
 
 
@@ -75,15 +88,10 @@ def test_the_quick_starts_are_there():
 
 @pytest.fixture
 def path(tmp_path):
-    """A folder with the commands that the README takes for granted."""
+    """The PATH of somebody who has installed dirjobs."""
     if shutil.which("bash") is None:
         pytest.skip("needs bash: apt-get install bash")
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    for name, command in (("dirjobs", "-m dirjobs"), ("python", "")):
-        (folder / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {command} "$@"\n')
-        (folder / name).chmod(0o755)
-    return folder
+    return command_folder(tmp_path)
 
 
 @pytest.mark.parametrize("title", EXECUTABLE)

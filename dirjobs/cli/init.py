@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 
 import click
@@ -77,7 +78,8 @@ def init(
     show(f"{'Made' if made else 'There was already'} a queue in {url}.")
     if tried is not None:
         show(tried.sentence)
-    show(f"Add jobs with `dirjobs add {jobs} FILE...`, or just put files into {WAITING}.")
+    where = shlex.quote(url)  # not what was typed, which may hold a password
+    show(f"Add jobs with `dirjobs add {where} FILE...`, or just put files into {WAITING}.")
 
 
 def _make(wish: Mode | None, sync_time: float | None, natural: Mode) -> Steps[bool]:

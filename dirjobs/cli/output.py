@@ -63,8 +63,15 @@ def show_table(rows: Iterable[Sequence[str]], styles: Sequence[str] = ()) -> Non
             style = styles[at] if at < len(styles) else ""
             table.add_column(style=style, no_wrap=True, overflow="ellipsis")
         table.add_row(*(Text(printable(cell)) for cell in row))
-    if table.columns:
-        Console(width=None if on_terminal() else 1 << 16).print(table)
+    if not table.columns:
+        return
+    if on_terminal():
+        Console().print(table)
+        return
+    console = Console(width=1 << 16)
+    with console.capture() as lines:
+        console.print(table)
+    click.echo("\n".join(line.rstrip() for line in lines.get().splitlines()))
 
 
 def printable(text: str) -> str:

@@ -43,7 +43,8 @@ def wait(jobs: str, timeout: float | None, interval: float, as_json: bool, verbo
     elif over:
         show(f"{ends.done:,} done, {ends.failed:,} failed.")
     else:
-        say(f"the time is over: {left:,} jobs are still waiting or running.")
+        what = "job is" if left == 1 else "jobs are"
+        say(f"the time is over: {left:,} {what} still waiting or running.")
     if not over:
         return TIMED_OUT
     return 1 if ends.failed else 0

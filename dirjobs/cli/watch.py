@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from collections.abc import Iterator
@@ -37,9 +38,10 @@ _LATE = 5.0
     "--interval", type=Seconds(), help="Seconds between looks.  [default: 2; on a URL 10]"
 )
 @click.option("--until-done", is_flag=True, help="End when no job is waiting or running.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON document on a line instead.")
 @verbose_option
 @told_in_one_sentence
-def watch(jobs: str, interval: float | None, until_done: bool, verbose: int) -> int:
+def watch(jobs: str, interval: float | None, until_done: bool, as_json: bool, verbose: int) -> int:
     """Show a queue at work: progress, workers, what failed last.  Ctrl-C ends the view only.
 
     On a terminal the picture is drawn anew with every look; elsewhere there is a line for
@@ -56,10 +58,16 @@ def watch(jobs: str, interval: float | None, until_done: bool, verbose: int) -> 
             if interval is None:
                 interval = _LOCAL if driver.store.local_path("") is not None else _REMOTE
             looks = Looks(driver, max(0.1, interval), until_done=until_done)
-            found = on_screen(looks, verbose) if on_terminal() else in_lines(looks)
+            found = _shown(looks, verbose, as_json=as_json)
     except Interrupted as interrupted:
         return 0 if interrupted.number == signal.SIGINT else interrupted.exit_code
     return 1 if found.failed else 0
+
+
+def _shown(looks: Looks, verbose: int, *, as_json: bool) -> Overview:
+    if on_terminal() and not as_json:
+        return on_screen(looks, verbose)
+    return in_lines(looks, as_json=as_json)
 
 
 class Looks:
@@ -155,8 +163,9 @@ class Screen:
             yield Text(trouble, "bold red")
 
 
-def in_lines(looks: Looks) -> Overview:
-    """Print a line for everything that has changed since the look before."""
+def in_lines(looks: Looks, *, as_json: bool = False) -> Overview:
+    """Print a line for everything that has changed since the look before, or a JSON document
+    on one line for each look that found something changed."""
     before: Overview | None = None
     away = False
     for found in looks:
@@ -166,8 +175,12 @@ def in_lines(looks: Looks) -> Overview:
             away = True
             continue
         away = False
-        for line in changes(before, found):
-            show(f"{clock_time(time.time())}  {printable(line)}")
+        news = changes(before, found)
+        if as_json and news:
+            show(json.dumps({"queue": looks.url, **found.as_json()}, ensure_ascii=False))
+        elif not as_json:
+            for line in news:
+                show(f"{clock_time(time.time())}  {printable(line)}")
         before = found
     assert before is not None  # they end when all is done
     return before

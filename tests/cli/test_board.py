@@ -48,16 +48,16 @@ BUSY = Overview(
 )
 
 
-@pytest.mark.parametrize("width", [30, 60, 80, 120])
+@pytest.mark.parametrize("width", [30, 80, 120])
 @pytest.mark.parametrize("height", [10, 23, 39])
-@pytest.mark.parametrize("crew", [(0, 0), (1, 1), (3, 2), (40, 4), (500, 64)])
-@pytest.mark.parametrize("failures", [0, 1, 5])
-def test_it_fits(width, height, crew, failures):
-    found = replace(BUSY, workers=workers(*crew), failures=FAILURES[:failures])
-    lines = drawn(found, width, height, hint="Ctrl-C")
-    assert len(lines) <= height
-    assert max(map(cell_len, lines)) <= width
-    assert lines[-1] == "Ctrl-C"
+@pytest.mark.parametrize("crew", [(0, 0), (3, 2), (40, 4), (500, 64)])
+def test_it_fits(width, height, crew):
+    for number in (0, 5):
+        found = replace(BUSY, workers=workers(*crew), failures=FAILURES[:number])
+        lines = drawn(found, width, height, hint="Ctrl-C")
+        assert len(lines) <= height
+        assert max(map(cell_len, lines)) <= width
+        assert lines[-1] == "Ctrl-C"
 
 
 def test_a_queue_at_work():

@@ -140,7 +140,7 @@ def test_wait_for_the_last_job(queue):
 def test_wait_no_longer_than_that(queue):
     queue.put("00_waiting", "a.txt")
     assert queue.run("wait", "--timeout", "0.1", code=3) == ""
-    assert "dirjobs: the time is over: 1 jobs are still waiting or running" in queue.stderr
+    assert "dirjobs: the time is over: 1 job is still waiting or running" in queue.stderr
     found = json.loads(queue.run("wait", "--timeout", "0", "--json", code=3))
     assert found == {"done": 0, "failed": 0, "left": 1, "timed_out": True}
 

@@ -127,6 +127,18 @@ def test_the_wrong_password(command, serve_fake):
     assert "401" in refused(line(command, f"{url}/jobs"))
 
 
+def test_a_right_password_is_not_shown_either(serve_fake):
+    server = serve_fake(user="me", password=SECRET)
+    place = f"{server.url.replace('://', f'://me:{SECRET}@')}/jobs"
+    lines = [["init", place, "--no-check"], ["add", place, "file.txt"]]
+    lines += [[command, place, "-vv"] for command in ("status", "list", "pause", "results")]
+    lines += [["show", place, "file.txt", "--json"], ["cancel", place, "file.txt", "-vv"]]
+    for args in lines:
+        result = CliRunner().invoke(main, args)
+        assert result.exit_code == 0, (args, result.output, result.exception)
+        assert SECRET not in result.output
+
+
 def test_a_command_that_is_mistyped():
     assert "did you mean 'status'?" in refused(["statsu", "jobs"])
     assert "no command 'frobnicate'" in refused(["frobnicate"])

@@ -1,5 +1,7 @@
 """``dirjobs watch`` where nobody draws: lines."""
 
+import json
+
 import pytest
 
 from dirjobs import DirJobs, Unavailable
@@ -12,6 +14,12 @@ def test_a_queue_that_is_done(queue):
     queue.put("02_done", "a.txt", "b.txt")
     (line,) = queue.run("watch", "--until-done").splitlines()
     assert line.endswith("  0 waiting, 0 running, 2 done, 0 failed (100 % of 2 over)")
+
+
+def test_a_document_on_a_line(local):
+    local.put("02_done", "a.txt")
+    (found,) = map(json.loads, local.run("watch", "--until-done", "--json").splitlines())
+    assert (found["queue"], found["done"], found["workers"]) == (local.url, 1, [])
 
 
 def test_failed_jobs_are_told_by_the_exit_code(local):
