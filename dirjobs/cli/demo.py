@@ -2,36 +2,40 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shlex
 import shutil
 import subprocess
 import sys
 import sysconfig
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import chdir, contextmanager
+from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import click
 
 from ..errors import ConfigurationError
-from ..names import DONE, FAILED, WAITING
 from .errors import say, show_log, told_in_one_sentence
 from .interruption import Interrupted, Interruption
-from .output import duration, on_terminal, progress, show
-
-if TYPE_CHECKING:
-    from ..queue import DirJobs
+from .options import opened
+from .output import duration, show
+from .watch import Looks, shown
 
 Process: TypeAlias = "subprocess.Popen[bytes]"
 
 SCRIPT = "logistic_map.py"
+JOBS = "jobs"
 WORKERS = 3
-_LOOK = 0.05
+_INTERVAL = 0.2
+WHAT_IS_NEXT = """
+The same as a file:  dirjobs results jobs --csv > table.csv
+What a job printed:  dirjobs logs jobs r2.8.json
+{script} is an ordinary script; all of it is in
+  {folder}
+Your own sweep goes just like this; `dirjobs --help` tells the rest."""
 
 
 @click.command()
@@ -54,8 +58,9 @@ _LOOK = 0.05
 def demo(number: int, folder: Path | None) -> int:
     """Work through a small parameter sweep with three workers, in a few seconds.
 
-    Makes a queue in a temporary folder, starts three workers as you would
-    (`dirjobs work ...`), shows them at work, and prints what they found out.
+    Makes a queue in a temporary folder, adds a job for each value of a parameter, starts
+    three workers, watches them, and prints the table of results: by the commands that you
+    would type, each of which is shown.
     """
     show_log(0)
     try:
@@ -89,9 +94,7 @@ class Demo:
     """
 
     def __init__(self, folder: Path, interruption: Interruption) -> None:
-        self.folder = folder
-        self.jobs = folder / "jobs"
-        self.results = folder / "results"
+        self.folder = folder.resolve()
         self._interruption = interruption
 
     def run(self, number: int) -> int:
@@ -100,40 +103,32 @@ class Demo:
         Returns:
             the exit code: 0 if all jobs are done.
         """
-        from ..queue import DirJobs
-
-        with DirJobs(self.jobs, job_ext="") as dj:
-            self.add_jobs(dj, number)
-            command = shlex.join(["dirjobs", "work", str(self.jobs), "--", *self.command])
-            show(f"{number} jobs in {self.jobs}{os.sep}{WAITING}: a job is a file.")
-            show(f"{WORKERS} workers, each started by\n  {command}\n")
+        self.write_script()
+        typed(["cd", str(self.folder)])
+        with chdir(self.folder):
+            run("init", JOBS, "--no-check")  # which would take longer than all the rest
+            run("add", JOBS, "--param", f"r={sweep(number)}")
+            typed(["dirjobs", "work", JOBS, "--", "python", SCRIPT, "{r}"])
+            show(f"  (in {WORKERS} terminals, or on as many machines that share the folder)")
             began = time.monotonic()
             with self.workers() as workers:
-                done = self.watch(dj, number, workers)
+                typed(["dirjobs", "watch", JOBS, "--until-done"])
+                done = self.watch(workers)
             took = duration(time.monotonic() - began)
-        if done < number:
-            say(
-                f"only {done} of {number} jobs are done; what the workers said is in"
-                f" {str(self.folder)!r}, worker1.log and so on."
-            )
-            return 1
-        show(f"\n{number} jobs done by {WORKERS} workers in {took}.\n")
-        self.show_results()
-        self.show_what_is_next()
+            if done < number:
+                say(
+                    f"only {done} of {number} jobs are done; what the workers said is in"
+                    f" {str(self.folder)!r}, worker1.log and so on."
+                )
+                return 1
+            show(f"\n{number} jobs done by {WORKERS} workers in {took}.")
+            run("results", JOBS)
+        show(WHAT_IS_NEXT.format(folder=self.folder, script=SCRIPT))
         return 0
 
-    @property
-    def command(self) -> list[str]:
-        return ["python", str(self.folder / SCRIPT), "{}"]
-
-    def add_jobs(self, dj: DirJobs, number: int) -> None:
-        """One job for each r between order (2.8) and chaos (4.0)."""
+    def write_script(self) -> None:
+        """The program that the jobs are for."""
         shutil.copyfile(Path(__file__).with_name("demo_job.py"), self.folder / SCRIPT)
-        for index in range(number):
-            r = round(2.8 + 1.2 * index / max(1, number - 1), 3)
-            r = min(r, 3.999)  # at 4.0 rounding leads the map to 0, where it stays
-            job = json.dumps({"r": r, "x": 0.4, "steps": 800_000})
-            dj.add(f"r_{index + 1:0{len(str(number))}}_{r:.3f}.json", job)
 
     @contextmanager
     def workers(self) -> Iterator[list[Process]]:
@@ -156,11 +151,11 @@ class Demo:
 
     def start(self, wid: str, log: Path) -> Process:
         """Start one worker with this very Python and this very dirjobs."""
-        work = [sys.executable, "-m", "dirjobs", "work", str(self.jobs), "--wid", wid]
-        command = [sys.executable, *self.command[1:]]
+        work = [sys.executable, "-m", "dirjobs", "work", JOBS, "--wid", wid]
         with log.open("wb") as file:
             return subprocess.Popen(
-                [*work, "--", *command],
+                [*work, "--", sys.executable, SCRIPT, "{r}"],
+                cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
@@ -168,62 +163,44 @@ class Demo:
                 start_new_session=True,  # Ctrl-C is for us to pass on (POSIX)
             )
 
-    def watch(self, dj: DirJobs, number: int, workers: list[Process]) -> int:
-        """Show the jobs as they end, until no worker is left.
+    def watch(self, workers: list[Process]) -> int:
+        """Show the queue until all jobs ended or no worker is left.
 
         Returns:
-            how many are done.
+            how many jobs are done.
         """
-        ended: set[str] = set()
-        with progress(number) as advance:
-            working = True
-            while working and len(ended) < number:
-                working = any(worker.poll() is None for worker in workers)
-                for folder, how in ((DONE, "done"), (FAILED, "failed")):
-                    for name in sorted({entry.name for entry in dj.store.list(folder)} - ended):
-                        ended.add(name)
-                        advance(name, how)
-                time.sleep(_LOOK)
-        return dj.status().done
 
-    def show_results(self) -> None:
-        """The table that the sweep was made for."""
-        rows = [json.loads(file.read_text("utf-8")) for file in sorted(self.results.iterdir())]
-        cells = [
-            (f"{row['r']:.3f}", f"{row['exponent']:+.3f}", verdict(row["exponent"])) for row in rows
-        ]
-        if len(cells) > 20:
-            cells = [*cells[:10], ("...", "...", "..."), *cells[-10:]]
-        heads = ("r", "Lyapunov exponent", "behaviour")
-        if not on_terminal():
-            for one, two, three in (heads, *cells):
-                show(f"{one:>7}  {two:>17}  {three}")
-            return
-        from rich.console import Console
-        from rich.table import Table
+        def at_work() -> bool:
+            return any(worker.poll() is None for worker in workers)
 
-        table = Table(*heads)
-        for column in table.columns[:2]:
-            column.justify = "right"
-        for row in cells:
-            table.add_row(*row, style="magenta" if row[2] == "chaos" else "")
-        Console().print(table)
-
-    def show_what_is_next(self) -> None:
-        """Where everything is, and how to do the same with one's own work."""
-        script = shlex.quote(str(self.folder / SCRIPT))
-        show(f"\nResults  {self.results}")
-        show(f"Jobs     {self.jobs}{os.sep}{DONE}")
-        show(f"Script   {script}, which knows nothing of dirjobs")
-        show("\nYour own work, on as many machines as share the folder:\n")
-        show("  mkdir -p jobs/00_waiting")
-        show("  cp parameters/*.json jobs/00_waiting/")
-        show("  dirjobs work jobs/ -- python simulate.py {}")
+        with opened(JOBS) as driver:
+            return shown(Looks(driver, _INTERVAL, until_done=True, going=at_work)).done
 
 
-def verdict(exponent: float) -> str:
-    """What a Lyapunov exponent means."""
-    return "chaos" if exponent > 0.005 else "order" if exponent < -0.005 else "between the two"
+def sweep(number: int) -> str:
+    """So many values between order (2.8) and chaos (3.9), as ``--param`` takes them."""
+    first = Decimal("2.8")
+    if number == 1:
+        return str(first)
+    step = (Decimal("1.1") / (number - 1)).quantize(Decimal("0.00001")).normalize()
+    return f"{first}..{first + step * (number - 1)}..{step}"
+
+
+def typed(words: Sequence[str]) -> None:
+    """Show a command as somebody types it."""
+    show("\n$ " + " ".join(words))
+
+
+def run(*args: str) -> None:
+    """Show and run a command of dirjobs.
+
+    Raises:
+        Mistake: it goes wrong.
+    """
+    from . import main
+
+    typed(["dirjobs", *args])
+    main.main(list(args), prog_name="dirjobs", standalone_mode=False)
 
 
 def environment() -> dict[str, str]:

@@ -89,11 +89,10 @@ def _range(part: str, text: str) -> list[Value]:
         )
     if steps >= MOST:
         raise _too_many(f"--param {text!r}")
-    return [_plain(start + number * step) for number in range(int(steps) + 1)]
-
-
-def _plain(number: Decimal) -> Value:
-    return int(number) if number == number.to_integral_value() else float(number)
+    # All of one kind: among 2.9 and 3.1 there is 3.0, not 3.
+    whole = all(number == number.to_integral_value() for number in (start, step))
+    kind = int if whole else float
+    return [kind(start + number * step) for number in range(int(steps) + 1)]
 
 
 def product(rows: Rows, params: Sequence[str]) -> Rows:

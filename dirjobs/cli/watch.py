@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import click
@@ -58,13 +58,18 @@ def watch(jobs: str, interval: float | None, until_done: bool, as_json: bool, ve
             if interval is None:
                 interval = _LOCAL if driver.store.local_path("") is not None else _REMOTE
             looks = Looks(driver, max(0.1, interval), until_done=until_done)
-            found = _shown(looks, verbose, as_json=as_json)
+            found = shown(looks, verbose, as_json=as_json)
     except Interrupted as interrupted:
         return 0 if interrupted.number == signal.SIGINT else interrupted.exit_code
     return 1 if found.failed else 0
 
 
-def _shown(looks: Looks, verbose: int, *, as_json: bool) -> Overview:
+def shown(looks: Looks, verbose: int = 0, *, as_json: bool = False) -> Overview:
+    """Show what `looks` find, in the way that suits standard output, until they end.
+
+    Returns:
+        what was found last.
+    """
     if on_terminal() and not as_json:
         return on_screen(looks, verbose)
     return in_lines(looks, as_json=as_json)
@@ -77,9 +82,17 @@ class Looks:
         driver: of the queue.
         interval: seconds between looks.
         until_done: end when nothing is left to do.
+        going: end, after one more look, when this says no.
     """
 
-    def __init__(self, driver: Driver, interval: float, *, until_done: bool) -> None:
+    def __init__(
+        self,
+        driver: Driver,
+        interval: float,
+        *,
+        until_done: bool,
+        going: Callable[[], bool] = lambda: True,
+    ) -> None:
         self.url = driver.store.url
         self.asked: float | None = None
         """Since when an answer is awaited; None while none is."""
@@ -88,6 +101,7 @@ class Looks:
         self._driver = driver
         self._interval = interval
         self._until_done = until_done
+        self._going = going
         self._lookout = Lookout(this_process())
 
     def __iter__(self) -> Iterator[Overview | None]:
@@ -99,7 +113,7 @@ class Looks:
         quiet = False
         while True:
             began = self.asked = monotonic()
-            found = None
+            going, found = self._going(), None
             try:
                 found = self._driver.run(self._lookout.look())
             except OUTAGE as error:
@@ -110,6 +124,8 @@ class Looks:
             took = monotonic() - began
             over = found is not None and not found.waiting and not found.running
             yield found
+            if not going and found is not None:
+                return
             if over and quiet and self._until_done:
                 return  # seen twice: a job may be on its way back between two listings
             quiet = over
