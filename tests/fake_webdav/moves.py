@@ -62,11 +62,10 @@ def _rename(engine: Engine, request: Request, path: Path, target: Path) -> Answe
     if engine.personality.busy is not None:
         return _rename_with_lock(engine, request, path, target)
     with tree.lock:
-        node = tree.find(path)
-        if node is None:
+        found = _source(engine, request, path, target)
+        if found is None:
             return _lost(engine)
-        preconditions(request, node)
-        existed = _check_target(engine, request, path, target)
+        node, existed = found
         tree.unlink(path)
         tree.link(target, node)
     return _moved(engine, existed=existed)
@@ -82,11 +81,10 @@ def _rename_with_lock(engine: Engine, request: Request, path: Path, target: Path
     try:
         engine.step("MOVE:found", request)
         with tree.lock:
-            node = tree.find(path)
-            if node is None:
+            found = _source(engine, request, path, target)
+            if found is None:
                 return _lost(engine)
-            preconditions(request, node)
-            existed = _check_target(engine, request, path, target)
+            node, existed = found
             tree.unlink(path)
             tree.link(target, node)
     finally:
@@ -99,11 +97,10 @@ def _copy_then_delete(engine: Engine, request: Request, path: Path, target: Path
     """sabre/dav: look, create the copy, fill it, delete the source; nobody holds a lock."""
     tree = engine.tree
     with tree.lock:
-        node = tree.find(path)
-        if node is None:
+        found = _source(engine, request, path, target)
+        if found is None:
             return _lost(engine)
-        preconditions(request, node)
-        existed = _check_target(engine, request, path, target)
+        node, existed = found
     engine.step("MOVE:found", request)
     complete = _copy_now(engine, request, path, target, node)
     engine.step("MOVE:copied", request)
@@ -140,17 +137,31 @@ def _both_proceed(engine: Engine, request: Request, path: Path, target: Path) ->
     """Whoever found the source gets all of it, however many others did."""
     tree = engine.tree
     with tree.lock:
-        node = tree.find(path)
-        if node is None:
+        found = _source(engine, request, path, target)
+        if found is None:
             return _lost(engine)
-        preconditions(request, node)
-        existed = _check_target(engine, request, path, target)
+        node, existed = found
     engine.step("MOVE:found", request)
     with tree.lock:
         _link(engine, target, tree.copy(node, keep_mtime=engine.personality.keeps_mtime))
         if tree.find(path) is node:
             tree.unlink(path)
     return _moved(engine, existed=existed)
+
+
+def _source(engine: Engine, request: Request, path: Path, target: Path) -> tuple[Node, bool] | None:
+    """What is to be moved, and whether it will replace something; None if it is gone.
+
+    For callers that hold the tree's lock.
+
+    Raises:
+        Refused: a precondition does not hold, or `target` can't be taken.
+    """
+    node = engine.tree.find(path)
+    if node is None:
+        return None
+    preconditions(request, node)
+    return node, _check_target(engine, request, path, target)
 
 
 def _link(engine: Engine, target: Path, node: Node) -> None:
