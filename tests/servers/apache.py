@@ -13,11 +13,10 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import mkdtemp
 
 import pytest
 
-from .child import Child, missing, require_program
+from .child import Child, missing, require_program, running_in_new_folder
 
 _INSTALL = "apt-get install apache2"
 _MODULE_FOLDERS = ("/usr/lib/apache2/modules", "/usr/lib64/httpd/modules", "/usr/libexec/apache2")
@@ -177,16 +176,8 @@ class Apache:
 
 @contextmanager
 def running(*, auth: str | None = "basic", tls: bool = False) -> Iterator[Apache]:
-    home = Path(mkdtemp(prefix="dirjobs-apache-"))
-    try:
-        server = Apache(home, auth=auth, tls=tls)
-        try:
-            server.start()
-            yield server
-        finally:
-            server.stop()
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
+    with running_in_new_folder("apache", lambda home: Apache(home, auth=auth, tls=tls)) as server:
+        yield server
 
 
 @pytest.fixture

@@ -12,11 +12,21 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from tempfile import mkdtemp
+from typing import NoReturn, Protocol, TypeVar
 
 import pytest
+
+
+class Server(Protocol):
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+
+
+S = TypeVar("S", bound=Server)
 
 _PR_SET_PDEATHSIG = 1
 _TRIES = 5
@@ -141,3 +151,18 @@ def missing(why: str) -> NoReturn:
     if os.environ.get("CI") == "true":
         pytest.fail(why)
     pytest.skip(why)
+
+
+@contextmanager
+def running_in_new_folder(name: str, make: Callable[[Path], S]) -> Iterator[S]:
+    """A server in a temporary folder; both are gone afterwards."""
+    home = Path(mkdtemp(prefix=f"dirjobs-{name}-"))
+    try:
+        server = make(home)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.stop()
+    finally:
+        shutil.rmtree(home, ignore_errors=True)

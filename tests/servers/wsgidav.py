@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import mkdtemp
 
 import pytest
 
-from .child import Child, missing
+from .child import Child, missing, running_in_new_folder
 
 _PROGRAM = """
 import sys
@@ -66,16 +64,8 @@ class WsgiDav:
 
 @contextmanager
 def running() -> Iterator[WsgiDav]:
-    home = Path(mkdtemp(prefix="dirjobs-wsgidav-"))
-    try:
-        server = WsgiDav(home)
-        try:
-            server.start()
-            yield server
-        finally:
-            server.stop()
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
+    with running_in_new_folder("wsgidav", WsgiDav) as server:
+        yield server
 
 
 @pytest.fixture
