@@ -12,14 +12,14 @@ import heapq
 import random
 from collections import Counter
 from collections.abc import Callable
-from functools import partial
 
 from .. import names
 from ..moves import Held
-from ..names import DONE, FAILED, PARKED, RUNNING, WAITING, WORKERS
+from ..names import DONE, FAILED, PARKED, RUNNING, WAITING
 from ..store import split
 from .scenario import Scenario
-from .workers import SimulatedWorker, Violation, Visitor
+from .trouble import Trouble
+from .workers import SimulatedWorker, Violation
 from .world import File, Kind, World
 
 __all__ = ["Scenario", "Simulation", "Violation"]
@@ -90,7 +90,7 @@ class Simulation:
         if self.scenario.leftover:
             self.leave_behind()
         if self.scenario.lives:
-            self._plan_trouble()
+            Trouble(self).plan()
         for worker in self.workers:
             self.later(
                 self.rng.choice((0.0, self.rng.uniform(0, 1), self.rng.uniform(0, 60))),
@@ -108,73 +108,17 @@ class Simulation:
             self.decided += worker.claims.decided
         self.check_end()
 
-    # -- trouble --------------------------------------------------------------------------
-
-    def _plan_trouble(self) -> None:
-        scenario, rng = self.scenario, self.rng
-        end = min(scenario.troubled_until, 1000.0)
-        for _ in range(scenario.crashes):
-            self.later(rng.uniform(0, end), self._crash_one)
-        for _ in range(scenario.pauses):
-            self.later(rng.uniform(0, end), self._freeze_one)
-        for _ in range(scenario.missing):
-            self.later(rng.uniform(0, end), self._delete_heartbeat)
-        for _ in range(scenario.visits):
-            self.later(rng.uniform(0, end), self._visit)
-        if scenario.outage:
-            self.outage_began = self.now + rng.uniform(0, end)
-        if scenario.clock_step:
-            self.later(rng.uniform(0, end), self.world.step_clock(scenario.clock_step))
-        self.later(end, self._heal)
-
-    def _living(self) -> list[SimulatedWorker]:
-        return [w for w in self.workers if not w.crashed and not isinstance(w, Visitor)]
-
-    def _crash_one(self) -> None:
-        living = self._living()
-        if not living:
-            return
-        # Rather one that holds something: that is what a crash is about.
-        worker = self.rng.choice([w for w in living if w.holding] or living)
-        worker.crash()
-        if self.scenario.restarts:
-            delay = self.rng.choice((0.1, self.rng.uniform(0, 2 * self.scenario.terms.lease)))
-            self.later(delay, lambda: self.start_again(worker))
+    def start(self, worker: SimulatedWorker) -> None:
+        """Somebody starts another worker."""
+        self.workers.append(worker)
+        worker.begin()
 
     def start_again(self, worker: SimulatedWorker) -> None:
         """The id of a worker comes back, in a process of its own."""
-        if not self.is_busy():
-            return
-        self.workers.append(SimulatedWorker(self, worker.wid, len(self.workers)))
-        self.workers[-1].begin()
+        if self.is_busy():
+            self.start(SimulatedWorker(self, worker.wid, len(self.workers)))
 
-    def _freeze_one(self) -> None:
-        for worker in self.rng.sample(self._living(), min(1, len(self._living()))):
-            worker.frozen_until = self.now + self.rng.uniform(0, self.scenario.pause)
-            if self.scenario.twins:
-                # Somebody takes it for dead and starts it again.
-                delay = self.rng.uniform(0, self.scenario.pause)
-                self.later(delay, partial(self.start_again, worker))
-
-    def _delete_heartbeat(self) -> None:
-        alive = {worker.wid for worker in self._living()}
-        files = [
-            name
-            for name in sorted(self.world.folders[WORKERS])
-            if names.base_id(name.partition(".")[0]) in alive
-        ]
-        if files:
-            self.world.put(f"{WORKERS}/{self.rng.choice(files)}", None)
-
-    def _visit(self) -> None:
-        self.workers.append(Visitor(self, f"visitor{len(self.workers)}", len(self.workers)))
-        self.workers[-1].begin()
-
-    def _heal(self) -> None:
-        """From here on nothing goes wrong, and somebody is there to work."""
-        fresh = SimulatedWorker(self, f"w{90 + len(self.workers)}", len(self.workers))
-        self.workers.append(fresh)
-        fresh.begin()
+    # -- what befalls claims --------------------------------------------------------------
 
     def note_rename(self, worker: SimulatedWorker, src: str, dst: str) -> None:
         """Notice when somebody renames another process's claim."""
