@@ -20,6 +20,7 @@ from .scenarios import Family
 MODULES = (
     "ledger",
     "settle",
+    "trial",
     "moves",
     "claim",
     "watch",

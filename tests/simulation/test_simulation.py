@@ -16,7 +16,7 @@ from .life_mutants import LIFE_MUTANTS
 from .mutants import Mutant, in_place
 from .rules import all_rules, never_decided
 from .runs import run_many, run_one
-from .scenarios import Family, lives, scenario, within_bounds
+from .scenarios import Family, any_scenario, lives, scenario, within_bounds
 
 RUNS = int(os.environ.get("DIRJOBS_SIMULATION_RUNS", "4000"))
 
@@ -56,6 +56,13 @@ def test_mutant_is_found_out(mutant: Mutant) -> None:
     if mutant.patches:  # the others are about the scenario, not about the code
         number = int(next(iter(report.violations)).rpartition("/")[2])
         assert not run_many(mutant.seed, 0, max(20, number + 1), mutant.family).violations
+
+
+@pytest.mark.parametrize("family", [any_scenario, lives])
+def test_the_protocol_compiled_anew_is_still_right(family: Family) -> None:
+    """Else every mutant would be found out, whatever it does."""
+    with in_place(Mutant("no change", family)):
+        assert not run_many("fixed", 0, 100, family).violations
 
 
 def test_twins_are_harmless_with_the_nonce() -> None:
