@@ -7,7 +7,7 @@ nothing renames onto an existing one.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ from .errors import ClaimLost, Denied
 from .ledger import Asked, State
 from .names import PARKED, RUNNING, WAITING
 from .settle import Moved, differ
-from .steps import Steps
+from .steps import Steps, Wait
 from .store import Entry, split
 from .terms import Mode
 from .trial import Trial
@@ -24,6 +24,8 @@ from .trial import Trial
 log = logging.getLogger("dirjobs")
 
 _ODD_LOOKS = 3
+GROWING_PAUSE = 1.0
+"""Seconds between two looks at a file that may be a copy still growing."""
 
 
 class Held(NamedTuple):
@@ -233,6 +235,13 @@ class Moves(Trial):
 
     # -- names that came to be after we looked --------------------------------------------
 
+    def half_way(self, listing: Iterable[Entry]) -> tuple[frozenset[str], frozenset[str]]:
+        """What is staged in ``00_waiting``, as listed: by this worker, and by others."""
+        tildes = [entry.name for entry in listing if entry.name[:1] == "~"]
+        staged = {name for name in tildes if names.parse_staged(name)}
+        ours = {name for name in staged if self.ledger.state(f"{WAITING}/{name}")}
+        return frozenset(ours), frozenset(staged - ours)
+
     def sweep(
         self, folders: tuple[str, ...] = (WAITING, RUNNING), *, unanswered: bool = False
     ) -> Steps[int]:
@@ -270,6 +279,15 @@ class Moves(Trial):
                     self.ledger.unsettle(path)
         return swept
 
+    def sweep_out(self) -> Steps[None]:
+        """Sweep for the last time: until no copy of ours is still growing."""
+        for _ in range(_ODD_LOOKS):
+            yield from self.sweep()
+            all_asked = self.ledger.in_state(State.UNSETTLED).values()
+            if not any(0 < asked.odd_looks < _ODD_LOOKS for asked in all_asked):
+                return
+            yield Wait(GROWING_PAUSE)
+
     def tell_refused(self, path: str, error: Denied) -> None:
         """Tell once that the store does not let go of a file."""
         if path not in self._refused:
@@ -283,7 +301,9 @@ class Moves(Trial):
                 return 0  # a copy that still grows
             self.decided["sweep: torn copy parked"] += 1
             yield from self.park(path, asked.job)
-        elif split(path)[0] == WAITING:
+            return 1
+        asked.odd_looks = 0
+        if split(path)[0] == WAITING:
             if (yield from self._call_unless_claimed(path, asked.job)) is _Back.LATER:
                 return 0
             self.decided["sweep: put back"] += 1

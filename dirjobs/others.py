@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from .beat import Beat, unreadable, worker_of
 from .claim import Claims
 from .errors import NotFound
+from .moves import GROWING_PAUSE
 from .names import WORKERS
 from .orders import Orders
 from .process import Process, group_is_gone, is_surely_gone
 from .reaper import DEFAULT_MAX_ATTEMPTS, Reaper
-from .steps import NOW, Forget, List, Read, Steps
+from .steps import NOW, Forget, List, Read, Steps, Wait
 from .store import Entry
 from .watch import Watch
 
@@ -103,20 +104,29 @@ class Others:
             found.append(Other(entry.name, beat, age, fate, sure))
         return found
 
-    def reap_surveyed(self, found: Iterable[Other]) -> Steps[None]:
+    def reap_surveyed(self, found: Iterable[Other]) -> Steps[bool]:
         """Give back what the dead among `found` left; files of workers that ended long
-        ago and left nothing are removed."""
+        ago and left nothing are removed.
+
+        Returns:
+            whether they had left anything.
+        """
         gone = [other for other in found if other.fate]
         if not gone:
-            return
+            return False
         verdicts = {other.name: other.beat for other in gone}
         fates = {other.beat.worker: other.fate for other in gone}
         yield from self._reap(verdicts, fates)
+        left = bool(self.reaper.left)
+        if self.reaper.must_look_again:
+            yield Wait(GROWING_PAUSE)
+            yield from self._reap(verdicts, fates)
         for other in gone:
             lease = max(other.beat.terms.lease, self.claims.terms.lease)
             is_old = other.age is not None and other.age > lease
             if other.beat.ended and is_old and other.beat.worker not in self.reaper.left:
                 yield from self.forget(other.name)
+        return left
 
     def _reap(
         self, verdicts: dict[str, Beat], fates: dict[str, str], past: Collection[str] = ()

@@ -24,6 +24,7 @@ from .reaper import DEFAULT_MAX_ATTEMPTS
 from .steps import NOW, List, Steps, Wait, Write
 from .store import Entry, split
 from .tally import Tally
+from .terms import Mode
 
 log = logging.getLogger("dirjobs")
 
@@ -306,13 +307,45 @@ class Presence:
     # -- ending ---------------------------------------------------------------------------
 
     def end(self) -> Steps[None]:
-        """Sweep a last time and say that this worker has ended."""
+        """Sweep a last time, say that this worker has ended, and look whether anything is
+        left half way that nobody else will see to."""
         yield from self.agreement.face_evidence()
-        yield from self.claims.sweep()
+        yield from self.claims.sweep_out()
         for life in self._lives:
             yield from self._write(life, ended=True)
+        if self.claims.terms.mode is not Mode.TRUST:
+            yield from self._leave_nothing()
         self._lives.clear()
         yield from self.orders.tidy()
+
+    def _leave_nothing(self) -> Steps[None]:
+        """See to second copies on their way back that had to wait for somebody's claim.
+
+        Two may end at once, the one that left such a copy and the one with the claim.  The
+        first of them to say so is seen by the other, which looks after it has said so, too.
+        """
+        claims = self.claims
+        ours, theirs = claims.half_way((yield from claims.listing(WAITING)))
+        if ours:
+            # Whoever did not see me end must have looked before, and what it did before
+            # that must be in my listing now.
+            yield Wait(2 * claims.terms.wait)
+            yield from claims.sweep((WAITING,))
+        if theirs:
+            yield from self.take_over()
+
+    def take_over(self) -> Steps[bool]:
+        """Give back, at once, what workers that are surely gone have left.
+
+        With an eye and a memory of its own, since the heartbeat's thread may be at it too.
+
+        Returns:
+            whether they had left anything.
+        """
+        others = Others(self.claims, self.process, self.others.reaper.max_attempts)
+        others.is_provably_dead = self.others.is_provably_dead
+        found = yield from others.survey(self._files())
+        return (yield from others.reap_surveyed(o for o in found if o.sure))
 
     def _withdraw(self) -> Steps[None]:
         """Take back an announcement that came to nothing."""

@@ -88,6 +88,8 @@ class Reaper:
         """The claims that were given back, for reports."""
         self.left: set[str] = set()
         """Of which dead workers the last pass found files, whatever became of them."""
+        self.must_look_again = False
+        """Whether the last pass left files alone that may be copies still growing."""
         self._sizes: dict[str, int | None] = {}
 
     def reap(
@@ -104,7 +106,7 @@ class Reaper:
             still_dead: reads a heartbeat once more, right before it counts.
         """
         sizes: dict[str, int | None] = {}
-        self.left = set()
+        self.left, self.must_look_again = set(), False
         checked: dict[str, bool] = {}
         for folder in (RUNNING, WAITING):
             listing = yield from self.claims.listing(folder)
@@ -114,6 +116,7 @@ class Reaper:
                 beat = dead[orphan.worker]
                 told = beat.running if beat is not None else {}
                 if self._may_still_grow(orphan, told):
+                    self.must_look_again = True
                     continue
                 if orphan.worker not in checked:
                     checked[orphan.worker] = yield from still_dead(orphan.worker)

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from . import attempts, names
 from .errors import NotFound
+from .moves import GROWING_PAUSE
 from .names import RUNNING, WAITING
 from .others import Other
 from .presence import Presence
@@ -18,8 +19,6 @@ from .store import Entry
 from .terms import Mode
 
 log = logging.getLogger("dirjobs")
-
-_GROWING_PAUSE = 1.0
 
 
 def requeue(presence: Presence, jobs: Collection[str], *, dead: bool) -> Steps[list[str]]:
@@ -51,12 +50,8 @@ def _give_back(
     given_back = (yield from _by_name(presence, jobs)) if jobs else []
     if dead:
         found = yield from _look_twice(presence, found)
-        reaper = presence.others.reaper
         yield from presence.others.reap_surveyed(found)
-        if reaper.left and presence.claims.terms.mode is not Mode.TRUST:
-            yield Wait(_GROWING_PAUSE)  # sizes nobody told must be seen twice
-            yield from presence.others.reap_surveyed(found)
-        claims = filter(None, map(names.parse_claim, reaper.requeued))
+        claims = filter(None, map(names.parse_claim, presence.others.reaper.requeued))
         given_back += [claim.job for claim in claims]
     return given_back
 
@@ -76,7 +71,7 @@ def _by_name(presence: Presence, jobs: Collection[str]) -> Steps[list[str]]:
     claims = presence.claims
     before = yield from _claims_of(jobs)
     if before and claims.terms.mode is not Mode.TRUST:
-        yield Wait(max(claims.terms.wait, _GROWING_PAUSE))
+        yield Wait(max(claims.terms.wait, GROWING_PAUSE))
     given_back = []
     for path, (worker, job) in (yield from _claims_of(jobs)).items():
         if claims.terms.mode is not Mode.TRUST:

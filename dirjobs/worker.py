@@ -55,6 +55,8 @@ class Worker:
         self.presence = presence
         self.leaving = False
         """Whether it is ending, in another thread: no job is begun any more."""
+        self._half_way: frozenset[str] = frozenset()
+        self._seen_half_way: frozenset[str] = frozenset()
         self.orders = Orders() if presence is None else presence.orders
         self.tally = Tally() if presence is None else presence.tally
 
@@ -87,6 +89,8 @@ class Worker:
             if not tried.lost:
                 if (yield from self.claims.sweep(unanswered=True)):
                     continue  # a claim of ours whose answer was lost: it may be ours yet
+                if (yield from self._take_over()):
+                    continue
                 busy_looks += 1
                 if tried.busy and busy_looks <= _BUSY_LOOKS:
                     # A scanner, or whoever just put it there: closed in a moment.
@@ -108,6 +112,15 @@ class Worker:
             yield from make_folders()
             yield Wait(pause)
             pause *= 2
+
+    def _take_over(self) -> Steps[bool]:
+        """See to what workers that are gone have left, before we go as well; whenever
+        something is half way that was not when we last did."""
+        half_way, self._half_way = self._half_way, frozenset()
+        if self.presence is None or half_way <= self._seen_half_way:
+            return False
+        self._seen_half_way = half_way
+        return (yield from self.presence.take_over())
 
     def _face_evidence(self) -> Steps[None]:
         """Fall back to a more careful mode if there is a reason, and wait for the others."""
@@ -182,6 +195,7 @@ class Worker:
         listing = yield from self.claims.listing(WAITING)
         if self.claims.terms.mode is not Mode.TRUST:
             yield from self.claims.look_around()
+            _, self._half_way = self.claims.half_way(listing)
         now: float = yield NOW
         if self.presence is not None:
             self.waiting.min_age = max(self.waiting.min_age, self.presence.agreement.min_age)

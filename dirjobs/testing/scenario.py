@@ -51,6 +51,8 @@ class Scenario:
         faulty: whether a request may be lost, mute or late.
         sweeps: whether workers sweep; with `lives`, their heartbeat does.
         lives: whether workers have heartbeats and bury each other.
+        leaves: workers end when they find nothing; when the last one has ended, and jobs are
+            waiting yet, another one is started.
     """
 
     kind: Kind = Kind.ATOMIC
@@ -71,6 +73,7 @@ class Scenario:
     snatches: int = 0
     leftover: bool = False
     lives: bool = False
+    leaves: bool = False
     crashes: int = 0
     restarts: bool = False
     same_host: bool = False

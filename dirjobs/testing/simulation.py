@@ -64,6 +64,7 @@ class Simulation:
         self._pending_reuses = 0
         self.held = 0
         self._checked = -1
+        self._quiet_from = 0.0
         self.workers = [
             SimulatedWorker(self, wid, number) for number, wid in enumerate(scenario.workers)
         ]
@@ -117,6 +118,23 @@ class Simulation:
         """The id of a worker comes back, in a process of its own."""
         if self.is_busy():
             self.start(SimulatedWorker(self, worker.wid, len(self.workers)))
+
+    def note_end(self) -> None:
+        """A worker has ended; what it did last may be on its way yet."""
+        pause = self.scenario.lag + self.scenario.write_lag
+        self._quiet_from = self.now + pause
+        self.later(pause, self._look_in)
+
+    def _look_in(self) -> None:
+        """If the last worker has ended nothing may be left half way; a person sees whether
+        jobs are waiting, and starts another worker."""
+        if self.now < self._quiet_from or not all(worker.crashed for worker in self.workers):
+            return
+        left = [*self.world.folders[WAITING], *self.world.folders[RUNNING]]
+        if any(not names.is_job_name(name) or names.parse_staged(name) for name in left):
+            raise Violation(f"nobody is there any more: {self.picture()}")
+        if left:
+            self.start(SimulatedWorker(self, f"w{90 + len(self.workers)}", len(self.workers)))
 
     # -- what befalls claims --------------------------------------------------------------
 

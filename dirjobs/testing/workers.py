@@ -45,6 +45,9 @@ class SimulatedWorker:
         self.number = number
         self.view = f"{wid}/{number}"
         self.crashed = False
+        """Whether the process is gone, be it by a clean end."""
+        self.leaving = False
+        self._beats = False
         self.frozen_until = 0.0
         self.holding: dict[str, Held] = {}
         scenario = simulation.scenario
@@ -118,6 +121,9 @@ class SimulatedWorker:
         sim = self.simulation
         if error is not None:
             raise Violation(f"{self.view}: next() raised {error!r}")
+        if held is None and sim.scenario.leaves:
+            self._leave()
+            return
         if held is None:
             # Others may still give jobs back: come again, as `work --wait` does.
             if sim.is_busy():
@@ -130,6 +136,18 @@ class SimulatedWorker:
         self.holding[content] = held
         duration = sim.rng.choice((0.0, sim.rng.uniform(0, sim.scenario.work)))
         sim.later(duration, lambda: self._finish(held, content))
+
+    def _leave(self) -> None:
+        """End as `work` does when nothing is waiting: the heartbeat first."""
+        self.leaving = True
+        if self.presence is not None and not self._beats:
+            self._task(self.presence.end, self._left)
+
+    def _left(self, _: object, error: Exception | None) -> None:
+        if error is not None:
+            raise Violation(f"{self.view}: end() raised {error!r}")
+        self.crashed = True
+        self.simulation.note_end()
 
     def _again(self) -> None:
         if not self.crashed:
@@ -176,14 +194,18 @@ class SimulatedWorker:
 
     def _keep_up(self) -> None:
         """One heartbeat, or one sweep where there are none."""
-        if self.crashed:
+        if self.crashed or self.leaving:
             return
         began = self.simulation.now
+        self._beats = True
 
         def end(_: object, error: Exception | None) -> None:
             if error is not None and not isinstance(error, OUTAGE):
                 raise Violation(f"{self.view}: heartbeat or sweep raised {error!r}")
-            if self.simulation.is_busy():
+            self._beats = False
+            if self.leaving:
+                self._leave()
+            elif self.simulation.is_busy():
                 took = self.simulation.now - began
                 self.simulation.later(self.claims.terms.heartbeat - took, self._keep_up)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from functools import partial
 
 from dirjobs.steps import Write
 from dirjobs.terms import Mode
@@ -12,7 +13,7 @@ from dirjobs.testing.world import Kind
 
 from .claim_mutants import of_kinds
 from .mutants import Mutant
-from .scenarios import JOBS, Family, lives, within_bounds
+from .scenarios import JOBS, Family, leavers, lives, within_bounds
 
 
 def living(
@@ -111,6 +112,17 @@ LIFE_MUTANTS = (
              "(yield from claims.finished(job))"),
             ("moves", "if (yield from self._has_another_size(path, job.size)):", "if False:"),
         ),
+    ),
+    Mutant(
+        "a worker does not look back when it has ended",
+        leavers,
+        (("presence", "            yield from self._leave_nothing()", "            pass"),),
+    ),
+    Mutant(
+        "a worker ends while a copy of its own still grows",
+        partial(leavers, kind=Kind.COPYING),
+        (("moves", "if not any(0 < asked.odd_looks < _ODD_LOOKS for asked in all_asked):",
+          "if True:"),),
     ),
     Mutant(
         "clocks are not restarted after an outage",

@@ -107,6 +107,26 @@ def within_bounds(
     )
 
 
+def leavers(rng: random.Random, kind: Kind | None = None) -> Scenario:
+    """Workers that end as soon as they find nothing: nothing may stay half way."""
+    return replace(
+        lives(rng, kind or rng.choice(list(Kind))),
+        leaves=True,
+        crashes=0,
+        restarts=False,
+        twins=False,
+        pauses=0,
+        outage=0.0,
+        missing=0,
+        visits=0,
+        clock_step=0.0,
+        lost=0.0,
+        mute=0.0,
+        late=0.0,
+        work=rng.choice((0.0, 5.0, 300.0)),
+    )
+
+
 def inside_waiting(request: Request) -> bool:
     """Faults hit only the first of the two renames of a claim in mode verify."""
     return isinstance(request, Rename) and split(request.src)[0] == split(request.dst)[0]

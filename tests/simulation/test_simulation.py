@@ -16,7 +16,7 @@ from .life_mutants import LIFE_MUTANTS
 from .mutants import Mutant, in_place
 from .rules import all_rules, never_decided
 from .runs import run_many, run_one
-from .scenarios import Family, any_scenario, lives, scenario, within_bounds
+from .scenarios import Family, any_scenario, leavers, lives, scenario, within_bounds
 
 RUNS = int(os.environ.get("DIRJOBS_SIMULATION_RUNS", "4000"))
 
@@ -39,9 +39,10 @@ def test_each_kind_of_share(kind: Kind) -> None:
     assert not report.violations
 
 
-@pytest.mark.parametrize("family", [lives, within_bounds])
+@pytest.mark.parametrize("family", [lives, within_bounds, leavers])
 def test_jobs_survive_their_workers(family: Family) -> None:
-    """Crashes, pauses, outages, lost heartbeats; then all heals, and every job ends."""
+    """Crashes, pauses, outages, lost heartbeats; then all heals, and every job ends.  Or all
+    workers end well, and nothing is left half way."""
     assert not run_many("fixed", 0, RUNS // 8, family).violations
 
 
@@ -58,7 +59,7 @@ def test_mutant_is_found_out(mutant: Mutant) -> None:
         assert not run_many(mutant.seed, 0, max(20, number + 1), mutant.family).violations
 
 
-@pytest.mark.parametrize("family", [any_scenario, lives])
+@pytest.mark.parametrize("family", [any_scenario, leavers, lives])
 def test_the_protocol_compiled_anew_is_still_right(family: Family) -> None:
     """Else every mutant would be found out, whatever it does."""
     with in_place(Mutant("no change", family)):

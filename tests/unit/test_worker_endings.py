@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from dirjobs.errors import AmbiguousResult, Busy, Unavailable
 from dirjobs.layers import Layer
-from dirjobs.names import RUNNING, WAITING
-from tests.unit.lives import World
+from dirjobs.names import PARKED, RUNNING, WAITING
+from dirjobs.store import Guarantees
+from dirjobs.terms import Mode
+from tests.unit.lives import TERMS, World
 
 
 class LosesTheAnswer(Layer):
@@ -80,3 +84,62 @@ def test_a_claim_that_comes_after_the_end_is_given_back():
     assert life.next() is None
     assert world.names(WAITING) == ["job.txt"]
     assert life.next() is None
+
+
+class Unpromising(Layer):
+    """A store whose renames may be copies: mode verify."""
+
+    guarantees = Guarantees(visible_after=0)
+
+
+def unpromising():
+    world = World()
+    world.store = Unpromising(world.store)
+    terms = replace(TERMS, mode=Mode.VERIFY)
+    return world, world.life("w1", terms=terms).start()
+
+
+def staged(world, job, data=b"data", **fields):
+    """A job that a worker, which has ended, left on its way back."""
+    world.heartbeat_of("w9", ended=True, **fields)
+    world.store.write(f"{WAITING}/~w9~abcdef.{job}", data)
+
+
+def test_who_finds_nothing_takes_over_what_the_gone_left_half_way():
+    world, life = unpromising()
+    staged(world, "job.txt")
+    held = life.next()
+    assert held is not None
+    assert held.job.name == "job.txt"
+    life.done(held)
+    assert life.next() is None
+
+
+def test_half_way_files_of_the_living_are_asked_about_once():
+    """A worker that waits for jobs looks every few seconds."""
+    world, life = unpromising()
+    world.heartbeat_of("w9")
+    world.store.write(f"{WAITING}/~w9~abcdef.job.txt", b"data")
+    reads = []
+
+    class Counting(Layer):
+        def read(self, path):
+            reads.append(path)
+            return super().read(path)
+
+    life.driver.store = Counting(world.store)
+    assert [life.next() for _ in range(3)] == [None] * 3
+    assert len(reads) == 1
+
+
+def test_the_last_to_end_leaves_nothing_half_way():
+    """The copy had to wait while its job was claimed; that job is done now."""
+    world, life = unpromising()
+    world.job()
+    held = life.next()
+    assert held is not None
+    staged(world, "job.txt")
+    life.done(held)
+    life.end()
+    assert world.names(WAITING) == world.names(RUNNING) == []
+    assert world.names(PARKED) == ["w1.job.txt"]
