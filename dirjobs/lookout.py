@@ -11,7 +11,8 @@ from .errors import NotFound, StoreError
 from .names import ATTEMPTS, DONE, FAILED, PARKED, RUNNING, WAITING, WORKERS
 from .orders import PAUSE, drained
 from .others import is_provably_dead
-from .overview import Counts, Failure, Heard, Overview, claims_in, describe, jobs_in
+from .overview import Claimed, Counts, Failure, Heard, Overview, describe
+from .places import places_in, places_of
 from .process import Process
 from .settle import listing
 from .steps import NOW, Read, Steps, Write
@@ -25,9 +26,9 @@ CLOCK = "~clock"
 class Lookout:
     """Looks once, or again and again.
 
-    A look costs a listing of each of seven folders (six, where no failures are wanted), a
-    request for each worker that is at work, and one for each of the latest failures that is
-    new, however many jobs there are.
+    A look costs a listing of each of seven folders (six, where no failures are wanted), one
+    more if a job ends at the same time, a request for each worker that is at work, and one
+    for each of the latest failures that is new, however many jobs there are.
 
     Args:
         process: who looks.
@@ -103,20 +104,39 @@ class Lookout:
 
 
 def count() -> Steps[Counts]:
-    """How many jobs are where; one listing for each of five folders."""
-    # In this order: who is claimed meanwhile is counted twice rather than not at all.
-    waiting = sum(1 for _ in jobs_in((yield from listing(WAITING))))
-    claims = list(claims_in((yield from listing(RUNNING))))
-    done = sum(1 for _ in jobs_in((yield from listing(DONE))))
-    failed = set(jobs_in((yield from listing(FAILED))))
+    """How many jobs are where; one listing for each of five folders, and one more if a job
+    has ended meanwhile."""
+    # In this order, what goes on its way meanwhile is seen twice rather than not at all; and
+    # counted once, if its time tells that it is the same file.
+    waiting = yield from places_in(WAITING)
+    running = yield from places_in(RUNNING)
+    claimed = {place.job for place in running if place.job.mtime is not None}
+    left = sum(place.job not in claimed for place in waiting)
+    done, failed, ended = 0, set(), set()
+    for folder in (DONE, FAILED):
+        for place in places_of(folder, (yield from listing(folder))):
+            if place.job in claimed:
+                ended.add(place.job)
+            if folder == DONE:
+                done += 1
+            else:
+                failed.add(place.job.name)
+    if ended:
+        # Or is it a copy of a finished job, as file managers make it, that runs again?
+        ended -= {place.job for place in (yield from places_in(RUNNING))}
     parked = sum(not entry.is_folder for entry in (yield from listing(PARKED)))
-    return Counts(waiting, done, parked, failed, claims)
+    claims = [
+        Claimed(place.job.name, place.worker, None, place.job.size)
+        for place in running
+        if place.job not in ended
+    ]
+    return Counts(left, done, parked, failed, claims)
 
 
 def left_to_do() -> Steps[int]:
     """How many jobs are waiting or running; two requests."""
-    waiting = sum(1 for _ in jobs_in((yield from listing(WAITING))))
-    return waiting + sum(1 for _ in claims_in((yield from listing(RUNNING))))
+    waiting = yield from _number_in(WAITING)
+    return waiting + (yield from _number_in(RUNNING))
 
 
 class Ends(NamedTuple):
@@ -128,8 +148,12 @@ class Ends(NamedTuple):
 
 def count_ends() -> Steps[Ends]:
     """How many jobs are done and failed; two requests."""
-    done = sum(1 for _ in jobs_in((yield from listing(DONE))))
-    return Ends(done, sum(1 for _ in jobs_in((yield from listing(FAILED)))))
+    done = yield from _number_in(DONE)
+    return Ends(done, (yield from _number_in(FAILED)))
+
+
+def _number_in(folder: str) -> Steps[int]:
+    return sum(1 for _ in places_of(folder, (yield from listing(folder))))
 
 
 def read_beat(name: str) -> Steps[Beat | None]:

@@ -8,9 +8,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from . import names
 from .beat import Beat
-from .store import Entry
 from .waiting import natural_key
 
 
@@ -188,27 +186,6 @@ def iso(at: float | None) -> str | None:
         return None if at is None else datetime.fromtimestamp(round(at), UTC).isoformat()
     except (OverflowError, OSError, ValueError):
         return None
-
-
-def jobs_in(listing: Iterable[Entry]) -> Iterable[str]:
-    """The names of the jobs in a folder where they have their own; also of those that a
-    worker is about to take or has on their way back."""
-    for entry in listing:
-        if entry.is_folder:
-            continue
-        if names.is_job_name(entry.name):
-            yield entry.name
-        elif (staged := names.parse_staged(entry.name)) is not None:
-            yield staged.job
-
-
-def claims_in(listing: Iterable[Entry]) -> Iterable[Claimed]:
-    """The claims in ``01_running``."""
-    for entry in listing:
-        staged = names.parse_staged(entry.name)
-        claim = names.parse_claim(staged.job if staged else entry.name)
-        if claim is not None and not entry.is_folder:
-            yield Claimed(claim.job, claim.worker, None, entry.size)
 
 
 def describe(

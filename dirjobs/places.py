@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 from . import names
@@ -51,8 +51,12 @@ class Place(NamedTuple):
 
 def places_in(folder: str) -> Steps[list[Place]]:
     """The jobs in a folder, in natural order left to the caller; one request."""
-    found = yield from listing(folder)
-    return [place for entry in found if (place := place_of(folder, entry)) is not None]
+    return list(places_of(folder, (yield from listing(folder))))
+
+
+def places_of(folder: str, entries: Iterable[Entry]) -> Iterator[Place]:
+    """The jobs among the entries of a folder."""
+    return filter(None, (place_of(folder, entry) for entry in entries))
 
 
 def place_of(folder: str, entry: Entry) -> Place | None:

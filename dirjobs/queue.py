@@ -219,7 +219,7 @@ class DirJobs:
         Raises:
             StoreError: the folders can't be listed.
         """
-        return self._driver.run(status(self._claims))
+        return self._driver.run(status())
 
     def requeue(self, *jobs: str, dead: bool = False) -> list[str]:
         """Give running jobs back to ``00_waiting``, at once.

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from . import names
-from .names import DONE, FAILED, PARKED, RUNNING, WAITING
-from .settle import Settling
+from .lookout import count
 from .steps import Steps
 
 
@@ -24,19 +22,8 @@ class Status:
     """Running jobs and their workers."""
 
 
-def status(settling: Settling) -> Steps[Status]:
+def status() -> Steps[Status]:
     """Count; one request for each folder."""
-    jobs = {}
-    for folder in (WAITING, RUNNING, DONE, FAILED, PARKED):
-        listing = yield from settling.listing(folder)
-        jobs[folder] = [e.name for e in listing if not e.is_folder and names.is_job_name(e.name)]
-    claims = filter(None, map(names.parse_claim, jobs[RUNNING]))
-    running = {claim.job: claim.worker for claim in claims}
-    return Status(
-        waiting=len(jobs[WAITING]),
-        running=len(running),
-        done=len(jobs[DONE]),
-        failed=len(jobs[FAILED]),
-        parked=len(jobs[PARKED]),
-        claims=running,
-    )
+    found = yield from count()
+    claims = {claim.job: claim.worker for claim in found.claims}
+    return Status(found.waiting, len(claims), found.done, len(found.failed), found.parked, claims)

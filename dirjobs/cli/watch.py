@@ -45,9 +45,9 @@ def watch(jobs: str, interval: float | None, until_done: bool, as_json: bool, ve
     """Show a queue at work: progress, workers, what failed last.  Ctrl-C ends the view only.
 
     On a terminal the picture is drawn anew with every look; elsewhere there is a line for
-    each change.  A look costs seven requests, and one for each worker and failure that has
-    news, however many jobs there are; long looks are followed by longer pauses.  While the
-    share can't be reached this waits.
+    each change.  A look costs seven or eight requests, and one for each worker and failure
+    that has news, however many jobs there are; long looks are followed by longer pauses.
+    While the share can't be reached this waits.
 
     \b
     Exit codes:  0  Ctrl-C; with --until-done: all jobs ended in 02_done

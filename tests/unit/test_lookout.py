@@ -10,6 +10,7 @@ import pytest
 from dirjobs import attempts
 from dirjobs.backends.memory import MemoryStore
 from dirjobs.errors import Denied
+from dirjobs.layers import Layer
 from dirjobs.lookout import Lookout
 from dirjobs.names import DONE, FAILED, PARKED, RUNNING, WAITING, WORKERS
 from dirjobs.orders import drain, pause
@@ -71,6 +72,34 @@ def test_a_queue_that_nobody_has_used_yet():
     for folder in (DONE, FAILED, PARKED):
         del store._tree.folders[folder]
     assert Watcher(world).look().total == 0
+
+
+class MovesOn(Layer):
+    """While somebody looks, one job is claimed and another one ends."""
+
+    def list(self, folder):
+        found = list(super().list(folder))
+        if folder == WAITING:
+            self.store.rename(f"{WAITING}/a", f"{RUNNING}/w1.a")
+        elif folder == RUNNING and self.store.exists(f"{RUNNING}/w1.b"):
+            self.store.rename(f"{RUNNING}/w1.b", f"{DONE}/b")
+        return found
+
+
+def test_a_job_that_moves_on_meanwhile_is_counted_once(world):
+    for path in (f"{WAITING}/a", f"{RUNNING}/w1.b", f"{FAILED}/c"):
+        world.store.write(path, b"")
+    world.store = MovesOn(world.store)
+    found = Watcher(world).look()
+    assert (found.waiting, found.running, found.done, found.failed) == (0, 1, 1, 1)
+
+
+def test_a_copy_of_a_finished_job_counts_when_it_runs_again(world, watcher):
+    """Explorer and `cp -p` keep the time."""
+    for path in (f"{DONE}/a", f"{RUNNING}/w1.a", f"{DONE}/b", f"{WAITING}/b"):
+        world.store.write(path, b"")
+    found = watcher.look()
+    assert (found.waiting, found.running, found.done) == (1, 1, 2)
 
 
 def test_jobs_are_counted_where_they_are(world, watcher):
