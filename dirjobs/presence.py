@@ -7,46 +7,28 @@ is seen by one of the two at least.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from . import names
 from .agreement import Agreement, lawful
-from .beat import Beat, beat_path
+from .beat import Beat
 from .claim import Claims
-from .errors import ConfigurationError, NotFound, WorkerIdInUse
-from .folders import make_folders
+from .errors import ConfigurationError, WorkerIdInUse
 from .ledger import State
+from .lives import Life, Lives
 from .names import RUNNING, WAITING, WORKERS
 from .orders import Orders
 from .others import Other, Others
 from .process import Process, is_same
 from .reaper import DEFAULT_MAX_ATTEMPTS
-from .steps import NOW, List, Steps, Wait, Write
+from .steps import NOW, List, Steps, Wait
 from .store import Entry, split
-from .tally import Tally
 from .terms import Mode
 
 log = logging.getLogger("dirjobs")
 
 
-@dataclass
-class _Life:
-    """One incarnation of this worker and its heartbeat file.
-
-    Attributes:
-        worker: its name.
-        path: of the file.
-        counter: how often it was written.
-        began: when the last writing that succeeded was begun.
-    """
-
-    worker: str
-    path: str
-    counter: int = 0
-    began: float | None = None
-
-
-class Presence:
+class Presence(Lives):
     """The heartbeat of one worker.
 
     Args:
@@ -66,21 +48,10 @@ class Presence:
         max_attempts: int = DEFAULT_MAX_ATTEMPTS,
         orders: Orders | None = None,
     ) -> None:
-        self.claims = claims
-        self.process = process
+        super().__init__(claims, process)
         self.agreement = Agreement(claims, insists=insists)
         self.orders = orders or Orders()
         self.others = Others(claims, process, max_attempts, self.orders)
-        self.groups: set[int] = set()
-        self.tally = Tally()
-        claims.robberies = lambda: self.robberies
-        self.robberies = 0
-        """How often this worker may have been declared dead: its heartbeat had a gap."""
-        self._robberies_at_birth = 0
-        self._lives: list[_Life] = []
-        self._unborn: _Life | None = None
-        self._starting = False
-        self._last_beat: float | None = None
         self._turn = 0
 
     # -- beginning ------------------------------------------------------------------------
@@ -165,10 +136,7 @@ class Presence:
         me = names.base_id(self.claims.worker).casefold()
         return [o for o in found if names.base_id(o.beat.worker).casefold() == me]
 
-    def _files(self) -> set[str]:
-        return {split(life.path)[1] for life in self._lives}
-
-    def _id_was_used(self, life: _Life, found: list[Other]) -> Steps[bool]:
+    def _id_was_used(self, life: Life, found: list[Other]) -> Steps[bool]:
         """Whether the plain id may not be used for new claims."""
         if names.base_id(life.worker) != life.worker:
             return False  # a forked child: nobody else has its name, its parent lives on
@@ -188,37 +156,13 @@ class Presence:
 
     # -- living ---------------------------------------------------------------------------
 
-    def new_life(self) -> Steps[None]:
-        """Go on under a name that no late request can hit."""
-        life = self._unborn
-        if life is None:
-            worker = names.later_life(self.claims.worker, self.claims.nonce())
-            life = self._unborn = _Life(worker, beat_path(worker, self.claims.nonce()))
-        # Nobody may claim under a name that has no heartbeat.
-        yield from self._write(life)
-        self._unborn = None
-        self._lives.append(life)
-        self.claims.worker = life.worker
-        self._robberies_at_birth = self.robberies
-        self._last_beat = life.began
-
-    def _be_born(self, worker: str) -> Steps[_Life]:
-        life = _Life(worker, beat_path(worker, self.claims.nonce()))
-        self._lives.append(life)
-        yield from self._write(life)
-        return life
-
     def beat(self) -> Steps[None]:
         """Write the heartbeats; see what the others do; bury the dead; sweep.
 
         Four requests while nothing happens, whatever the number of jobs; five where renames
         are trusted by a record.
         """
-        for life in list(self._lives):
-            over = life.worker != self.claims.worker and not self._works_as(life.worker)
-            yield from self._write(life, ended=over)
-            if over:
-                self._lives.remove(life)
+        yield from self._beat_on()
         began: float = yield NOW
         listing: list[Entry] = yield List(WORKERS)
         now: float = yield NOW
@@ -230,65 +174,6 @@ class Presence:
             yield from self.agreement.face_evidence()
         self._turn += 1
         yield from self.claims.sweep((WAITING,) if self._turn % 2 else (RUNNING,))
-
-    def tell(self) -> Steps[None]:
-        """Write the heartbeats now, for what they say has changed."""
-        for life in list(self._lives):
-            yield from self._write(life)
-
-    def _works_as(self, worker: str) -> bool:
-        """Whether `worker` has a claim or asks for one.  What its unanswered requests may
-        bring about yet is swept, by us or by whoever finds it under an ended name."""
-        ledger = self.claims.ledger
-        at_work = [*ledger.in_state(State.HELD).values(), *ledger.in_state(State.ASKING).values()]
-        return any(asked.worker == worker for asked in at_work)
-
-    def may_be_dead_to_others(self, now: float) -> bool:
-        """Whether the heartbeat is, at `now`, so old that others may have our jobs."""
-        return self._last_beat is not None and now - self._last_beat > self._longest_gap
-
-    def needs_new_life(self, now: float) -> bool:
-        """Whether nothing may be claimed under the present name any more: it may have been
-        declared dead, or may be so at `now`."""
-        return self.robberies > self._robberies_at_birth or self.may_be_dead_to_others(now)
-
-    @property
-    def _longest_gap(self) -> float:
-        return self.claims.terms.lease - self.claims.terms.wait
-
-    def _write(self, life: _Life, *, ended: bool = False) -> Steps[None]:
-        began: float = yield NOW
-        life.counter += 1
-        ledger = self.claims.ledger
-        held = ledger.in_state(State.HELD)
-        unsettled = ledger.in_state(State.UNSETTLED).values()
-        beat = Beat(
-            worker=life.worker,
-            counter=life.counter,
-            terms=self.claims.terms,
-            process=self.process,
-            ended=ended,
-            starting=self._starting,
-            unsettled=sum(a.worker == life.worker for a in unsettled),
-            running={a.job.name: a.job.size for a in held.values() if a.worker == life.worker},
-            groups=tuple(self.groups),
-            held_for={
-                a.job.name: round(self.tally.held_for(path, began), 1)
-                for path, a in held.items()
-                if a.worker == life.worker
-            },
-            pace=self.tally.pace(began),
-        )
-        try:
-            yield Write(life.path, beat.to_bytes())
-        except NotFound:
-            yield from make_folders()
-            yield Write(life.path, beat.to_bytes())
-        if self.may_be_dead_to_others((yield NOW)):
-            self.robberies += 1
-        life.began = began
-        if life.worker == self.claims.worker:
-            self._last_beat = began
 
     def _follow(self, new: list[Beat]) -> Steps[None]:
         """Become as careful as ``queue.json`` and whoever is new; part from a twin."""

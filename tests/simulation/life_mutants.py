@@ -175,11 +175,12 @@ LIFE_MUTANTS = (
         "plain names for ever",
         living(Kind.ATOMIC, pauses=3, pause=400.0, twins=True, restarts=True, work=300.0),
         (
-            ("presence", "names.later_life(self.claims.worker, self.claims.nonce())",
+            ("lives", "names.later_life(self.claims.worker, self.claims.nonce())",
              "names.base_id(self.claims.worker)"),
             ("worker", "asked = self.claims.asked_before(job)", "asked = None"),
             ("ledger", "if path in self._used or path in self._asked:", "if False:"),
         ),
+        "pinned-o",
     ),
     Mutant(
         "a requeue on the first sight of absence",
@@ -190,7 +191,7 @@ LIFE_MUTANTS = (
     Mutant(
         "the heartbeat rewrites the claim",
         living(Kind.ATOMIC),
-        (("presence", "        life.began = began\n",
+        (("lives", "        life.began = began\n",
           "        life.began = began\n        for path in ledger.in_state(State.HELD):\n"
           "            yield Write(path, b'alive')\n"),),
     ),

@@ -26,6 +26,7 @@ MODULES = (
     "watch",
     "reaper",
     "others",
+    "lives",
     "presence",
     "worker",
 )  # in the order in which they import each other
