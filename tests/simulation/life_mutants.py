@@ -184,7 +184,9 @@ LIFE_MUTANTS = (
     ),
     Mutant(
         "a requeue on the first sight of absence",
-        living(Kind.ATOMIC, Kind.MOUNT, bounds=True, missing=3, crashes=0, work=300.0),
+        living(
+            Kind.ATOMIC, Kind.MOUNT, bounds=True, missing=3, twins=False, crashes=0, work=300.0
+        ),
         (("watch", "return 0.0 if sight is None else now - sight.since",
           "return 0.0 if sight is None else now - sight.since + 1e9 * (sight.mark is None)"),),
     ),
