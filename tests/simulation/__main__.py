@@ -1,4 +1,4 @@
-"""``python -m tests.simulation --runs 200000 [--lives]``: the report of many runs."""
+"""``python -m tests.simulation --runs 200000 [--family lives]``: the report of many runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ from concurrent.futures import ProcessPoolExecutor
 
 from .rules import never_decided
 from .runs import Report, run_many
-from .scenarios import any_scenario, lives
+from .scenarios import any_scenario, leavers, lives, within_bounds
+
+FAMILIES = {
+    "any": any_scenario,
+    "lives": lives,
+    "within_bounds": within_bounds,
+    "leavers": leavers,
+}
 
 
 def main() -> int:
@@ -19,12 +26,18 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=20_000)
     parser.add_argument("--seed", default=secrets.token_hex(4))
     parser.add_argument("--processes", type=int, default=os.cpu_count())
-    parser.add_argument("--lives", action="store_true", help="workers crash, stop, come back")
+    parser.add_argument(
+        "--family",
+        choices=FAMILIES,
+        default="any",
+        help="what befalls workers; lives: they crash, stop, come back; leavers: they end when"
+        " they find nothing  (default: %(default)s: nothing)",
+    )
     options = parser.parse_args()
     logging.getLogger("dirjobs").setLevel(logging.CRITICAL)
     piece = max(1, min(500, options.runs // (4 * options.processes)))
     total = Report()
-    family = lives if options.lives else any_scenario
+    family = FAMILIES[options.family]
     with ProcessPoolExecutor(options.processes) as pool:
         jobs = [
             pool.submit(run_many, options.seed, first, min(first + piece, options.runs), family)
@@ -38,7 +51,7 @@ def main() -> int:
     print("how often each rule decided")
     for rule, count in sorted(total.decided.items()):
         print(f"  {count:8} {rule}")
-    never = [] if options.lives else never_decided(total.decided)
+    never = never_decided(total.decided) if family is any_scenario else []
     for rule in never:
         print(f"  {0:8} {rule}")
     print(f"{len(total.violations)} violations")
