@@ -214,7 +214,12 @@ class Presence(Lives):
         if ours:
             # Whoever did not see me end must have looked before, and what it did before
             # that must be in my listing now.
-            yield Wait(2 * claims.terms.wait)
+            pause = 0.0 if self.orders.hurried else 2 * claims.terms.wait
+            if pause:
+                log.warning(
+                    "somebody may be ending a job that has a copy here; waiting %g s", pause
+                )
+            yield Wait(pause)
             yield from claims.sweep((WAITING,))
         if theirs:
             yield from self.take_over()

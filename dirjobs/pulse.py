@@ -43,9 +43,12 @@ class Pulse:
 
         Raises:
             WorkerIdInUse, ConfigurationError, StoreError: as `Presence.start`.
+            BrokenOff: this worker was drained at once meanwhile.
         """
         try:
-            self._driver.run(self._presence.start())
+            # In mode sync this takes as long as a change takes to be seen everywhere.
+            sleep = self._presence.orders.nap
+            Driver(self._store, monotonic, sleep).run(self._presence.start())
             self._thread.start()
         except BaseException:
             # A signal, most likely: nobody must take us for a live worker.

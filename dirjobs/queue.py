@@ -138,9 +138,9 @@ class DirJobs:
         """
         if self.draining:
             return None
-        if self._pid != os.getpid():
-            self._begin()
         try:
+            if self._pid != os.getpid():
+                self._begin()
             held = self._persist(self._worker.next, self._orders)
         except BrokenOff:
             return None

@@ -79,7 +79,7 @@ def test_an_interrupted_wait_in_mode_sync(tmp_path, start):
 def test_an_interrupted_start(tmp_path, start):
     """The worker has announced itself and waits whether somebody else has its id."""
     queue = make_queue(tmp_path / "jobs", "a.txt")
-    worker = start("work", "jobs", "--sync-time", "50", "--", "true")
+    worker = start("work", "jobs", "--sync-time", "85", "--", "true")
     wait_until(lambda: (queue / "_queue" / "workers").is_dir() and heartbeats(queue))
     worker.terminate()
     worker.communicate(timeout=60)
