@@ -155,6 +155,9 @@ def test_a_killed_guard_is_replaced(tmp_path, queue, start):
     wait_until(lambda: not is_alive(guard))
     (tmp_path / "killed").touch()
     wait_until(lambda: len(processes(tmp_path)) == 2)
+    # The guard knows of a program when the heartbeat names it.
+    groups = [parent for parent, _ in pairs(tmp_path)]
+    wait_until(lambda: heartbeats(queue)[0]["groups"] == groups)
     process.kill()
     process.wait()
     wait_until(lambda: not any(map(is_alive, processes(tmp_path))))
