@@ -77,16 +77,34 @@ class Capture:
     def content(self) -> bytes:
         """What is kept, as one text; a line in the middle says how much was left out."""
         with self._lock:
-            head = self._read_at(0, min(self.size, self._head))
-            rest = self.size - len(head)
-            if rest <= self._tail:
-                kept = head + self._read_at(self._head, rest)
+            left_out = self.size - self._head - self._tail
+            if left_out <= 0:
+                kept = self._last_bytes(self.size)
             else:
-                place = rest % self._tail
-                tail = self._read_at(self._head + place, self._tail - place)
-                tail += self._read_at(self._head, place)
-                kept = _shortened(head, tail, rest - self._tail)
+                head = self._read_at(0, self._head)
+                kept = _shortened(head, self._last_bytes(self._tail), left_out)
             return kept + (f"\n# {self._trouble}\n".encode() if self._trouble else b"")
+
+    def last_line(self) -> str:
+        """The last line that was printed since the last note, if it is a short one; empty if
+        there is none."""
+        with self._lock:
+            if self._closed or self._trouble:
+                return ""
+            text = self._last_bytes(min(self.size, self._tail, _LONGEST_LINE))
+        for line in reversed(text.decode(errors="replace").splitlines()):
+            if line.strip():
+                return "" if line.startswith("# ") else line.strip()
+        return ""
+
+    def _last_bytes(self, number: int) -> bytes:
+        """The last `number` bytes; all of them are kept."""
+        at = self.size - number
+        head = self._read_at(at, max(0, min(self.size, self._head) - at))
+        number -= len(head)
+        place = (self.size - self._head - number) % self._tail
+        first = self._read_at(self._head + place, min(number, self._tail - place))
+        return head + first + self._read_at(self._head, number - len(first))
 
     def _read_at(self, place: int, length: int) -> bytes:
         self._file.seek(place)

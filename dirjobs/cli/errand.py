@@ -223,7 +223,10 @@ class Errand:
         finally:
             run.stop(lambda: True)
         run.hear_out()
-        return reason or outcome(run.code)
+        reason = reason or outcome(run.code)
+        # What fails says why on its last line, most of the time.
+        words = redacted(capture.last_line()) if (run.code or 0) > 0 and reason else ""
+        return f"{reason}: {printable(words[:_LONGEST_WORDS])}" if words else reason
 
     def _is_over(self) -> bool:
         return self._lost or self._tools.course.level >= Level.STOPPING
@@ -327,6 +330,7 @@ class Errand:
 
 
 _STOPPED = "stopped"
+_LONGEST_WORDS = 200
 
 
 def _now() -> str:

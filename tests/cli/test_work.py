@@ -102,8 +102,9 @@ def test_a_command_that_fails_is_run_again(queue):
     queue.run("work", "--wid", "w1", "--retries", 2, "--", "sh", "-c", script, code=1)
     assert queue.jobs() == {"02_done": ["a"], "99_failed": ["b"]}
     assert said(queue, "a") == said(queue, "b") == ["1", "2", "3"]
-    assert reasons(queue, "a") == ["exit code 1"] * 2
-    assert reasons(queue, "b") == ["exit code 1"] * 3
+    # With what it printed last.
+    assert reasons(queue, "a") == ["exit code 1: 1", "exit code 1: 2"]
+    assert reasons(queue, "b") == ["exit code 1: 1", "exit code 1: 2", "exit code 1: 3"]
     assert queue.names("results/a") == ["3"]  # each begins with an empty folder
     queue.run("retry", "b")
     queue.run("work", "--wid", "w2", "--", "true")

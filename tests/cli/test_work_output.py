@@ -43,6 +43,16 @@ def test_of_more_the_beginning_and_the_end_are_kept(capture, size, piece):
     assert told == f"# ... {size - 300:,} bytes are left out here ...".encode()
 
 
+@pytest.mark.parametrize("size", [0, 90, 95, 100, 290, 300, 5000])
+def test_the_last_line(capture, size):
+    capture.write(b"-" * size + b"\nit said why\n\n")
+    assert capture.last_line() == "it said why"
+    capture.note("attempt 2")
+    assert capture.last_line() == ""
+    capture.write(b"\xff\n")
+    assert capture.last_line() == "\N{REPLACEMENT CHARACTER}"
+
+
 def test_where_lines_are_short_only_whole_ones_are_kept(capture):
     lines = [f"line {number}" for number in range(1000)]
     text = "".join(f"{line}\n" for line in lines)

@@ -30,7 +30,7 @@ def test_each_job_is_run_once_and_ends_where_its_exit_code_says(tmp_path):
     lines = [re.sub(r"\d+\.\d s", "T", line) for line in done.stdout.splitlines()]
     assert lines == [
         "job1.txt  done  (T)",
-        "job2.csv  failed  (exit code 3, T)",
+        "job2.csv  failed  (exit code 3: jobs/01_running/w1.job2.csv, T)",
         "job10  done  (T)",
         "killed.txt  failed  (killed by signal 9, T)",
         "2 done, 2 failed in T",
@@ -45,7 +45,9 @@ def test_each_job_is_run_once_and_ends_where_its_exit_code_says(tmp_path):
         "99_failed": ["job2.csv", "killed.txt"],
     }
     notes = json.loads((queue / "_queue" / "attempts" / "job2.csv.json").read_text())
-    assert [attempt["reason"] for attempt in notes["attempts"]] == ["exit code 3"]
+    assert [attempt["reason"] for attempt in notes["attempts"]] == [
+        "exit code 3: jobs/01_running/w1.job2.csv"
+    ]
     assert [beat["ended"] for beat in heartbeats(queue)] == [True]
 
 
