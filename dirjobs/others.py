@@ -266,8 +266,8 @@ class Others:
         quiet = self.watch.unchanged_for(name, now)
         lease = max(beat.terms.lease, self.claims.terms.lease)
         if self.is_provably_dead(beat, self.process):
-            fresh = yield from self.read(name)
-            return self._fate(fresh) if fresh is not None else ""
+            # A file that is gone proves as much: it was that process's alone.
+            return self._fate((yield from self.read(name)) or beat)
         if quiet <= lease / 2:
             self._suspects.pop(name, None)
             return ""

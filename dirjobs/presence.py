@@ -238,7 +238,13 @@ class Presence(Lives):
         return (yield from others.reap_surveyed(o for o in found if o.sure))
 
     def _withdraw(self) -> Steps[None]:
-        """Take back an announcement that came to nothing."""
+        """Take back an announcement that came to nothing; unless an earlier try has left
+        something half way under this name, which others must be able to tell whose it is."""
+        self._starting = False
+        unsettled = self.claims.ledger.in_state(State.UNSETTLED).values()
         for life in self._lives:
-            yield from self.others.forget(split(life.path)[1])
+            if any(asked.worker == life.worker for asked in unsettled):
+                yield from self._write(life, ended=True)
+            else:
+                yield from self.others.forget(split(life.path)[1])
         self._lives.clear()

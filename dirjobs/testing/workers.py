@@ -85,16 +85,22 @@ class SimulatedWorker:
 
     def _began(self, _: object, error: Exception | None) -> None:
         sim = self.simulation
-        if isinstance(error, WorkerIdInUse):
-            # As the message says: wait until the other one has ended, or is dead.
-            self.crashed = True
-            pause = sim.rng.uniform(0.2, 1.5) * self.claims.terms.lease
-            sim.later(pause, lambda: sim.start_again(self))
+        if isinstance(error, WorkerIdInUse) and self.presence is not None:
+            Task(self, self.presence.end(), self._refused).go()
             return
         if error is not None:
             raise Violation(f"{self.view}: start raised {error!r}")
         self._take()
         sim.later(self.claims.terms.heartbeat, self._keep_up)
+
+    def _refused(self, _: object, error: Exception | None) -> None:
+        """As the message says: wait until the other one has ended, or is dead."""
+        sim = self.simulation
+        if error is not None and not isinstance(error, OUTAGE):
+            raise Violation(f"{self.view}: end() raised {error!r}")
+        self.crashed = True
+        pause = sim.rng.uniform(0.2, 1.5) * self.claims.terms.lease
+        sim.later(pause, lambda: sim.start_again(self))
 
     def crash(self) -> None:
         """The process is gone, at once; what it asked for may still be executed."""

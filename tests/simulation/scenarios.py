@@ -62,7 +62,7 @@ def lives(rng: random.Random, kind: Kind | None = None, pause: float | None = No
         plain.terms, heartbeat=rng.choice((10.0, 30.0)), timeout=8.0, max_pause=min(pause, 20.0)
     )
     # Where listings lag no request may be executed late: S counts from the answer.
-    return replace(
+    troubled = replace(
         plain,
         terms=replace(terms, lease=terms.shortest_lease + plain.lag),
         lives=True,
@@ -84,6 +84,8 @@ def lives(rng: random.Random, kind: Kind | None = None, pause: float | None = No
         visits=rng.choice((0, 0, 1, 2)),
         visit_pause=pause,
     )
+    # A twin whose namesake's heartbeat was just deleted by a person can't know.
+    return replace(troubled, twins=troubled.twins and not troubled.missing)
 
 
 def within_bounds(
@@ -93,8 +95,6 @@ def within_bounds(
     plain = lives(rng, kind, pause)
     return replace(
         plain,
-        # A twin whose namesake's heartbeat was just deleted can't know.
-        twins=plain.twins and not plain.missing,
         lost=0.0,
         mute=0.0,
         late=0.0,

@@ -14,6 +14,7 @@ from dirjobs.beat import Beat
 from dirjobs.errors import ClaimLost, ConfigurationError, NotFound, WorkerIdInUse
 from dirjobs.layers import Layer
 from dirjobs.names import AGREEMENT, DONE, RUNNING, WAITING, WORKERS, base_id
+from dirjobs.store import Entry
 from dirjobs.terms import Mode, Terms, check_lease
 from tests.unit.lives import TERMS, World
 
@@ -98,6 +99,21 @@ def test_elsewhere_the_id_is_refused_with_host_pid_and_age(world):
         world.life("w1").start()
     assert "\n" not in str(caught.value)
     assert list(beats(world)) == ["W1"]  # the refused one left nothing
+
+
+def test_who_is_refused_keeps_its_name_while_it_has_something_half_way(world):
+    """A start that is tried again after an outage may be refused at the second try."""
+    world.heartbeat_of("w1", process=world.process("pc-7"))
+    life = world.life("w1", "pc-8")
+    half = f"{WAITING}/~w1~abcdef.job.txt"
+    life.claims.ledger.ask(half, "w1", Entry("job.txt", 1.0, 4))
+    life.claims.ledger.unsettle(half)
+    with pytest.raises(WorkerIdInUse):
+        life.start()
+    said = [Beat.from_bytes(world.store.read(f"{WORKERS}/{n}")) for n in world.names(WORKERS)]
+    assert [(beat.process.host, beat.ended, beat.starting) for beat in said if beat.ended] == [
+        ("pc-8", True, False)
+    ]
 
 
 def test_elsewhere_the_id_is_free_after_two_leases(world):

@@ -168,6 +168,19 @@ def test_proof_needs_no_waiting(world):
     assert "on this machine is gone" in attempts(world)[0]["reason"]
 
 
+def test_a_vanished_heartbeat_does_not_hide_a_proof(world):
+    """Nor may it stand for somebody alive, who keeps whatever has that name, for ever."""
+    observer = world.life("w2").start()
+    world.heartbeat_of("w1")
+    world.claim_of("w1")
+    observer.beat()
+    assert world.names(RUNNING) == ["w1.job.txt"]
+    observer.presence.others.is_provably_dead = lambda beat, _: beat.worker == "w1"
+    world.store.remove(beat_path("w1", "aaaaaa"))
+    observer.beat()
+    assert world.names(WAITING) == ["job.txt"]
+
+
 # -- whose ----------------------------------------------------------------------------------------
 
 
