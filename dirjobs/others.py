@@ -79,18 +79,25 @@ class Others:
 
     # -- at a glance: without memory, by the store's times ------------------------------------
 
-    def survey(self, ours: Collection[str]) -> Steps[list[Other]]:
+    def survey(
+        self, ours: Collection[str], only: Collection[str] | None = None
+    ) -> Steps[list[Other]]:
         """Who is there, for somebody who has just written the file(s) `ours`.
 
         Ages are compared by the store's own times, and twice the lease must have passed,
         since our memory is empty.
+
+        Args:
+            ours: names of files.
+            only: the workers that are of interest; None for all.
         """
         listing: list[Entry] = yield List(WORKERS)
         self.orders.heed(listing, ours)
         now = max((e.mtime for e in listing if e.name in ours and e.mtime), default=None)
         found = []
         for entry in listing:
-            if entry.name in ours or worker_of(entry.name) is None:
+            worker = worker_of(entry.name)
+            if entry.name in ours or worker is None or (only is not None and worker not in only):
                 continue
             beat = yield from self.read(entry.name)
             if beat is None:

@@ -7,6 +7,7 @@ is seen by one of the two at least.
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from dataclasses import replace
 
 from . import names
@@ -222,19 +223,24 @@ class Presence(Lives):
             yield Wait(pause)
             yield from claims.sweep((WAITING,))
         if theirs:
-            yield from self.take_over()
+            yield from self.take_over(theirs)
 
-    def take_over(self) -> Steps[bool]:
+    def take_over(self, staged: Collection[str]) -> Steps[bool]:
         """Give back, at once, what workers that are surely gone have left.
 
         With an eye and a memory of its own, since the heartbeat's thread may be at it too.
+
+        Args:
+            staged: names of files in ``00_waiting``; whose they are is asked, and no more:
+                at the end of a queue, a hundred workers may ask at once.
 
         Returns:
             whether they had left anything.
         """
         others = Others(self.claims, self.process, self.others.reaper.max_attempts)
         others.is_provably_dead = self.others.is_provably_dead
-        found = yield from others.survey(self._files())
+        owners = {half.worker for name in staged if (half := names.parse_staged(name))}
+        found = yield from others.survey(self._files(), owners)
         return (yield from others.reap_surveyed(o for o in found if o.sure))
 
     def _withdraw(self) -> Steps[None]:

@@ -120,7 +120,7 @@ class Worker:
         if self.presence is None or half_way <= self._seen_half_way:
             return False
         self._seen_half_way = half_way
-        return (yield from self.presence.take_over())
+        return (yield from self.presence.take_over(half_way))
 
     def _face_evidence(self) -> Steps[None]:
         """Fall back to a more careful mode if there is a reason, and wait for the others."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from dirjobs.beat import beat_path
 from dirjobs.errors import AmbiguousResult, Busy, Unavailable
 from dirjobs.layers import Layer
 from dirjobs.names import PARKED, RUNNING, WAITING
@@ -118,7 +119,8 @@ def test_who_finds_nothing_takes_over_what_the_gone_left_half_way():
 def test_half_way_files_of_the_living_are_asked_about_once():
     """A worker that waits for jobs looks every few seconds."""
     world, life = unpromising()
-    world.heartbeat_of("w9")
+    for worker in ("w8", "w9"):
+        world.heartbeat_of(worker)
     world.store.write(f"{WAITING}/~w9~abcdef.job.txt", b"data")
     reads = []
 
@@ -129,7 +131,7 @@ def test_half_way_files_of_the_living_are_asked_about_once():
 
     life.driver.store = Counting(world.store)
     assert [life.next() for _ in range(3)] == [None] * 3
-    assert len(reads) == 1
+    assert reads == [beat_path("w9", "aaaaaa")]
 
 
 def test_the_last_to_end_leaves_nothing_half_way():
