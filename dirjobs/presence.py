@@ -211,11 +211,14 @@ class Presence(Lives):
         first of them to say so is seen by the other, which looks after it has said so, too.
         """
         claims = self.claims
+        if self.orders.hurried:  # no time for what can wait for the next worker
+            yield from claims.sweep((WAITING,))
+            return
         ours, theirs = claims.half_way((yield from claims.listing(WAITING)))
         if ours:
             # Whoever did not see me end must have looked before, and what it did before
             # that must be in my listing now.
-            pause = 0.0 if self.orders.hurried else 2 * claims.terms.wait
+            pause = 2 * claims.terms.wait
             if pause:
                 log.warning(
                     "somebody may be ending a job that has a copy here; waiting %g s", pause
