@@ -92,7 +92,10 @@ class Capture:
             if self._closed or self._trouble:
                 return ""
             text = self._last_bytes(min(self.size, self._tail, _LONGEST_LINE))
-        for line in reversed(text.decode(errors="replace").splitlines()):
+            is_all = len(text) == self.size
+        lines = text.decode(errors="replace").splitlines()
+        # Half a line may be half a URL, with a password that nobody recognises any more.
+        for line in reversed(lines if is_all else lines[1:]):
             if line.strip():
                 return "" if line.startswith("# ") else line.strip()
         return ""

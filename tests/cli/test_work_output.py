@@ -53,6 +53,11 @@ def test_the_last_line(capture, size):
     assert capture.last_line() == "\N{REPLACEMENT CHARACTER}"
 
 
+def test_of_a_last_line_that_is_too_long_nothing_is_told(capture):
+    capture.write(b"short\n" + b"https://me:secret@" * 50)
+    assert capture.last_line() == ""
+
+
 def test_where_lines_are_short_only_whole_ones_are_kept(capture):
     lines = [f"line {number}" for number in range(1000)]
     text = "".join(f"{line}\n" for line in lines)
