@@ -32,6 +32,9 @@ TWO = ("--slots", "2", "--wid", "w1")
 def start(tmp_path):
     with starting(tmp_path) as start:
         yield start
+    for pid in processes(tmp_path):  # of a test that failed
+        if is_alive(pid):
+            os.kill(pid, signal.SIGKILL)
 
 
 @pytest.fixture
@@ -52,10 +55,7 @@ def worker(tmp_path, start, queue):
         wait_until(lambda: len(processes(tmp_path)) == 4)
         return process
 
-    yield worker
-    for pid in processes(tmp_path):
-        if is_alive(pid):
-            os.kill(pid, signal.SIGKILL)
+    return worker
 
 
 def ended(process):
