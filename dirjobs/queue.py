@@ -214,7 +214,7 @@ class DirJobs:
     # -- the queue ------------------------------------------------------------------------
 
     def status(self) -> Status:
-        """How many jobs are where; one request for each folder.
+        """How many jobs are where; five requests, six if a job ends meanwhile.
 
         Raises:
             StoreError: the folders can't be listed.

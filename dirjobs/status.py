@@ -23,7 +23,7 @@ class Status:
 
 
 def status() -> Steps[Status]:
-    """Count; one request for each folder."""
+    """Count, as `lookout.count` does."""
     found = yield from count()
     claims = {claim.job: claim.worker for claim in found.claims}
     return Status(found.waiting, len(claims), found.done, len(found.failed), found.parked, claims)

@@ -114,6 +114,10 @@ class Simulation:
         self.workers.append(worker)
         worker.begin()
 
+    def start_another(self) -> None:
+        """Somebody starts a worker with an id that nobody has had."""
+        self.start(SimulatedWorker(self, f"w{90 + len(self.workers)}", len(self.workers)))
+
     def start_again(self, worker: SimulatedWorker) -> None:
         """The id of a worker comes back, in a process of its own."""
         if self.is_busy():
@@ -134,7 +138,7 @@ class Simulation:
         if any(not names.is_job_name(name) or names.parse_staged(name) for name in left):
             raise Violation(f"nobody is there any more: {self.picture()}")
         if left:
-            self.start(SimulatedWorker(self, f"w{90 + len(self.workers)}", len(self.workers)))
+            self.start_another()
 
     # -- what befalls claims --------------------------------------------------------------
 

@@ -39,7 +39,8 @@ class Trouble:
             sim.outage_began = sim.now + rng.uniform(0, end)
         if scenario.clock_step:
             sim.later(rng.uniform(0, end), sim.world.step_clock(scenario.clock_step))
-        sim.later(end, self._heal)
+        # From then on nothing goes wrong, and somebody is there to work.
+        sim.later(end, sim.start_another)
 
     def _living(self) -> list[SimulatedWorker]:
         return [w for w in self._sim.workers if not w.crashed and not isinstance(w, Visitor)]
@@ -78,8 +79,3 @@ class Trouble:
     def _visit(self) -> None:
         sim = self._sim
         sim.start(Visitor(sim, f"visitor{len(sim.workers)}", len(sim.workers)))
-
-    def _heal(self) -> None:
-        """From here on nothing goes wrong, and somebody is there to work."""
-        sim = self._sim
-        sim.start(SimulatedWorker(sim, f"w{90 + len(sim.workers)}", len(sim.workers)))
