@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import threading
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection, wait
@@ -48,6 +49,10 @@ def liar(server: Samba) -> Claim:
     """What fsspec's ``mv`` does."""
     login = {"username": server.user, "password": server.password, "port": server.port}
     smbclient.reset_connection_cache()
+    # Forked racers would share the GUID of the process, and smbd carries connections of one
+    # GUID over to one process: it has refused the next request of such a connection ("used
+    # more credits than granted") without closing it.
+    smbclient.ClientConfig(client_guid=uuid.uuid4())
     connected(lambda: smbclient.register_session(server.host, **login))
     base = rf"\\{server.host}\{server.share}"
 
