@@ -149,7 +149,10 @@ def _avoid(found: Findings, mode: Mode) -> Iterator[str]:
         yield "Files were LOST in the races: don't keep a queue here."
     if mode is Mode.VERIFY and found.inside.failed:
         yield _told(found.inside, found.callers, "renaming within one folder")
-        yield "So mode verify has nothing but its looks to stand on: prefer another server."
+        yield (
+            "So mode verify has nothing but its looks to stand on, and a job that is given back"
+            " may be taken before it is whole: use another server."
+        )
     if found.write is not None and found.write.failed:
         yield "Files written at the same time come out mixed: heartbeats may be torn."
     if any(not kind.bounded for kind in found.surroundings.kinds):

@@ -33,12 +33,14 @@ class Drained:
 
     Attributes:
         started: how often each job was started.
-        torn: jobs whose content was not what their name says.
+        torn: jobs whose content was neither what their name says nor what was listed.
+        unfinished: jobs that were listed, and taken, before they were whole.
         decided: how often each rule decided something, summed over all workers.
     """
 
     started: Counter[str] = field(default_factory=Counter)
     torn: list[str] = field(default_factory=list)
+    unfinished: list[str] = field(default_factory=list)
     decided: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -90,10 +92,10 @@ def workers(
                 assert child.returncode == 0, (folder / f"{wid}.err").read_text()
                 drained.decided.update(json.loads(told))
                 for line in (folder / f"{wid}.started").read_text().splitlines():
-                    name, digest = json.loads(line)
+                    name, digest, as_listed = json.loads(line)
                     drained.started[name] += 1
                     if digest != hashlib.sha256(content(name)).hexdigest():
-                        drained.torn.append(name)
+                        (drained.unfinished if as_listed else drained.torn).append(name)
             return drained
 
         yield finish
@@ -118,7 +120,8 @@ def drain(
             for job in queue:
                 data = job.read_bytes() if reads else content(job.name())
                 digest = hashlib.sha256(data).hexdigest()
-                started.write(json.dumps([job.name(), digest]) + "\n")
+                as_listed = len(data) == job.size()
+                started.write(json.dumps([job.name(), digest, as_listed]) + "\n")
                 started.flush()
                 job.done()
                 if os.getppid() != parent:
