@@ -43,6 +43,11 @@ class _Sight(NamedTuple):
     first: float
 
 
+def longest_use(took: float) -> float:
+    """Seconds for which a listing that took so many seconds is used."""
+    return max(_OLD, _OLD_FACTOR * took)
+
+
 def natural_key(name: str) -> str:
     """Sorts ``job2`` before ``job10``."""
     return _DIGITS.sub(lambda digits: digits[0].zfill(20), name)
@@ -137,7 +142,7 @@ class Waiting:
         age = now - self._listed_at
         return (
             not self._left
-            or age > max(_OLD, _OLD_FACTOR * self._listing_took)
+            or age > longest_use(self._listing_took)
             or self._lost_time > self._listing_took
             or self._lost_in_a_row >= _LOST_IN_A_ROW
             or (self._lost_in_a_row >= 2 and self._listing_took < _CHEAP * self._last_loss)

@@ -17,6 +17,7 @@ from .. import names
 from ..moves import Held
 from ..names import DONE, FAILED, PARKED, RUNNING, WAITING
 from ..store import split
+from ..waiting import longest_use
 from .scenario import Scenario
 from .trouble import Trouble
 from .workers import SimulatedWorker, Violation
@@ -178,6 +179,8 @@ class Simulation:
         there = any(split(p)[0] in (DONE, FAILED) for p in self.world.copies(content))
         if not there and not self.scenario.kind.lags and content not in self.excused:
             raise Violation(f"{worker.view} was told that {content} is done, and it is not")
+        if there and self.scenario.reuse:
+            self.reuse_later(content.rpartition("#")[0])
 
     # -- jobs -----------------------------------------------------------------------------
 
@@ -190,10 +193,12 @@ class Simulation:
 
     def reuse_later(self, name: str) -> None:
         """A person will use the name of a finished job again, but not before every cached
-        listing of the old job is gone."""
+        listing of the old job is gone: the slowest ones are used for the longest."""
         self._pending_reuses += 1
         lag = 3 * (self.scenario.lag + self.scenario.write_lag)
-        self.later(lag + self.rng.uniform(15, 60), lambda: self.reuse(name))
+        listing = 4 * self.scenario.latency
+        pause = self.rng.uniform(15, 60) + longest_use(listing)
+        self.later(lag + pause, lambda: self.reuse(name))
 
     def reuse(self, name: str) -> None:
         """A person, who sees that a job is done, adds another one of the same name."""

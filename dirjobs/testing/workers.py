@@ -179,8 +179,6 @@ class SimulatedWorker:
         def end(name: str | None, error: Exception | None) -> None:
             if error is None:
                 sim.committed(self, content)
-                if sim.scenario.reuse:
-                    sim.reuse_later(held.job.name)
             gap = self.presence is not None and (
                 self.presence.robberies > held.robberies
                 or self.presence.may_be_dead_to_others(sim.now)
