@@ -133,6 +133,11 @@ class Agreement:
 
     # -- a promise that is not kept ---------------------------------------------------------
 
+    @property
+    def is_in_question(self) -> bool:
+        """Whether there is evidence to face, or reason to hold back."""
+        return bool(self.claims.evidence or self.hold_until)
+
     def face_evidence(self) -> Steps[None]:
         """Trust no longer if our claims have met what an exclusive rename can't bring about:
         the queue falls back to mode verify, for everybody."""

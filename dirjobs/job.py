@@ -109,7 +109,7 @@ class Job:
             JobClosed: the job was ended before.
             StoreError: not known; call it again.
         """
-        self._end("done", lambda: self._queue._finish(self._held, DONE))
+        self._end("done", self._queue._finish, DONE)
 
     def failed(self, reason: str = "") -> None:
         """Move the job to ``99_failed``.
@@ -120,7 +120,7 @@ class Job:
         Raises:
             ClaimLost, JobClosed, StoreError: as `done`.
         """
-        self._end("failed", lambda: self._queue._finish(self._held, FAILED, reason))
+        self._end("failed", self._queue._finish, FAILED, reason)
 
     def release(self) -> None:
         """Give the job back to ``00_waiting``, for any worker.
@@ -129,16 +129,16 @@ class Job:
             JobClosed: the job was ended before.
             StoreError: not known; call it again.
         """
-        self._end("given back", lambda: self._queue._release(self._held))
+        self._end("given back", self._queue._release)
 
-    def _end(self, how: str, end: Callable[[], None]) -> None:
+    def _end(self, how: str, end: Callable[..., None], *details: str) -> None:
         if self._ended:
             raise JobClosed(
                 f"job {self.name()!r} was {self._ended} already: call done(), failed() or"
                 " release() once."
             )
         try:
-            end()
+            end(self._held, *details)
         except ClaimLost:
             self._ended = "lost"
             raise

@@ -77,7 +77,7 @@ class Moves(Trial):
             StoreError: not known yet; ask again.
         """
         # Two copies that go to one name at once may leave the torn one there.
-        if (yield from self._is_torn(held, may_be_robbed)):
+        if held.path in self.unseen and (yield from self._is_torn(held, may_be_robbed)):
             yield from self.set_aside(held.path, held.job)
             raise ClaimLost(
                 f"the claim {held.path!r} of job {held.job.name!r} is an unfinished copy:"
@@ -86,6 +86,9 @@ class Moves(Trial):
         number, name = 1, held.job.name
         while True:
             moved = yield from self.settle(held.path, f"{folder}/{name}", held.job.size)
+            if moved is Moved.YES:
+                self.ledger.spend(held.path)
+                return name
             if moved is Moved.TAKEN:
                 self.decided["finish: name taken, numbered"] += 1
                 if self.is_on_trial and (yield from self.finished(held.job)):
@@ -94,8 +97,6 @@ class Moves(Trial):
                 name = names.numbered(held.job.name, number)
                 continue
             self.ledger.spend(held.path)
-            if moved is Moved.YES:
-                return name
             if (yield from self._committed(held, folder, moved, may_be_robbed)):
                 self.decided["finish: settled by looking"] += 1
                 return name
@@ -108,10 +109,7 @@ class Moves(Trial):
             )
 
     def _is_torn(self, held: Held, may_be_robbed: Callable[[Held], Steps[bool]]) -> Steps[bool]:
-        """Look at a claim on trial, unless that was done: whether it must not be taken for
-        its job."""
-        if held.path not in self.unseen:
-            return False
+        """Look at a claim on trial: whether it must not be taken for its job."""
         blames = not (yield from may_be_robbed(held))
         return bool((yield from self.look_at_claims({held.path: held.job}, blames=blames)))
 

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 
@@ -118,20 +118,15 @@ def only_zombies(group: int) -> bool:
     return bool(dead) and all(dead)
 
 
-def monotonic() -> float:
-    """Seconds that never go back and, where the system can tell, count while suspended."""
-    return _clock()
-
-
 def _boot_clock() -> Callable[[], float]:
     clock = getattr(time, "CLOCK_BOOTTIME", None) or getattr(time, "CLOCK_MONOTONIC_RAW", None)
     if clock is None or sys.platform not in ("linux", "darwin"):
         return time.monotonic  # Windows: counts while suspended
-    get: Callable[[int], float] = time.clock_gettime
-    return lambda: get(clock)
+    return partial(time.clock_gettime, clock)
 
 
-_clock = _boot_clock()
+monotonic = _boot_clock()
+"""Seconds that never go back and, where the system can tell, count while suspended."""
 
 
 def _place(process: Process) -> tuple[str, str, str]:

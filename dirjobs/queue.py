@@ -204,8 +204,7 @@ class DirJobs:
 
     def _persist(self, steps: Callable[[], Steps[T]], orders: Orders | None = None) -> T:
         """Do what may be repeated, through every outage of the store."""
-        sleep = time.sleep if orders is None else orders.nap
-        driver = Driver(self._patient, monotonic, sleep)
+        driver = self._driver if orders is None else self._claiming
         try:
             return driver.run(steps())
         except OUTAGE as error:
@@ -301,6 +300,7 @@ class DirJobs:
             full_path=store.full_path,
         )
         self._worker = Worker(self._claims, waiting, self._presence)
+        self._claiming = Driver(self._patient, monotonic, self._orders.nap)
 
     def _set_up_in_child(self) -> None:
         if self._made_in != os.getpid():

@@ -151,12 +151,6 @@ class Settling:
         """
         if self.is_on_trial:
             self.leaving.add(src)
-        moved = yield from self._settle(src, dst, size)
-        if moved is not Moved.TAKEN:  # else the caller goes on with another destination
-            self._doubts.pop(src, None)
-        return moved
-
-    def _settle(self, src: str, dst: str, size: int | None) -> Steps[Moved]:
         doubt = self._doubts.get(src)  # of an earlier call that could not find out
         pause, busy = 0.1, 0
         for _ in range(_TRIES):
@@ -164,7 +158,7 @@ class Settling:
                 yield Rename(src, dst)
             except NotFound:
                 if doubt is not None:
-                    return Moved.GONE_IN_DOUBT
+                    return self._gone_in_doubt(src)
                 if not (yield from self._folder_is_at_fault(src, dst)):
                     return Moved.GONE
                 continue
@@ -188,14 +182,19 @@ class Settling:
                 pause *= 2
                 continue
             else:
+                self._doubts.pop(src, None)
                 return Moved.YES
             if not (yield from self.is_there(src)):
-                return Moved.GONE_IN_DOUBT
+                return self._gone_in_doubt(src)
             yield Wait(pause)
             pause *= 2
         if doubt is None:
             raise NotFound(f"{split(dst)[0]!r} can't be used as a folder: move away what is there")
         raise doubt.error
+
+    def _gone_in_doubt(self, src: str) -> Moved:
+        self._doubts.pop(src, None)
+        return Moved.GONE_IN_DOUBT
 
     def settle_numbered(self, src: str, folder: str, job: Entry) -> Steps[tuple[Moved, str]]:
         """Rename `src` into a folder under the job's name, or the first of ``job~2``,

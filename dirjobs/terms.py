@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cached_property
 
 from .errors import ConfigurationError
 from .store import Guarantees
@@ -51,7 +52,7 @@ class Terms:
     timeout: float = DEFAULT_TIMEOUT
     max_pause: float = DEFAULT_MAX_PAUSE
 
-    @property
+    @cached_property
     def wait(self) -> float:
         """S and S2 as the mode uses them."""
         return self.sync_time if self.mode is Mode.SYNC else 0.0

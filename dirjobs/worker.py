@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
 from typing import TypeVar
 
 from . import names
+from .agreement import Agreement
 from .claim import Claims
 from .errors import AmbiguousResult, Busy, Denied, StoreError, Unavailable
 from .folders import make_folders
@@ -31,12 +31,11 @@ OUTAGE = (Unavailable, AmbiguousResult, Busy)
 """What passes: the store can't be reached, or somebody has a claim of ours open."""
 
 
-@dataclass
 class _Pass:
     """What came of trying every candidate of one listing."""
 
-    lost: set[str] = field(default_factory=set)
-    busy: bool = False
+    lost: frozenset[str] = frozenset()
+    busy = False
     refusal: Denied | None = None
 
 
@@ -53,6 +52,8 @@ class Worker:
         self.claims = claims
         self.waiting = waiting
         self.presence = presence
+        self._agreement = None if presence is None else presence.agreement
+        self._needs_new_life = _never if presence is None else presence.needs_new_life
         self.leaving = False
         """Whether it is ending, in another thread: no job is begun any more."""
         self._half_way: frozenset[str] = frozenset()
@@ -70,11 +71,14 @@ class Worker:
             StoreError: the store can't be used, or refuses every job.
         """
         fruitless, busy_looks, pause = 0, 0, 0.05
-        lost_before: set[str] = set()
+        lost_before: frozenset[str] = frozenset()
         while True:
-            if self.leaving or not (yield from self.orders.obey()):
+            if self.leaving or self.orders.draining:
                 return None
-            yield from self._face_evidence()
+            if self.orders.paused and not (yield from self.orders.obey()):
+                return None
+            if self._agreement is not None and self._agreement.is_in_question:
+                yield from self._face_evidence(self._agreement)
             tried = _Pass()
             held = yield from self._try_all(tried)
             if held is not None and (self.leaving or self.orders.draining):
@@ -122,13 +126,10 @@ class Worker:
         self._seen_half_way = half_way
         return (yield from self.presence.take_over(half_way))
 
-    def _face_evidence(self) -> Steps[None]:
+    def _face_evidence(self, agreement: Agreement) -> Steps[None]:
         """Fall back to a more careful mode if there is a reason, and wait for the others."""
-        if self.presence is None:
-            return
-        agreement = self.presence.agreement
         yield from agreement.face_evidence()
-        if agreement.hold_until and self.presence.others.are_there:
+        if agreement.hold_until and self.presence and self.presence.others.are_there:
             yield from self.orders.rest(max(0.0, agreement.hold_until - (yield NOW)))
         agreement.hold_until = 0.0
 
@@ -136,8 +137,8 @@ class Worker:
         """Try candidates until one is ours or a fresh listing has no more."""
         waiting = self.waiting
         now: float = yield NOW
-        if self.presence is not None and self.presence.needs_new_life(now):
-            yield from self.presence.new_life()
+        if self._needs_new_life(now):
+            yield from self._new_life()
         fresh = False
         while True:
             if not fresh and waiting.used_up(now):
@@ -164,7 +165,8 @@ class Worker:
             except Denied as error:
                 tried.refusal = error
                 continue
-            if held is not None and (yield from self._was_stopped()):
+            before, now = now, (yield NOW)
+            if held is not None and self._needs_new_life(now):
                 # In the middle of the claim: others may have taken it back, or will.
                 # The sweep gives it back, even if the store can't be reached just now.
                 self.claims.ledger.unsettle(held.path)
@@ -173,15 +175,11 @@ class Worker:
                 continue
             if held is not None:
                 waiting.won()
-                self.tally.claimed(held.path, (yield NOW))
+                self.tally.claimed(held.path, now)
                 return held
             if fresh:
-                tried.lost.add(job.name)
-            before, now = now, (yield NOW)
+                tried.lost |= {job.name}
             waiting.lost(now - before)
-
-    def _was_stopped(self) -> Steps[bool]:
-        return self.presence is not None and self.presence.needs_new_life((yield NOW))
 
     def _new_life(self) -> Steps[None]:
         if self.presence is not None:
@@ -239,6 +237,10 @@ class Worker:
         """Give a job back, to be claimed by anybody."""
         self.tally.let_go(held.path)
         return (yield from self.claims.release(held.path, held.job))
+
+
+def _never(_now: float) -> bool:
+    return False
 
 
 def through_outages(
