@@ -33,8 +33,8 @@ class Drained:
 
     Attributes:
         started: how often each job was started.
-        torn: jobs whose content was neither what their name says nor what was listed.
-        unfinished: jobs that were listed, and taken, before they were whole.
+        torn: jobs whose content was not what their name says, for any other reason.
+        unfinished: jobs that were listed too short, and taken with just that size.
         decided: how often each rule decided something, summed over all workers.
     """
 
@@ -92,10 +92,10 @@ def workers(
                 assert child.returncode == 0, (folder / f"{wid}.err").read_text()
                 drained.decided.update(json.loads(told))
                 for line in (folder / f"{wid}.started").read_text().splitlines():
-                    name, digest, as_listed = json.loads(line)
+                    name, digest, unfinished = json.loads(line)
                     drained.started[name] += 1
                     if digest != hashlib.sha256(content(name)).hexdigest():
-                        (drained.unfinished if as_listed else drained.torn).append(name)
+                        (drained.unfinished if unfinished else drained.torn).append(name)
             return drained
 
         yield finish
@@ -120,8 +120,8 @@ def drain(
             for job in queue:
                 data = job.read_bytes() if reads else content(job.name())
                 digest = hashlib.sha256(data).hexdigest()
-                as_listed = len(data) == job.size()
-                started.write(json.dumps([job.name(), digest, as_listed]) + "\n")
+                unfinished = len(data) == job.size() and len(data) < len(content(job.name()))
+                started.write(json.dumps([job.name(), digest, unfinished]) + "\n")
                 started.flush()
                 job.done()
                 if os.getppid() != parent:
