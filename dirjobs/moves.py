@@ -86,9 +86,6 @@ class Moves(Trial):
         number, name = 1, held.job.name
         while True:
             moved = yield from self.settle(held.path, f"{folder}/{name}", held.job.size)
-            if moved is Moved.YES:
-                self.ledger.spend(held.path)
-                return name
             if moved is Moved.TAKEN:
                 self.decided["finish: name taken, numbered"] += 1
                 if self.is_on_trial and (yield from self.finished(held.job)):
@@ -97,6 +94,8 @@ class Moves(Trial):
                 name = names.numbered(held.job.name, number)
                 continue
             self.ledger.spend(held.path)
+            if moved is Moved.YES:
+                return name
             if (yield from self._committed(held, folder, moved, may_be_robbed)):
                 self.decided["finish: settled by looking"] += 1
                 return name

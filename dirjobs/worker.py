@@ -7,7 +7,6 @@ from collections.abc import Callable, Collection
 from typing import TypeVar
 
 from . import names
-from .agreement import Agreement
 from .claim import Claims
 from .errors import AmbiguousResult, Busy, Denied, StoreError, Unavailable
 from .folders import make_folders
@@ -52,7 +51,6 @@ class Worker:
         self.claims = claims
         self.waiting = waiting
         self.presence = presence
-        self._agreement = None if presence is None else presence.agreement
         self._needs_new_life = _never if presence is None else presence.needs_new_life
         self.leaving = False
         """Whether it is ending, in another thread: no job is begun any more."""
@@ -77,8 +75,8 @@ class Worker:
                 return None
             if self.orders.paused and not (yield from self.orders.obey()):
                 return None
-            if self._agreement is not None and self._agreement.is_in_question:
-                yield from self._face_evidence(self._agreement)
+            if self.presence is not None and self.presence.agreement.is_in_question:
+                yield from self._face_evidence(self.presence)
             tried = _Pass()
             held = yield from self._try_all(tried)
             if held is not None and (self.leaving or self.orders.draining):
@@ -126,10 +124,11 @@ class Worker:
         self._seen_half_way = half_way
         return (yield from self.presence.take_over(half_way))
 
-    def _face_evidence(self, agreement: Agreement) -> Steps[None]:
+    def _face_evidence(self, presence: Presence) -> Steps[None]:
         """Fall back to a more careful mode if there is a reason, and wait for the others."""
+        agreement = presence.agreement
         yield from agreement.face_evidence()
-        if agreement.hold_until and self.presence and self.presence.others.are_there:
+        if agreement.hold_until and presence.others.are_there:
             yield from self.orders.rest(max(0.0, agreement.hold_until - (yield NOW)))
         agreement.hold_until = 0.0
 

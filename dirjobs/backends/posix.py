@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import BinaryIO, NoReturn
 
 from ..errors import ConfigurationError, Denied, StoreError, Unsupported
-from ..names import nonce, unportable_name, unsafe_name
+from ..names import nonce, unportable_name
 from ..store import Entry, Guarantees, Store, check_path, split
 from . import native_rename
 from .errnos import errno_of, refusal
@@ -196,7 +196,7 @@ class PosixStore(Store):
     # -- what may differ from store to store -------------------------------------------
 
     def name_problem(self, name: str) -> str | None:
-        return unportable_name(name) if _WINDOWS else unsafe_name(name)
+        return unportable_name(name) if _WINDOWS else super().name_problem(name)
 
     def full_path(self, path: str) -> str:
         return spelled(self._root, path, windows=_WINDOWS)

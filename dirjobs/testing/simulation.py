@@ -196,7 +196,7 @@ class Simulation:
         listing of the old job is gone: the slowest ones are used for the longest."""
         self._pending_reuses += 1
         lag = 3 * (self.scenario.lag + self.scenario.write_lag)
-        listing = 4 * self.scenario.latency
+        listing = 4 * self.scenario.latency  # two requests, there and back
         pause = self.rng.uniform(15, 60) + longest_use(listing)
         self.later(lag + pause, lambda: self.reuse(name))
 
