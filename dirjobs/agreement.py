@@ -12,7 +12,7 @@ from .beat import Beat, agreement_from_bytes, agreement_to_bytes, further_keys
 from .claim import Claims
 from .errors import ConfigurationError, NotFound, StoreError
 from .names import AGREEMENT
-from .steps import NOW, Read, Steps, Wait, Write
+from .steps import Read, Steps, Wait, Write
 from .terms import Mode, Terms, seconds
 
 log = logging.getLogger("dirjobs")
@@ -147,7 +147,7 @@ class Agreement:
         why, terms = evidence[0], self.claims.terms
         self.claims.terms = lawful(replace(terms, mode=Mode.VERIFY))
         # Others follow with their next heartbeat; whoever claims before, trusts.
-        self.hold_until = (yield NOW) + terms.heartbeat + terms.timeout
+        self.hold_until = self.claims.clock() + terms.heartbeat + terms.timeout
         log.error(
             "renames are not exclusive here, though a check found them so: %s; this queue"
             " works in mode verify from now on",

@@ -22,8 +22,9 @@ from .errors import AlreadyExists, AmbiguousResult, Denied, NotFound, Unavailabl
 from .ledger import State
 from .moves import Held, Moves
 from .names import RUNNING, WAITING
+from .process import monotonic
 from .settle import differ
-from .steps import NOW, Exists, Rename, Steps, Wait
+from .steps import Exists, Rename, Steps, Wait
 from .store import Entry, Guarantees, split
 from .terms import Mode, Terms
 
@@ -75,14 +76,15 @@ class Claims(Moves):
         terms: Terms,
         promises: Guarantees,
         nonce: Callable[[], str] = names.nonce,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
-        super().__init__(worker, terms, promises, nonce)
+        super().__init__(worker, terms, promises, nonce, clock)
         self.foreign: frozenset[str] = frozenset()
         """Jobs that the latest listing of ``01_running`` shows as somebody else's."""
         self.left_alone: dict[str, float] = {}
         """Jobs not to be tried again before a time on the monotonic clock."""
-        self.robberies: Callable[[], int] = lambda: 0
-        """How often this worker may have been declared dead so far."""
+        self.robberies = 0
+        """How often this worker may have been declared dead: its heartbeat had a gap."""
 
     def asked_before(self, job: Entry) -> State | None:
         """What came of asking for `job` under the present name; a claim's name is used
@@ -100,7 +102,7 @@ class Claims(Moves):
                 came of it is found by the next sweep.
         """
         worker = self.worker
-        claim = Held(worker, job, f"{RUNNING}/{worker}.{job.name}", self.robberies())
+        claim = Held(worker, job, f"{RUNNING}/{worker}.{job.name}", self.robberies)
         if not self.ledger.ask(claim.path, worker, job):
             return None
         try:
@@ -210,7 +212,7 @@ class Claims(Moves):
         patience = _Patience(pause=max(0.1, wait / 8), longest=max(5.0, wait / 2))
         yield Wait(wait)
         while True:
-            started = yield NOW
+            started = self.clock()
             mine, smaller, larger = yield from self._claims_of(claim)
             if mine is None:
                 self.decided["own claim not listed: not mine"] += 1
@@ -243,7 +245,7 @@ class Claims(Moves):
             yield Wait(patience.next_pause())
         if wait == 0:
             return True
-        yield Wait(started + wait - (yield NOW))
+        yield Wait(started + wait - self.clock())
         return (yield from self._last_look(claim))
 
     def _last_look(self, claim: Held) -> Steps[bool]:

@@ -15,7 +15,7 @@ from .errors import NotFound
 from .folders import make_folders
 from .ledger import State
 from .process import Process
-from .steps import NOW, Steps, Write
+from .steps import Steps, Write
 from .store import split
 from .tally import Tally
 
@@ -50,10 +50,7 @@ class Lives:
         self.process = process
         self.groups: set[int] = set()
         self.tally = Tally()
-        claims.robberies = lambda: self.robberies
-        self.robberies = 0
-        """How often this worker may have been declared dead: its heartbeat had a gap."""
-        self._robberies_at_birth = 0
+        self._robberies_at_birth = claims.robberies
         self._lives: list[Life] = []
         self._unborn: Life | None = None
         self._starting = False
@@ -70,7 +67,7 @@ class Lives:
         self._unborn = None
         self._lives.append(life)
         self.claims.worker = life.worker
-        self._robberies_at_birth = self.robberies
+        self._robberies_at_birth = self.claims.robberies
         self._last_beat = life.began
 
     def _be_born(self, worker: str) -> Steps[Life]:
@@ -107,13 +104,13 @@ class Lives:
     def needs_new_life(self, now: float) -> bool:
         """Whether nothing may be claimed under the present name any more: it may have been
         declared dead, or may be so at `now`."""
-        return self.robberies > self._robberies_at_birth or self.may_be_dead_to_others(now)
+        return self.may_be_dead_to_others(now) or self.claims.robberies > self._robberies_at_birth
 
     def _files(self) -> set[str]:
         return {split(life.path)[1] for life in self._lives}
 
     def _write(self, life: Life, *, ended: bool = False) -> Steps[None]:
-        began: float = yield NOW
+        began = self.claims.clock()
         life.counter += 1
         ledger = self.claims.ledger
         held = ledger.in_state(State.HELD)
@@ -140,8 +137,8 @@ class Lives:
         except NotFound:
             yield from make_folders()
             yield Write(life.path, beat.to_bytes())
-        if self.may_be_dead_to_others((yield NOW)):
-            self.robberies += 1
+        if self.may_be_dead_to_others(self.claims.clock()):
+            self.claims.robberies += 1
         life.began = began
         if life.worker == self.claims.worker:
             self._last_beat = began

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from . import attempts
@@ -13,9 +13,9 @@ from .orders import PAUSE, drained
 from .others import is_provably_dead
 from .overview import Claimed, Counts, Failure, Heard, Overview, describe
 from .places import places_in, places_of
-from .process import Process
+from .process import Process, monotonic
 from .settle import listing
-from .steps import NOW, Read, Steps, Write
+from .steps import Read, Steps, Write
 from .store import Entry
 from .terms import Terms
 
@@ -33,12 +33,15 @@ class Lookout:
     Args:
         process: who looks.
         failures: how many of the latest failures are wanted.
+        clock: seconds, monotonic.
     """
 
-    def __init__(self, process: Process, failures: int = 5) -> None:
+    def __init__(
+        self, process: Process, failures: int = 5, clock: Callable[[], float] = monotonic
+    ) -> None:
         self._process = process
         self._failures = failures
-        self._clock = StoreClock()
+        self._clock = StoreClock(clock)
         self._beats: dict[str, tuple[Entry, Beat]] = {}
         self._notes: dict[str, tuple[float | None, Failure]] = {}
 
@@ -176,9 +179,13 @@ class StoreClock:
 
     Where nothing may be written the newest heartbeat tells that it is not earlier than
     that: ages are too small then, but nobody is called dead who isn't.
+
+    Args:
+        clock: seconds, monotonic.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
         self._offset: float | None = None
         self._refused = False
 
@@ -188,7 +195,7 @@ class StoreClock:
         Args:
             workers: a listing of the heartbeat files, made just now.
         """
-        mine: float = yield NOW
+        mine = self._clock()
         if self._offset is None and not self._refused:
             try:
                 yield Write(f"{WORKERS}/{CLOCK}", b"")
@@ -196,7 +203,7 @@ class StoreClock:
             except StoreError:  # a share that may only be read, most likely
                 self._refused = True
             else:
-                mine = yield NOW
+                mine = self._clock()
                 self._offset = _latest(workers, mine, only=CLOCK)
         least = _latest(workers, mine)
         if self._offset is None:

@@ -57,9 +57,7 @@ class Moves(Trial):
 
     # -- a job's ways out of 01_running -------------------------------------------------
 
-    def finish(
-        self, held: Held, folder: str, may_be_robbed: Callable[[Held], Steps[bool]]
-    ) -> Steps[str]:
+    def finish(self, held: Held, folder: str, may_be_robbed: Callable[[Held], bool]) -> Steps[str]:
         """Rename a claim into `folder` (done or failed), never onto an existing name.
 
         Args:
@@ -100,16 +98,16 @@ class Moves(Trial):
                 self.decided["finish: settled by looking"] += 1
                 return name
             self.decided["finish: claim lost"] += 1
-            if not (yield from may_be_robbed(held)):
+            if not may_be_robbed(held):
                 yield from self.suspect_loss(held.path, held.job)
             raise ClaimLost(
                 f"job {held.job.name!r} is no longer claimed by {held.worker}: somebody moved"
                 f" {held.path!r}, or gave the job to another worker; discard this result."
             )
 
-    def _is_torn(self, held: Held, may_be_robbed: Callable[[Held], Steps[bool]]) -> Steps[bool]:
+    def _is_torn(self, held: Held, may_be_robbed: Callable[[Held], bool]) -> Steps[bool]:
         """Look at a claim on trial: whether it must not be taken for its job."""
-        blames = not (yield from may_be_robbed(held))
+        blames = not may_be_robbed(held)
         return bool((yield from self.look_at_claims({held.path: held.job}, blames=blames)))
 
     def _committed(
@@ -117,10 +115,10 @@ class Moves(Trial):
         held: Held,
         folder: str,
         moved: Moved,
-        may_be_robbed: Callable[[Held], Steps[bool]],
+        may_be_robbed: Callable[[Held], bool],
     ) -> Steps[bool]:
         """Whether a claim that is gone went where we wanted it to go."""
-        if (yield from may_be_robbed(held)):
+        if may_be_robbed(held):
             return False
         if moved is Moved.GONE_IN_DOUBT:
             return True

@@ -15,7 +15,7 @@ from .names import WORKERS
 from .orders import Orders
 from .process import Process, group_is_gone, is_surely_gone
 from .reaper import DEFAULT_MAX_ATTEMPTS, Reaper
-from .steps import NOW, Forget, List, Read, Steps, Wait
+from .steps import Forget, List, Read, Steps, Wait
 from .store import Entry
 from .watch import Watch
 
@@ -229,7 +229,7 @@ class Others:
                     self._fates[name] = fate
             if name in self._fates:
                 fates[name] = self._fates[name]
-            if (yield NOW) > until:
+            if self.claims.clock() > until:
                 break  # whose turn did not come counts as alive
         yield from self._drop_namesakes(fates, past)
         if not fates:

@@ -22,7 +22,7 @@ from .orders import Orders
 from .others import Other, Others
 from .process import Process, is_same
 from .reaper import DEFAULT_MAX_ATTEMPTS
-from .steps import NOW, List, Steps, Wait
+from .steps import List, Steps, Wait
 from .store import Entry, split
 from .terms import Mode
 
@@ -164,9 +164,9 @@ class Presence(Lives):
         are trusted by a record.
         """
         yield from self._beat_on()
-        began: float = yield NOW
+        began = self.claims.clock()
         listing: list[Entry] = yield List(WORKERS)
-        now: float = yield NOW
+        now = self.claims.clock()
         yield from self._follow((yield from self.others.notice(listing, self._files(), began, now)))
         yield from self.others.bury(now)
         if self.claims.is_on_trial and not self.needs_new_life(now):

@@ -33,7 +33,7 @@ class Pulse:
         self._worker = worker
         self._presence = presence
         self._store = store
-        self._driver = Driver(store, monotonic, time.sleep)
+        self._driver = Driver(store, time.sleep)
         self._stopped = Event()
         self._pid = os.getpid()
         self._thread = Thread(target=self._run, name="dirjobs-heartbeat", daemon=True)
@@ -48,7 +48,7 @@ class Pulse:
         try:
             # In mode sync this takes as long as a change takes to be seen everywhere.
             sleep = self._presence.orders.nap
-            Driver(self._store, monotonic, sleep).run(self._presence.start())
+            Driver(self._store, sleep).run(self._presence.start())
             self._thread.start()
         except BaseException:
             # A signal, most likely: nobody must take us for a live worker.

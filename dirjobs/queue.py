@@ -23,7 +23,7 @@ from .layers import Retrying
 from .moves import Held
 from .orders import BrokenOff, Orders
 from .presence import Presence
-from .process import monotonic, this_process
+from .process import this_process
 from .pulse import Pulse
 from .reaper import DEFAULT_MAX_ATTEMPTS
 from .registry import open_store, with_timeout
@@ -103,7 +103,7 @@ class DirJobs:
         # A local folder has no lost connections, and two calls of its own for each job.
         is_local = self.store.local_path("") is not None
         self._patient = self.store if is_local else Retrying(self.store)
-        self._driver = Driver(self._patient, monotonic, time.sleep)
+        self._driver = Driver(self._patient, time.sleep)
         try:
             self._driver.run(make_folders())
         except BaseException:
@@ -300,7 +300,7 @@ class DirJobs:
             full_path=store.full_path,
         )
         self._worker = Worker(self._claims, waiting, self._presence)
-        self._claiming = Driver(self._patient, monotonic, self._orders.nap)
+        self._claiming = Driver(self._patient, self._orders.nap)
 
     def _set_up_in_child(self) -> None:
         if self._made_in != os.getpid():

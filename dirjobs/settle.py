@@ -14,6 +14,7 @@ from . import names
 from .errors import AlreadyExists, AmbiguousResult, Busy, NotFound
 from .ledger import Ledger
 from .names import DONE, FAILED
+from .process import monotonic
 from .steps import Exists, List, Mkdir, Rename, Steps, Wait
 from .store import Entry, Guarantees, split
 from .terms import Mode, Terms
@@ -56,6 +57,7 @@ class Settling:
         terms: mode and times; may be replaced by more careful ones.
         promises: what the store promises.
         nonce: makes names that nobody else makes.
+        clock: seconds that never go back and, where possible, count while suspended.
     """
 
     def __init__(
@@ -64,11 +66,13 @@ class Settling:
         terms: Terms,
         promises: Guarantees,
         nonce: Callable[[], str] = names.nonce,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self.worker = worker
         self.terms = terms
         self.promises = promises
         self.nonce = nonce
+        self.clock = clock
         self.ledger = Ledger()
         self.decided: Counter[str] = Counter()
         """How often each rule decided; for tests, and for the curious."""

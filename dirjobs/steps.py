@@ -93,13 +93,6 @@ class Forget(NamedTuple):
         driver.forget(self.path)
 
 
-class Now(NamedTuple):
-    """Seconds on a clock that never goes back and, where possible, runs during suspend."""
-
-    def on(self, driver: Driver) -> float:
-        return driver.clock()
-
-
 class Wait(NamedTuple):
     """Let seconds pass."""
 
@@ -109,10 +102,8 @@ class Wait(NamedTuple):
         driver.sleep(self.seconds)
 
 
-Request: TypeAlias = List | Rename | Exists | Read | Write | Upload | Mkdir | Forget | Now | Wait
+Request: TypeAlias = List | Rename | Exists | Read | Write | Upload | Mkdir | Forget | Wait
 Steps: TypeAlias = Generator[Request, Any, T]
-
-NOW = Now()
 
 
 class Driver:
@@ -120,15 +111,11 @@ class Driver:
 
     Args:
         store: where.
-        clock: seconds, monotonic.
         sleep: lets seconds pass.
     """
 
-    def __init__(
-        self, store: Store, clock: Callable[[], float], sleep: Callable[[float], None]
-    ) -> None:
+    def __init__(self, store: Store, sleep: Callable[[float], None]) -> None:
         self.store = store
-        self.clock = clock
         self.sleep = sleep
 
     def forget(self, path: str) -> None:
@@ -143,13 +130,11 @@ class Driver:
 
     def run(self, steps: Steps[T]) -> T:
         """Drive `steps` to their end and return their value."""
-        clock = self.clock
         try:
             request = next(steps)
             while True:
                 try:
-                    # The time is asked for oftener than all the rest.
-                    answer = clock() if request is NOW else request.on(self)
+                    answer = request.on(self)
                 except BaseException as error:  # noqa: BLE001 - it is raised in there
                     # Ctrl-C as well: only the protocol can note that it does not know what
                     # became of the request, or tidy up.

@@ -15,7 +15,7 @@ from .moves import Held
 from .names import WAITING
 from .orders import Orders
 from .presence import Presence
-from .steps import NOW, Steps, Wait
+from .steps import Steps, Wait
 from .tally import Tally
 from .terms import Mode
 from .waiting import Waiting
@@ -86,7 +86,7 @@ class Worker:
             if held is not None:
                 return held
             if self.waiting.ripe_at is not None:
-                yield from self.orders.rest(max(0.01, self.waiting.ripe_at - (yield NOW)))
+                yield from self.orders.rest(max(0.01, self.waiting.ripe_at - self.claims.clock()))
                 continue
             if not tried.lost:
                 if (yield from self.claims.sweep(unanswered=True)):
@@ -129,13 +129,13 @@ class Worker:
         agreement = presence.agreement
         yield from agreement.face_evidence()
         if agreement.hold_until and presence.others.are_there:
-            yield from self.orders.rest(max(0.0, agreement.hold_until - (yield NOW)))
+            yield from self.orders.rest(max(0.0, agreement.hold_until - self.claims.clock()))
         agreement.hold_until = 0.0
 
     def _try_all(self, tried: _Pass) -> Steps[Held | None]:
         """Try candidates until one is ours or a fresh listing has no more."""
         waiting = self.waiting
-        now: float = yield NOW
+        now = self.claims.clock()
         if self._needs_new_life(now):
             yield from self._new_life()
         fresh = False
@@ -164,7 +164,7 @@ class Worker:
             except Denied as error:
                 tried.refusal = error
                 continue
-            before, now = now, (yield NOW)
+            before, now = now, self.claims.clock()
             if held is not None and self._needs_new_life(now):
                 # In the middle of the claim: others may have taken it back, or will.
                 # The sweep gives it back, even if the store can't be reached just now.
@@ -188,12 +188,12 @@ class Worker:
 
     def _list_waiting(self) -> Steps[float]:
         """Fill `waiting`, and say when that was done."""
-        began: float = yield NOW
+        began = self.claims.clock()
         listing = yield from self.claims.listing(WAITING)
         if self.claims.terms.mode is not Mode.TRUST:
             yield from self.claims.look_around()
             _, self._half_way = self.claims.half_way(listing)
-        now: float = yield NOW
+        now = self.claims.clock()
         if self.presence is not None:
             self.waiting.min_age = max(self.waiting.min_age, self.presence.agreement.min_age)
         self.waiting.fill(listing, began, now)
@@ -212,25 +212,23 @@ class Worker:
         """See `Moves.finish`."""
         self.tally.let_go(held.path)
         name = yield from self.claims.finish(held, folder, self._may_be_robbed)
-        self.tally.ended((yield NOW))
+        self.tally.ended(self.claims.clock())
         return name
 
-    def _may_be_robbed(self, held: Held) -> Steps[bool]:
+    def _may_be_robbed(self, held: Held) -> bool:
         """Whether others may have taken us for dead since we asked for this job."""
         if self.presence is None:
             return False
         return (
-            self.presence.may_be_dead_to_others((yield NOW))
-            or self.presence.robberies > held.robberies
+            self.presence.may_be_dead_to_others(self.claims.clock())
+            or self.claims.robberies > held.robberies
         )
 
     def still_holds(self, held: Held) -> Steps[bool]:
         """Whether a claim is there, and nobody had a reason to take us for dead."""
-        if (yield from self._may_be_robbed(held)) or not (
-            yield from self.claims.is_there(held.path)
-        ):
+        if self._may_be_robbed(held) or not (yield from self.claims.is_there(held.path)):
             return False
-        return not (yield from self._may_be_robbed(held))
+        return not self._may_be_robbed(held)
 
     def release(self, held: Held) -> Steps[bool]:
         """Give a job back, to be claimed by anybody."""

@@ -12,7 +12,7 @@ from ..claim import Claims
 from ..folders import make_folders
 from ..layers import Retrying
 from ..presence import Presence
-from ..process import monotonic, this_process
+from ..process import this_process
 from ..steps import Driver, Steps
 from ..store import Store
 from ..terms import Mode, Terms, warranted
@@ -51,7 +51,7 @@ def record(store: Store, done: Check) -> Recorded:
         ConfigurationError: ``queue.json`` makes no sense.
         StoreError: the queue can't be written to.
     """
-    driver = Driver(Retrying(store), monotonic, time.sleep)
+    driver = Driver(Retrying(store), time.sleep)
     driver.run(make_folders())
     terms = Terms(warranted(store.guarantees))
     claims = Claims(f"check-{names.nonce()}", terms, store.guarantees)

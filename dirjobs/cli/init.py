@@ -14,7 +14,6 @@ from ..check.record import record
 from ..errors import ConfigurationError, NotFound
 from ..folders import make_folders
 from ..names import AGREEMENT, WAITING
-from ..process import monotonic
 from ..steps import Driver, Exists, Read, Steps, Write
 from ..terms import DEFAULT_SYNC_TIME, Mode, Terms, warranted
 from .check import check_progress
@@ -63,7 +62,7 @@ def init(
     if sync_time is not None and mode not in (None, Mode.SYNC):
         raise click.UsageError(f"--sync-time means nothing with --mode {mode}")
     with opened_store(jobs, verbose) as store:
-        driver = Driver(store, monotonic, time.sleep)
+        driver = Driver(store, time.sleep)
         wish = Mode(mode) if mode else Mode.SYNC if sync_time is not None else None
         made = driver.run(_make(wish, sync_time, warranted(store.guarantees)))
         url = store.url

@@ -16,7 +16,6 @@ from click.shell_completion import CompletionItem
 from ..errors import ConfigurationError, NotFound
 from ..layers import Logged, Retrying
 from ..names import DONE, FAILED, RUNNING, WAITING, nonce
-from ..process import monotonic
 from ..registry import open_store, with_timeout
 from ..steps import Driver
 from ..store import Store
@@ -158,7 +157,7 @@ def opened(jobs: str, verbose: int = 0) -> Iterator[Driver]:
     with opened_store(jobs, verbose) as store:
         check_is_queue(store)
         is_local = store.local_path("") is not None
-        yield Driver(store if is_local else Retrying(store), monotonic, time.sleep)
+        yield Driver(store if is_local else Retrying(store), time.sleep)
 
 
 @contextmanager

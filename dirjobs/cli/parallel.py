@@ -41,7 +41,7 @@ def each(
 
     def work() -> None:
         store = driver.store.another()
-        mine = Driver(store, driver.clock, driver.sleep)
+        mine = Driver(store, driver.sleep)
         try:
             while not stop.is_set():
                 with lock:

@@ -178,13 +178,14 @@ def _visit(
     if not places:
         return found
     with visiting(driver, purpose) as presence, Bar(what, len(places)) as bar:
-        claims, told = presence.claims, driver.clock()
+        claims = presence.claims
+        told = claims.clock()
         for pair in each(driver, places, lambda place: steps(claims, place)):
             found.append(pair)
             bar.show(len(found))
-            if driver.clock() - told > claims.terms.heartbeat:
+            if claims.clock() - told > claims.terms.heartbeat:
                 driver.run(presence.tell())
-                told = driver.clock()
+                told = claims.clock()
     return found
 
 

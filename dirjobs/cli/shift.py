@@ -13,7 +13,6 @@ from queue import Empty, SimpleQueue
 
 from ..layers import Retrying
 from ..names import LOGS, WAITING
-from ..process import monotonic
 from ..queue import DirJobs
 from ..steps import Driver
 from .course import Course, Level
@@ -120,7 +119,7 @@ class Shift:
     def _tools(self, guard: Guard, folder: str) -> Tools:
         store = self._dj.store
         is_local = store.local_path("") is not None
-        driver = Driver(store if is_local else Retrying(store), monotonic, time.sleep)
+        driver = Driver(store if is_local else Retrying(store), time.sleep)
         delivery = Delivery(driver, self._course)
         rules = self._rules
         return Tools(

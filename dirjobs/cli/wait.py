@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from ..lookout import count_ends, left_to_do
+from ..process import monotonic
 from ..steps import Driver
 from ..worker import OUTAGE
 from .errors import say, told_in_one_sentence
@@ -52,7 +53,7 @@ def wait(jobs: str, timeout: float | None, interval: float, as_json: bool, verbo
 
 def _wait(driver: Driver, timeout: float | None, interval: float) -> bool:
     """Whether all jobs ended in time."""
-    until = None if timeout is None else driver.clock() + timeout
+    until = None if timeout is None else monotonic() + timeout
     total, away, empty = 0, False, False
     with Bar("waiting", 0) as bar:
         while True:
@@ -73,7 +74,7 @@ def _wait(driver: Driver, timeout: float | None, interval: float) -> bool:
                 bar.total = total
                 bar.show(total - left)
             if until is not None:
-                time_left = until - driver.clock()
+                time_left = until - monotonic()
                 if time_left <= 0:
                     return False
                 pause = min(pause, time_left)

@@ -21,7 +21,6 @@ from ..steps import (
     Forget,
     List,
     Mkdir,
-    Now,
     Read,
     Rename,
     Request,
@@ -61,13 +60,7 @@ class Task:
             sim.later(self.worker.frozen_until - sim.now, lambda: self.go(answer, error))
             return
         try:
-            while True:
-                request = self.steps.throw(error) if error else self.steps.send(answer)
-                error = None
-                if isinstance(request, Now):
-                    answer = sim.now
-                    continue
-                break
+            request = self.steps.throw(error) if error else self.steps.send(answer)
         except StopIteration as stop:
             self.end(stop.value, None)
             return
@@ -151,7 +144,7 @@ class Task:
                     result = None
                 case Mkdir(path):
                     raise AlreadyExists(path)
-                case Upload() | Now() | Wait():
+                case Upload() | Wait():
                     raise NotImplementedError(request)
         except StoreError as error:
             answer(None, error)

@@ -57,6 +57,7 @@ class SimulatedWorker:
             scenario.terms,
             PROMISES.get(scenario.kind, Guarantees(visible_after=0)),
             lambda: "".join(rng.choices(_ALPHABET, k=6)),
+            lambda: simulation.now,
         )
         self.presence: Presence | None = None
         if scenario.lives:
@@ -180,7 +181,7 @@ class SimulatedWorker:
             if error is None:
                 sim.committed(self, content)
             gap = self.presence is not None and (
-                self.presence.robberies > held.robberies
+                self.presence.claims.robberies > held.robberies
                 or self.presence.may_be_dead_to_others(sim.now)
             )
             if isinstance(error, ClaimLost) and (content in sim.excused or gap):

@@ -28,7 +28,7 @@ class Queue:
     def __init__(self, url):
         self.url = str(url)
         self.store = open_store(self.url)
-        Driver(self.store, lambda: 0.0, lambda _: None).run(make_folders())
+        Driver(self.store, lambda _: None).run(make_folders())
 
     def run(self, command, *args, code=0, **options):
         """What ``dirjobs COMMAND JOBS ARGS`` printed."""

@@ -28,7 +28,7 @@ class Crowd(MemoryStore):
     def __init__(self, size=0):
         super().__init__()
         self.size, self.calls = 0, Counter()
-        Driver(self, lambda: 0.0, lambda _: None).run(make_folders())
+        Driver(self, lambda _: None).run(make_folders())
         self.size, self.calls = size, Counter()
 
     def list(self, folder):

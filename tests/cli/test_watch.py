@@ -62,7 +62,7 @@ class Awaited:
     """A driver whose time is virtual, on a store that is away for a while."""
 
     def __init__(self, store, outage):
-        self.driver = Driver(store, lambda: 0.0, lambda _: None)
+        self.driver = Driver(store, lambda _: None)
         self.store = store
         self.outage = outage
         self.slept = []

@@ -131,7 +131,7 @@ def test_the_driver_refuses_to_remove_anything_else(path):
             raise AssertionError(path)
 
     with pytest.raises(ValueError, match="never removes"):
-        Driver(Removing(MemoryStore()), lambda: 0.0, lambda _: None).forget(path)
+        Driver(Removing(MemoryStore()), lambda _: None).forget(path)
 
 
 def test_a_staged_claim_of_a_job_that_ends_with_part_is_no_upload():

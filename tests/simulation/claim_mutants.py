@@ -65,7 +65,7 @@ CLAIM_MUTANTS = (
         (
             ("settle", "return finished.mtime >= job.mtime", "return finished.mtime >= self.asked"),
             ("claim", "        worker = self.worker\n",
-             "        worker = self.worker\n        self.asked = yield NOW\n"),
+             "        worker = self.worker\n        self.asked = self.clock()\n"),
         ),
     ),
     Mutant(

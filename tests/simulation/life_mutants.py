@@ -91,7 +91,7 @@ LIFE_MUTANTS = (
             ("claim", "self.decided[\"smaller worker's claim: put back\"] += 1\n"
              "                yield from self.release(path, job)",
              "yield Forget(path)"),
-            ("claim", "import NOW, Exists,", "import NOW, Exists, Forget,"),
+            ("claim", "import Exists,", "import Exists, Forget,"),
         ),
     ),
     Mutant(

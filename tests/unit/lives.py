@@ -25,10 +25,10 @@ class Life:
 
     def __init__(self, world, wid, process, terms, **options):
         self.world = world
-        self.claims = Claims(wid, terms, world.store.guarantees)
+        self.claims = Claims(wid, terms, world.store.guarantees, clock=lambda: world.now)
         self.presence = Presence(self.claims, process, **options)
         self.worker = Worker(self.claims, Waiting(job_ext=""), self.presence)
-        self.driver = Driver(world.store, lambda: world.now, world.pass_time)
+        self.driver = Driver(world.store, world.pass_time)
 
     def start(self):
         self.driver.run(self.presence.start())
@@ -51,7 +51,7 @@ class World:
     def __init__(self, store=None):
         self.now = 1000.0
         self.store = store or MemoryStore(lambda: self.now)
-        Driver(self.store, lambda: self.now, self.pass_time).run(make_folders())
+        Driver(self.store, self.pass_time).run(make_folders())
         self.pids = 100
 
     def pass_time(self, seconds):

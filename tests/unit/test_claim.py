@@ -15,7 +15,7 @@ from dirjobs.errors import (
 from dirjobs.ledger import State
 from dirjobs.store import Entry, Guarantees
 from dirjobs.terms import Mode, Terms
-from tests.unit.script import JOB, MINE, NOT_FINISHED, D, F, P, R, W, ls, play, ren, there
+from tests.unit.script import CLOCK, JOB, MINE, NOT_FINISHED, D, F, P, R, W, ls, play, ren, there
 
 HALF = f"{W}/~w2~tag.job"
 BACK = f"{R}/~w2~tag.w2.job"
@@ -25,7 +25,7 @@ ATOMIC = Guarantees(atomic_rename=True, visible_after=0)
 
 def worker(mode, promises=None, sync_time=0.0, **terms):
     promises = promises or (ATOMIC if mode is Mode.TRUST else Guarantees(visible_after=0))
-    return Claims("w2", Terms(mode, sync_time, **terms), promises, lambda: "tag")
+    return Claims("w2", Terms(mode, sync_time, **terms), promises, lambda: "tag", CLOCK)
 
 
 def holds(claims, outcome, state):

@@ -29,8 +29,8 @@ class Watcher:
     """Somebody who looks; counts the requests."""
 
     def __init__(self, world, **options):
-        self.lookout = Lookout(world.process("desk"), **options)
-        self.driver = Driver(world.store, lambda: world.now, world.pass_time)
+        self.lookout = Lookout(world.process("desk"), clock=lambda: world.now, **options)
+        self.driver = Driver(world.store, world.pass_time)
         self.requests = []
 
     def look(self):
@@ -43,8 +43,7 @@ class Watcher:
         try:
             while True:
                 request = steps.throw(error) if error else steps.send(answer)
-                if type(request).__name__ != "Now":
-                    self.requests.append(request)
+                self.requests.append(request)
                 answer = error = None
                 try:
                     answer = yield request
@@ -165,8 +164,8 @@ def test_a_process_that_is_gone_from_this_machine_is_dead_at_once(world):
     child = subprocess.Popen([sys.executable, "-c", ""])
     child.wait()
     world.heartbeat_of("w1", process=world.process("here", child.pid))
-    lookout = Lookout(world.process("here"))
-    found = Driver(world.store, lambda: world.now, world.pass_time).run(lookout.look())
+    lookout = Lookout(world.process("here"), clock=lambda: world.now)
+    found = Driver(world.store, world.pass_time).run(lookout.look())
     assert found.workers[0].state is State.DEAD
 
 

@@ -17,7 +17,22 @@ from dirjobs.ledger import State
 from dirjobs.moves import Held, Moved
 from dirjobs.store import Entry, Guarantees
 from dirjobs.terms import Mode, Terms
-from tests.unit.script import JOB, MINE, NOT_FINISHED, D, F, P, R, W, ls, mkdir, play, ren, there
+from tests.unit.script import (
+    CLOCK,
+    JOB,
+    MINE,
+    NOT_FINISHED,
+    D,
+    F,
+    P,
+    R,
+    W,
+    ls,
+    mkdir,
+    play,
+    ren,
+    there,
+)
 
 DONE = f"{D}/job"
 PARKED = f"{P}/w2.job"
@@ -32,7 +47,9 @@ def claims():
 
 def worker(mode, promises=None):
     promises = promises or Guarantees(atomic_rename=mode is Mode.TRUST, visible_after=0)
-    claims = Claims("w2", Terms(mode, 10.0 if mode is Mode.SYNC else 0.0), promises, lambda: "tag")
+    claims = Claims(
+        "w2", Terms(mode, 10.0 if mode is Mode.SYNC else 0.0), promises, lambda: "tag", CLOCK
+    )
     claims.ledger.ask(MINE, "w2", JOB)
     claims.ledger.hold(MINE)
     return claims
@@ -167,7 +184,6 @@ def robbed(answer):
     def may_be_robbed(held):
         assert held is HELD
         return answer
-        yield
 
     return may_be_robbed
 

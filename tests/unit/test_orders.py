@@ -22,7 +22,7 @@ def world():
 
 
 def order(world, steps):
-    return Driver(world.store, lambda: world.now, world.pass_time).run(steps)
+    return Driver(world.store, world.pass_time).run(steps)
 
 
 def orders_in(world):
@@ -131,7 +131,7 @@ def test_a_worker_that_nobody_knows_can_not_be_drained(world):
 
 def test_orders_work_where_nobody_has_worked_yet():
     store = MemoryStore()
-    driver = Driver(store, lambda: 0.0, lambda _: None)
+    driver = Driver(store, lambda _: None)
     assert not driver.run(orders.resume())
     assert driver.run(orders.pause())
     assert store.exists("_queue/workers/~pause")

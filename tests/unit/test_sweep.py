@@ -7,7 +7,7 @@ from dirjobs.errors import AmbiguousResult, Busy, Denied, Unavailable
 from dirjobs.ledger import State
 from dirjobs.store import Entry, Guarantees
 from dirjobs.terms import Mode, Terms
-from tests.unit.script import JOB, MINE, NOT_FINISHED, D, P, R, W, ls, play, ren, there
+from tests.unit.script import CLOCK, JOB, MINE, NOT_FINISHED, D, P, R, W, ls, play, ren, there
 
 DONE = f"{D}/job"
 PARKED = f"{P}/w2.job"
@@ -20,7 +20,9 @@ def claims():
 
 def worker(mode, promises=None):
     promises = promises or Guarantees(atomic_rename=mode is Mode.TRUST, visible_after=0)
-    claims = Claims("w2", Terms(mode, 10.0 if mode is Mode.SYNC else 0.0), promises, lambda: "tag")
+    claims = Claims(
+        "w2", Terms(mode, 10.0 if mode is Mode.SYNC else 0.0), promises, lambda: "tag", CLOCK
+    )
     claims.ledger.ask(MINE, "w2", JOB)
     claims.ledger.hold(MINE)
     return claims
