@@ -63,7 +63,7 @@ class Job:
         Raises:
             StoreError: it can't be read.
         """
-        data: bytes = self._queue._persist(lambda: _read(self._held.path))
+        data: bytes = self._queue._persist(_read, self._held.path)
         return data
 
     def read_text(self, encoding: str = "utf-8") -> str:
@@ -96,7 +96,8 @@ class Job:
         Raises:
             StoreError: the store refuses; while it can't be reached this waits.
         """
-        return not self._ended and self._queue._still_holds(self._held)
+        queue = self._queue
+        return not self._ended and queue._persist(queue._worker.still_holds, self._held)
 
     # -- its end --------------------------------------------------------------------------
 

@@ -9,10 +9,11 @@ import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from threading import RLock
 from types import TracebackType
-from typing import BinaryIO, Self, TypeVar
+from typing import BinaryIO, Self, TypeVar, TypeVarTuple
 
 from . import adding, attempts, names
 from .claim import Claims
@@ -36,6 +37,7 @@ from .terms import DEFAULT_HEARTBEAT, DEFAULT_LEASE, DEFAULT_MAX_PAUSE, DEFAULT_
 from .waiting import Waiting
 from .worker import OUTAGE, Worker, through_outages
 
+Args = TypeVarTuple("Args")
 T = TypeVar("T")
 
 
@@ -136,12 +138,15 @@ class DirJobs:
             ConfigurationError: `job_filter` raised, or the workers disagree about the mode.
             StoreError: the store refuses.
         """
-        if self.draining:
-            return None
         try:
             if self._pid != os.getpid():
+                if self.draining:
+                    return None
                 self._begin()
-            held = self._persist(self._worker.next, self._orders)
+            try:
+                held = self._claiming.run(self._worker.next())
+            except OUTAGE as error:
+                held = self._claiming.run(through_outages(self._worker.next, error, self._orders))
         except BrokenOff:
             return None
         return None if held is None else Job(self, held)
@@ -194,21 +199,17 @@ class DirJobs:
     def _finish(self, held: Held, folder: str, reason: str = "") -> None:
         if reason:
             self._driver.run(attempts.note(held.job.name, held.worker, reason))
-        self._persist(lambda: self._worker.finish(held, folder))
-
-    def _still_holds(self, held: Held) -> bool:
-        return self._persist(lambda: self._worker.still_holds(held))
+        self._persist(self._worker.finish, held, folder)
 
     def _release(self, held: Held) -> None:
-        self._persist(lambda: self._worker.release(held))
+        self._persist(self._worker.release, held)
 
-    def _persist(self, steps: Callable[[], Steps[T]], orders: Orders | None = None) -> T:
+    def _persist(self, steps: Callable[[*Args], Steps[T]], *args: *Args) -> T:
         """Do what may be repeated, through every outage of the store."""
-        driver = self._driver if orders is None else self._claiming
         try:
-            return driver.run(steps())
+            return self._driver.run(steps(*args))
         except OUTAGE as error:
-            return driver.run(through_outages(steps, error, orders))
+            return self._driver.run(through_outages(partial(steps, *args), error))
 
     # -- the queue ------------------------------------------------------------------------
 

@@ -47,7 +47,6 @@ class Tally:
 
     def ended(self, now: float) -> None:
         """A job is done or failed."""
-        self.started(now)
         self._ends.append(now)
 
     def held_for(self, path: str, now: float) -> float:

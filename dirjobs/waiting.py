@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
 import re
 from collections.abc import Callable, Collection, Iterable
@@ -16,7 +17,7 @@ from .store import Entry
 
 log = logging.getLogger("dirjobs")
 
-_DIGITS = re.compile("[0-9]+")
+_DIGITS = re.compile("([0-9]+)")
 _OLD = 10.0
 _OLD_FACTOR = 20
 _LOST_IN_A_ROW = 32
@@ -50,7 +51,11 @@ def longest_use(took: float) -> float:
 
 def natural_key(name: str) -> str:
     """Sorts ``job2`` before ``job10``."""
-    return _DIGITS.sub(lambda digits: digits[0].zfill(20), name)
+    parts = _DIGITS.split(name)
+    if len(parts) == 3:  # most names have one number
+        return parts[0] + parts[1].zfill(20) + parts[2]
+    parts[1::2] = [digits.zfill(20) for digits in parts[1::2]]
+    return "".join(parts)
 
 
 class Waiting:
@@ -102,7 +107,7 @@ class Waiting:
         self._next = 0
         self._window = 1.0
         self._lost_in_a_row = 0
-        self._listed_at = -float("inf")
+        self._stale_at = -math.inf
         self._listing_took = 0.0
         self._lost_time = 0.0
         self._last_loss = 0.0
@@ -130,8 +135,8 @@ class Waiting:
             self._entries = list[Entry | None](entries)
             self._left = len(entries)
             self._head = 0
-            self._listed_at = now
             self._listing_took = now - began
+            self._stale_at = now + longest_use(self._listing_took)
             self._lost_time = 0.0
             self._lost_in_a_row = 0
             self._window = max(1.0, min(self._window, len(entries)) / 2)
@@ -139,13 +144,11 @@ class Waiting:
 
     def used_up(self, now: float) -> bool:
         """Whether a new listing is due."""
-        age = now - self._listed_at
-        return (
-            not self._left
-            or age > longest_use(self._listing_took)
-            or self._lost_time > self._listing_took
-            or self._lost_in_a_row >= _LOST_IN_A_ROW
-            or (self._lost_in_a_row >= 2 and self._listing_took < _CHEAP * self._last_loss)
+        if not self._left or now > self._stale_at:
+            return True
+        lost = self._lost_in_a_row
+        return self._lost_time > self._listing_took or (
+            lost >= 2 and (lost >= _LOST_IN_A_ROW or self._listing_took < _CHEAP * self._last_loss)
         )
 
     def take(self, unwanted: Collection[str] = ()) -> Entry | None:

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import BinaryIO, NoReturn
 
 from ..errors import ConfigurationError, Denied, StoreError, Unsupported
-from ..names import nonce, unportable_name
+from ..names import nonce, unportable_name, unsafe_name
 from ..store import Entry, Guarantees, Store, check_path, split
 from . import native_rename
 from .errnos import errno_of, refusal
@@ -96,10 +96,10 @@ class PosixStore(Store):
         return entries
 
     def rename(self, src: str, dst: str) -> None:
-        for path in (src, dst):
-            # Cheaper than check_path, which runs only on what this can't clear.
-            if "/." in path or "//" in path or path[:1] in "./" or path[-1] == "/" or "\0" in path:
-                check_path(path)
+        both = f"/{src}/\n/{dst}/"
+        if "/." in both or "//" in both or "\0" in both:  # cheaper than to check every time
+            check_path(src)
+            check_path(dst)
         if _WINDOWS:
             one, other = os.fsencode(self._at(src)), os.fsencode(self._at(dst))
         else:
@@ -107,7 +107,7 @@ class PosixStore(Store):
             one = self._prefix + src.encode(encoding, "surrogateescape")
             other = self._prefix + dst.encode(encoding, "surrogateescape")
         code = self._move(one, other)
-        if code in native_rename.NOT_HERE:
+        if code and code in native_rename.NOT_HERE:
             code = self._look_first(one, other, code)
         if code:
             self._refuse(code, f"{self.full_path(src)!r} -> {self.full_path(dst)!r}")
@@ -196,7 +196,7 @@ class PosixStore(Store):
     # -- what may differ from store to store -------------------------------------------
 
     def name_problem(self, name: str) -> str | None:
-        return unportable_name(name) if _WINDOWS else super().name_problem(name)
+        return unportable_name(name) if _WINDOWS else unsafe_name(name)
 
     def full_path(self, path: str) -> str:
         return spelled(self._root, path, windows=_WINDOWS)

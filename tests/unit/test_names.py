@@ -49,6 +49,19 @@ def test_what_other_programs_leave_is_no_job(name):
     assert not names.is_job_name(name)
 
 
+def test_the_short_cut_for_ordinary_names_lets_nothing_else_through():
+    rng = random.Random(7)
+    pieces = ["job", "_", ".txt", ".py", "~", "-", ".", " ", "#recycle", "thumbs.db", "\n"]
+    pieces += ["conflicted copy", "_x_jan-01-2024_1", ".sync-conflict-", ".part", "é"]
+    ordinary = 0
+    for _ in range(20_000):
+        name = "".join(rng.choices(pieces, k=rng.randint(1, 4)))
+        if names._ORDINARY.fullmatch(name):
+            ordinary += 1
+            assert not names._NOT_A_JOB.fullmatch(name), name
+    assert ordinary > 50
+
+
 @pytest.mark.parametrize("name", ["job1.txt", "part", "apart", "tmp.txt", "a~b", "job_2_3.txt"])
 def test_what_only_looks_like_it_is_a_job(name):
     assert names.is_job_name(name)
