@@ -101,14 +101,17 @@ class Claims(Moves):
             StoreError: the store is not available, or refuses; nothing is lost, and what
                 came of it is found by the next sweep.
         """
+        mode = self.terms.mode
+        if mode is not Mode.TRUST:
+            job = yield from self.in_full(f"{WAITING}/{job.name}", job)
         worker = self.worker
         claim = Held(worker, job, f"{RUNNING}/{worker}.{job.name}", self.robberies)
         if not self.ledger.ask(claim.path, worker, job):
             return None
         try:
-            if self.terms.mode is Mode.TRUST:
+            if mode is Mode.TRUST:
                 mine = yield from self._claim_in_trust(claim)
-            elif self.terms.mode is Mode.VERIFY:
+            elif mode is Mode.VERIFY:
                 mine = yield from self._claim_in_two_steps(claim)
             else:
                 mine = yield from self._claim_in_one_step(claim)

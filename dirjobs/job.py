@@ -52,8 +52,13 @@ class Job:
         return self._queue.store.local_path(self._held.path)
 
     def size(self) -> int | None:
-        """Bytes, as listed when the job was claimed; None if the store doesn't tell."""
-        return self._held.job.size
+        """Bytes, as listed when the job was claimed, or now if that listing had only names;
+        None if the store doesn't tell."""
+        held = self._held
+        if held.job.size is not None:
+            return held.job.size
+        queue = self._queue
+        return queue._persist(queue._claims.in_full, held.path, held.job).size
 
     # -- its content ----------------------------------------------------------------------
 

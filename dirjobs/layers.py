@@ -38,6 +38,9 @@ class Layer(Store):
     def list(self, folder: str) -> Iterable[Entry]:
         return self.store.list(folder)
 
+    def names_of_files(self, folder: str) -> Iterable[str]:
+        return super().names_of_files(folder)  # what a layer does to `list` it does to this
+
     def rename(self, src: str, dst: str) -> None:
         self.store.rename(src, dst)
 
@@ -126,6 +129,9 @@ class Retrying(Layer):
 
     def list(self, folder: str) -> Iterable[Entry]:
         return self._repeat(lambda: [*self.store.list(folder)])  # a lazy one may fail late
+
+    def names_of_files(self, folder: str) -> Iterable[str]:
+        return self._repeat(lambda: [*self.store.names_of_files(folder)])
 
     def rename(self, src: str, dst: str) -> None:
         self._repeat(lambda: self.store.rename(src, dst), Unavailable)
@@ -223,6 +229,9 @@ class Logged(Layer):
 
     def list(self, folder: str) -> Iterable[Entry]:
         return self._logged("list", (folder,), lambda: [*self.store.list(folder)])
+
+    def names_of_files(self, folder: str) -> Iterable[str]:
+        return self._logged("list", (folder,), lambda: [*self.store.names_of_files(folder)])
 
     def rename(self, src: str, dst: str) -> None:
         self._logged("rename", (src, dst), lambda: self.store.rename(src, dst))

@@ -143,6 +143,7 @@ class Moves(Trial):
         folder, name = split(path)
         if self.terms.mode is Mode.TRUST or folder == WAITING:
             return (yield from self._call_unless_claimed(path, job)) is not _Back.GONE
+        job = yield from self.in_full(path, job)
         halves = [f"{WAITING}/{names.staged_claim(self.worker, job.name, self.nonce())}"]
         if not names.parse_staged(name):
             half = names.staged_return(self.worker, name, self.nonce())
@@ -302,10 +303,14 @@ class Moves(Trial):
             if (yield from self._call_unless_claimed(path, asked.job)) is _Back.LATER:
                 return 0
             self.decided["sweep: put back"] += 1
-        elif self.terms.mode is not Mode.TRUST and (yield from self.finished(asked.job)):
-            self.decided["sweep: finished job parked"] += 1
-            yield from self.park(path, asked.job)
-        else:
-            self.decided["sweep: put back"] += 1
-            yield from self.put_back(path, asked.job)
+            return 1
+        job = asked.job
+        if self.terms.mode is not Mode.TRUST:
+            job = yield from self.in_full(path, job)
+            if (yield from self.finished(job)):
+                self.decided["sweep: finished job parked"] += 1
+                yield from self.park(path, job)
+                return 1
+        self.decided["sweep: put back"] += 1
+        yield from self.put_back(path, job)
         return 1

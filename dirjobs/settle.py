@@ -15,7 +15,7 @@ from .errors import AlreadyExists, AmbiguousResult, Busy, NotFound
 from .ledger import Ledger
 from .names import DONE, FAILED
 from .process import monotonic
-from .steps import Exists, List, Mkdir, Rename, Steps, Wait
+from .steps import Exists, List, ListNames, Mkdir, Rename, Steps, Wait
 from .store import Entry, Guarantees, split
 from .terms import Mode, Terms
 
@@ -110,6 +110,25 @@ class Settling:
     def listing(self, folder: str) -> Steps[list[Entry]]:
         """See `listing`."""
         return (yield from listing(folder))
+
+    @property
+    def needs_names_only(self) -> bool:
+        """Whether a job's mtime and size decide nothing: renames are exclusive, and should
+        the mode become a more careful one, a claim shows what its job had."""
+        promises = self.promises
+        return (
+            self.terms.mode is Mode.TRUST and promises.atomic_rename and promises.rename_keeps_mtime
+        )
+
+    def in_full(self, path: str, job: Entry) -> Steps[Entry]:
+        """`job`, which is at `path`, with the mtime and size that it was listed without."""
+        if job.mtime is not None or job.size is not None:
+            return job
+        folder, name = split(path)
+        for entry in (yield from self.listing(folder)):
+            if entry.name == name:
+                return Entry(job.name, entry.mtime, entry.size)
+        return job
 
     def finished(self, job: Entry, only: str = "") -> Steps[bool]:
         """Whether this very job, not an older one of its name, is done or failed.
@@ -241,6 +260,15 @@ def listing(folder: str) -> Steps[list[Entry]]:
     except NotFound:
         return []
     return entries
+
+
+def names_in(folder: str) -> Steps[list[str]]:
+    """The names of the files in a folder; none, if somebody moved it away."""
+    try:
+        found: list[str] = yield ListNames(folder)
+    except NotFound:
+        return []
+    return found
 
 
 def make_folder(path: str) -> Steps[None]:

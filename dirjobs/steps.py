@@ -27,6 +27,15 @@ class List(NamedTuple):
         return entries if isinstance(entries, list) else list(entries)
 
 
+class ListNames(NamedTuple):
+    """The names of the files in a folder, where mtimes and sizes decide nothing."""
+
+    folder: str
+
+    def on(self, driver: Driver) -> list[str]:
+        return [*driver.store.names_of_files(self.folder)]
+
+
 class Rename(NamedTuple):
     """One native rename, sent once."""
 
@@ -102,7 +111,9 @@ class Wait(NamedTuple):
         driver.sleep(self.seconds)
 
 
-Request: TypeAlias = List | Rename | Exists | Read | Write | Upload | Mkdir | Forget | Wait
+Request: TypeAlias = (
+    List | ListNames | Rename | Exists | Read | Write | Upload | Mkdir | Forget | Wait
+)
 Steps: TypeAlias = Generator[Request, Any, T]
 
 

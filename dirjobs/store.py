@@ -125,6 +125,15 @@ class Store(ABC):
 
     # -- contents and housekeeping -----------------------------------------------------
 
+    def names_of_files(self, folder: str) -> Iterable[str]:
+        """The names of the regular files in `folder`; the same promises as `list`.  For
+        stores where mtime and size cost extra, as in a local folder.
+
+        Raises:
+            NotFound: there is no such folder.
+        """
+        return [entry.name for entry in self.list(folder) if not entry.is_folder]
+
     @abstractmethod
     def read(self, path: str) -> bytes:
         """The whole content of a (small) file.

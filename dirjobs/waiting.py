@@ -101,7 +101,7 @@ class Waiting:
         """When the first of the files that are too young will be old enough; those that
         have gone on changing for long are not waited for."""
         self._lock = Lock()
-        self._entries: list[Entry | None] = []  # None: taken
+        self._entries: list[Entry | str | None] = []  # None: taken
         self._left = 0  # how many are not
         self._head = 0  # all before are taken
         self._next = 0
@@ -114,15 +114,17 @@ class Waiting:
         self._seen: dict[str, _Sight] = {}
         self._told: set[str] = set()
 
+    @property
+    def needs_times(self) -> bool:
+        """Whether it matters when files changed, or whether they do."""
+        return self.order is Order.OLDEST or self.min_age > 0
+
     def fill(self, listing: Iterable[Entry], began: float, now: float) -> None:
         """Take over a new listing, made between `began` and `now` (seconds, monotonic)."""
-        entries = [entry for entry in listing if not entry.is_folder]
-        ext = self.job_ext
-        if ext:
-            others = len(entries)
-            entries = [entry for entry in entries if entry.name.endswith(ext)]
-            if len(entries) < others:
-                self._tell_of_other_files(listing)
+        files = [entry for entry in listing if not entry.is_folder]
+        entries = [entry for entry in files if entry.name.endswith(self.job_ext)]
+        if len(entries) < len(files):
+            self._tell_of_other_files([entry.name for entry in files])
         if self.min_age:
             entries = self._ripe(entries, now)
         if self.order is Order.NATURAL:
@@ -131,8 +133,22 @@ class Waiting:
             entries.sort(key=lambda entry: (entry.mtime or 0.0, natural_key(entry.name)))
         else:
             self.rng.shuffle(entries)
+        self._begin_anew([*entries], began, now)
+
+    def fill_with_names(self, files: list[str], began: float, now: float) -> None:
+        """The same, if the listing has only the names of the files."""
+        entries = [name for name in files if name.endswith(self.job_ext)]
+        if len(entries) < len(files):
+            self._tell_of_other_files(files)
+        if self.order is Order.NATURAL:
+            entries.sort(key=natural_key)
+        else:
+            self.rng.shuffle(entries)
+        self._begin_anew([*entries], began, now)
+
+    def _begin_anew(self, entries: list[Entry | str | None], began: float, now: float) -> None:
         with self._lock:
-            self._entries = list[Entry | None](entries)
+            self._entries = entries
             self._left = len(entries)
             self._head = 0
             self._listing_took = now - began
@@ -161,7 +177,8 @@ class Waiting:
             with self._lock:
                 if not self._left:
                     return None
-                entry = self._pop()
+                listed = self._pop()
+            entry = Entry(listed) if isinstance(listed, str) else listed
             if entry.name not in unwanted and self._is_wanted(entry.name):
                 return entry
 
@@ -184,7 +201,7 @@ class Waiting:
         if self._window >= 2:
             self._next += self.rng.randrange(int(self._window))
 
-    def _pop(self) -> Entry:
+    def _pop(self) -> Entry | str:
         """The next entry that is left; there is one."""
         entries, at = self._entries, self._next
         while at < len(entries) and entries[at] is None:
@@ -238,16 +255,12 @@ class Waiting:
         self.ripe_at = now + self.min_age - max(young) if young else None
         return [entry for entry in entries if now - seen[entry.name].since >= self.min_age]
 
-    def _tell_of_other_files(self, listing: Iterable[Entry]) -> None:
-        for entry in listing:
-            if not (
-                entry.is_folder
-                or entry.name.endswith(self.job_ext)
-                or not names.is_job_name(entry.name)
-            ):
+    def _tell_of_other_files(self, files: Iterable[str]) -> None:
+        for name in files:
+            if not name.endswith(self.job_ext) and names.is_job_name(name):
                 self._tell_once(
                     "",
-                    f"{entry.name!r} and files like it in {names.WAITING} are left alone, since"
+                    f"{name!r} and files like it in {names.WAITING} are left alone, since"
                     f" job_ext={self.job_ext!r}; use job_ext='' to take every file",
                 )
                 return

@@ -15,6 +15,7 @@ from .moves import Held
 from .names import WAITING
 from .orders import Orders
 from .presence import Presence
+from .settle import names_in
 from .steps import Steps, Wait
 from .tally import Tally
 from .terms import Mode
@@ -188,15 +189,21 @@ class Worker:
 
     def _list_waiting(self) -> Steps[float]:
         """Fill `waiting`, and say when that was done."""
+        waiting = self.waiting
         began = self.claims.clock()
+        agreed = 0.0 if self.presence is None else self.presence.agreement.min_age
+        waiting.min_age = max(waiting.min_age, agreed)
+        if self.claims.needs_names_only and not waiting.needs_times:
+            files = yield from names_in(WAITING)
+            now = self.claims.clock()
+            waiting.fill_with_names(files, began, now)
+            return now
         listing = yield from self.claims.listing(WAITING)
         if self.claims.terms.mode is not Mode.TRUST:
             yield from self.claims.look_around()
             _, self._half_way = self.claims.half_way(listing)
         now = self.claims.clock()
-        if self.presence is not None:
-            self.waiting.min_age = max(self.waiting.min_age, self.presence.agreement.min_age)
-        self.waiting.fill(listing, began, now)
+        waiting.fill(listing, began, now)
         return now
 
     def _unwanted(self, now: float) -> Collection[str]:

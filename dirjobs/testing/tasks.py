@@ -20,6 +20,7 @@ from ..steps import (
     Exists,
     Forget,
     List,
+    ListNames,
     Mkdir,
     Read,
     Rename,
@@ -127,6 +128,8 @@ class Task:
                     return
                 case List(folder):
                     result: object = world.entries(self.view, folder)
+                case ListNames(folder):
+                    result = [entry.name for entry in world.entries(self.view, folder)]
                 case Exists(path):
                     folder, name = split(path)
                     result = path in world.folders or name in world.seen(self.view, folder)

@@ -233,12 +233,14 @@ def test_calls_are_logged_on_one_line(caplog):
         store.rename("file", "new\nline")
         store.read("new\nline")
         store.list("")
+        store.names_of_files("")
         with pytest.raises(NotFound):
             store.remove("file")
     assert [record.getMessage() for record in caplog.records] == [
         "write 'file': ok (1.0 ms)",
         "rename 'file' -> 'new\\nline': ok (1.0 ms)",
         "read 'new\\nline': 14 bytes (1.0 ms)",
+        "list '': 1 entries (1.0 ms)",
         "list '': 1 entries (1.0 ms)",
         "remove 'file': NotFound: 'memory:///file': there is no such file (1.0 ms)",
     ]

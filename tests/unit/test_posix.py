@@ -40,6 +40,7 @@ def oddities(tmp_path):
 
 @pytest.mark.usefixtures("oddities")
 def test_only_regular_files_are_listed_as_files(store):
+    assert store.names_of_files("") == ["file"]
     kinds = {entry.name: entry.is_folder for entry in store.list("")}
     assert kinds.pop("file") is False
     assert set(kinds) == {"link", "dangling", "folder", "folder-link", "fifo", "socket"}

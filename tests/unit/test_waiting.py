@@ -48,6 +48,13 @@ def test_every_job_is_offered_once_whoever_wins(order):
         assert sorted(seen) == sorted(numbered(100))
 
 
+def test_a_list_of_names_only_is_as_good():
+    names = ["job10.txt", "notes.md", "job9.txt", "~job.txt"]
+    in_full, by_name = filled(entries(*names), job_ext=".txt"), Waiting(job_ext=".txt")
+    by_name.fill_with_names(names, 0.0, 1.0)
+    assert drained(by_name) == drained(in_full) == ["job9.txt", "job10.txt"]
+
+
 def test_one_worker_alone_keeps_the_order():
     waiting = filled(reversed(numbered(30)))
     seen = []

@@ -95,6 +95,16 @@ class ListTests(Base):
         found = {entry.name: entry.is_folder for entry in store.list("folder")}
         assert found == {"inner": True, "file": False}
 
+    def test_names_of_files(self, store: Store) -> None:
+        store.mkdir("folder")
+        store.mkdir("folder/inner")
+        for name in ("b", "a"):
+            store.write(f"folder/{name}", b"")
+        assert sorted(store.names_of_files("folder")) == ["a", "b"]
+        assert [*store.names_of_files("folder/inner")] == []
+        with pytest.raises(NotFound):
+            [*store.names_of_files("missing")]
+
     def test_list_tells_sizes_and_mtimes(self, store: Store) -> None:
         sizes = {"empty": 0, "small": 5, "big": 100_000}
         for name, size in sizes.items():

@@ -1,0 +1,136 @@
+"""Jobs that were listed by their names only: when that is enough, and what is looked up later."""
+
+from dataclasses import replace
+
+import pytest
+
+from dirjobs.claim import Claims
+from dirjobs.layers import Layer
+from dirjobs.ledger import State
+from dirjobs.store import Entry, Guarantees
+from dirjobs.terms import Mode, Terms
+from dirjobs.waiting import Order, Waiting
+from tests.unit.lives import TERMS, World
+from tests.unit.script import CLOCK, MINE, D, F, R, W, ls, play, ren, there
+
+NAME_ONLY = Entry("job")
+LISTED = Entry("w2.job", 100.0, 7)
+OLDER_RUN = Entry("job", 1.0, 7)
+SAME_RUN = Entry("job", 100.0, 7)
+STAGED = Entry("~w2~tag.job", 100.0, 7)
+PROMISES = Guarantees(atomic_rename=True, rename_keeps_mtime=True, visible_after=0)
+
+
+def worker(mode, promises=PROMISES):
+    sync_time = 10.0 if mode is Mode.SYNC else 0.0
+    return Claims("w2", Terms(mode, sync_time), promises, lambda: "tag", CLOCK)
+
+
+def held_in_trust():
+    """A claim made in mode trust, whose queue has become more careful since."""
+    claims = worker(Mode.TRUST)
+    assert play(claims.claim(NAME_ONLY), ren(f"{W}/job", MINE)).path == MINE
+    claims.terms = Terms(Mode.SYNC, 10.0)
+    return claims
+
+
+@pytest.mark.parametrize(
+    ("mode", "promises", "enough"),
+    [
+        (Mode.TRUST, PROMISES, True),
+        (Mode.VERIFY, PROMISES, False),
+        (Mode.SYNC, PROMISES, False),
+        (Mode.TRUST, replace(PROMISES, atomic_rename=False), False),
+        (Mode.TRUST, replace(PROMISES, rename_keeps_mtime=False), False),
+    ],
+)
+def test_names_are_enough_where_nothing_else_decides(mode, promises, enough):
+    assert worker(mode, promises).needs_names_only is enough
+
+
+@pytest.mark.parametrize("older", [OLDER_RUN, SAME_RUN])
+def test_a_more_careful_claim_looks_the_job_up_before_it_asks(older):
+    claims = worker(Mode.VERIFY)
+    script = [ls(W, SAME_RUN), ren(f"{W}/job", f"{W}/~w2~tag.job"), ren(f"{W}/~w2~tag.job", MINE)]
+    script += [ls(R, LISTED), there(f"{D}/job"), ls(D, older)]
+    if older == OLDER_RUN:
+        held = play(claims.claim(NAME_ONLY), *script, there(f"{F}/job", False))
+        assert held.job == SAME_RUN
+    else:
+        assert play(claims.claim(NAME_ONLY), *script, ren(MINE, "_queue/parked/w2.job")) is None
+
+
+def test_a_job_that_went_away_meanwhile_is_asked_for_all_the_same():
+    claims = worker(Mode.SYNC)
+    script = [ls(W), ren(f"{W}/job", MINE)]
+    assert play(claims.claim(NAME_ONLY), *script, ls(R)) is None
+
+
+def test_a_job_given_back_is_not_taken_for_an_older_run():
+    claims = held_in_trust()
+    half, back = f"{W}/~w2~tag.job", f"{R}/~w2~tag.w2.job"
+    script = [ls(R, LISTED), ren(MINE, back), ren(back, half), ls(W, STAGED)]
+    script += [ls(R), ls(D, OLDER_RUN), ls(F), ren(half, f"{W}/job")]
+    assert play(claims.release(MINE, NAME_ONLY), *script)
+
+
+def test_a_swept_job_is_not_taken_for_an_older_run():
+    claims = held_in_trust()
+    claims.ledger.unsettle(MINE)
+    half, back = f"{W}/~w2~tag.job", f"{R}/~w2~tag.w2.job"
+    script = [ls(R, LISTED), ls(R, LISTED), ls(D, OLDER_RUN), ls(F)]
+    script += [ren(MINE, back), ren(back, half), ls(W, STAGED)]
+    script += [ls(R), ls(D, OLDER_RUN), ls(F), ren(half, f"{W}/job")]
+    assert play(claims.sweep((R,)), *script) == 1
+    assert claims.ledger.state(MINE) is State.UNSETTLED
+
+
+class Asked(Layer):
+    """Remembers how ``00_waiting`` was listed."""
+
+    def __init__(self, store):
+        super().__init__(store)
+        self.how = set()
+
+    def list(self, folder):
+        if folder == W:
+            self.how.add("in full")
+        return self.store.list(folder)
+
+    def names_of_files(self, folder):
+        if folder == W:
+            self.how.add("by name")
+        return self.store.names_of_files(folder)
+
+
+@pytest.mark.parametrize(
+    ("mode", "waiting", "how"),
+    [
+        (Mode.TRUST, {}, {"by name"}),
+        (Mode.TRUST, {"order": Order.RANDOM}, {"by name"}),
+        (Mode.TRUST, {"order": Order.OLDEST}, {"in full"}),
+        (Mode.TRUST, {"min_age": 5.0}, {"in full"}),
+        (Mode.VERIFY, {}, {"in full"}),
+    ],
+)
+def test_how_a_worker_lists_what_waits(mode, waiting, how):
+    world = World()
+    world.store = Asked(world.store)
+    world.job()
+    life = world.life("w1", terms=replace(TERMS, mode=mode)).start()
+    life.worker.waiting = Waiting(**waiting)
+    world.store.how.clear()
+    assert life.next().job.name == "job.txt"
+    assert world.store.how == how
+
+
+def test_a_worker_that_becomes_more_careful_goes_on_with_its_list():
+    world = World()
+    for name in ("a.txt", "b.txt"):
+        world.job(name)
+    life = world.life("w1").start()
+    assert life.next().job == Entry("a.txt")
+    life.claims.terms = replace(life.claims.terms, mode=Mode.VERIFY)
+    held = life.next()
+    assert (held.job.name, held.job.size) == ("b.txt", 4)
+    assert held.job.mtime is not None
