@@ -20,6 +20,8 @@ from typing import NoReturn, Protocol, TypeVar
 
 import pytest
 
+from dirjobs.process import group_is_gone
+
 
 class Server(Protocol):
     def start(self) -> None: ...
@@ -113,10 +115,15 @@ class Child:
         """Stop it at once; stopping twice is fine."""
         if self._process is None:
             return
+        group, self._process = self._process, None
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        self._process = None
+            os.killpg(group.pid, signal.SIGKILL)
+        group.wait()
+        # The others of the group may listen for a moment yet.
+        deadline = time.monotonic() + _PATIENCE
+        while not group_is_gone(group.pid):
+            assert time.monotonic() < deadline, f"the server's processes {group.pid} don't die"
+            time.sleep(0.005)
 
     def output(self) -> str:
         return self._output.read_text(errors="replace") if self._output.exists() else ""
