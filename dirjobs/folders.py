@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from .errors import NotFound
+from .errors import AlreadyExists, NotFound
 from .names import FOLDERS, QUEUE
 from .settle import make_folder
 from .steps import List, Mkdir, Steps
@@ -16,7 +16,8 @@ def make_folders() -> Steps[None]:
         there = {entry.name for entry in (yield List(""))}
     except NotFound:
         there = set()
-        yield Mkdir("")
+        with suppress(AlreadyExists):  # several workers may begin at once
+            yield Mkdir("")
     with suppress(NotFound):  # then it is made below
         there |= {f"{QUEUE}/{entry.name}" for entry in (yield List(QUEUE))}
     for folder in FOLDERS:
