@@ -38,6 +38,8 @@ class Layer(Store):
     def list(self, folder: str) -> Iterable[Entry]:
         return self.store.list(folder)
 
+    names_suffice = False  # a layer may lose answers
+
     def names_of_files(self, folder: str) -> Iterable[str]:
         return super().names_of_files(folder)  # what a layer does to `list` it does to this
 

