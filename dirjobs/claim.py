@@ -176,9 +176,11 @@ class Claims(Moves):
         finally:
             if not asked_across:
                 self.ledger.forget(path)
-            if mine:
+            if mine and not self.ledger.is_in_doubt(path):
                 self.ledger.settled(half)
             else:
+                # Also if it is ours though no answer came: the server may be copying yet,
+                # and does not delete its source if the copy is finished before.
                 self.ledger.abandon(half)
 
     def _ask(self, src: str, dst: str) -> Steps[_Answer]:

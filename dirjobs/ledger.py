@@ -66,6 +66,11 @@ class Ledger:
         if asked is not None:
             asked.in_doubt = True
 
+    def is_in_doubt(self, path: str) -> bool:
+        """Whether a request for `path` got no answer."""
+        asked = self._asked.get(path)
+        return asked is not None and asked.in_doubt
+
     def unsettle(self, path: str) -> None:
         """The answer is not to be relied on: leave `path` to the sweep, for good."""
         with self._lock:

@@ -90,8 +90,23 @@ def test_verify_uncontended_is_five_requests_whatever_the_answers(first, across)
     claims = worker(Mode.VERIFY)
     script = [ren(*FIRST[0], first), ren(*ACROSS[0], across), ls(R, "w2.job"), *NOT_FINISHED]
     holds(claims, play(claims.claim(JOB), *script), State.HELD)
-    # A first rename without answer may be executed yet; a name that is certain is forgotten.
-    assert claims.ledger.state(HALF) is (State.UNSETTLED if first else None)
+    # A rename without answer may be executed yet; a name that is certain is forgotten.
+    doubt = first or across
+    assert claims.ledger.state(HALF) is (State.UNSETTLED if doubt else None)
+
+
+def test_a_source_that_outlives_its_copy_is_parked_when_the_job_is_finished():
+    """Seen in the simulation: the copy was there, was ours, and was done, before the server
+    came to delete its source, which it then left."""
+    claims = worker(Mode.VERIFY)
+    script = [FIRST, ren(*ACROSS[0], AmbiguousResult), ls(R, "w2.job"), *NOT_FINISHED]
+    held = play(claims.claim(JOB), *script)
+    left = ls(W, "~w2~tag.job")
+    assert play(claims.sweep((W,)), left, ls(R, "w2.job")) == 0  # not while it runs
+    done = ren(MINE, f"{D}/job")
+    assert play(claims.finish(held, D, lambda _: False), done) == "job"
+    finished = [ls(R), there(f"{D}/job"), ls(D, JOB), ren(HALF, PARKED)]
+    assert play(claims.sweep((W,)), left, *finished) == 1
 
 
 @pytest.mark.parametrize(
