@@ -217,6 +217,12 @@ class Retrying(Layer):
         return max(jittered, asked or 0.0)
 
 
+def patient(store: Store) -> Store:
+    """`store`, with requests repeated; a local folder as it is, for it has no lost
+    connections, and needs no more than two calls for each job."""
+    return store if store.local_path("") is not None else Retrying(store)
+
+
 class Logged(Layer):
     """Writes each call, its outcome and its duration to logger ``dirjobs.store`` (DEBUG).
 

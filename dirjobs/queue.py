@@ -20,7 +20,7 @@ from .claim import Claims
 from .errors import StoreError
 from .folders import make_folders
 from .job import Job
-from .layers import Retrying
+from .layers import patient
 from .moves import Held
 from .orders import BrokenOff, Orders
 from .presence import Presence
@@ -102,9 +102,7 @@ class DirJobs:
         )  # fmt: skip
         self.store = open_store(jobsdir, with_timeout(jobsdir, storage_options, timeout))
         self._wish = self._settings.terms(self.store.guarantees)
-        # A local folder has no lost connections, and two calls of its own for each job.
-        is_local = self.store.local_path("") is not None
-        self._patient = self.store if is_local else Retrying(self.store)
+        self._patient = patient(self.store)
         self._driver = Driver(self._patient, time.sleep)
         try:
             self._driver.run(make_folders())

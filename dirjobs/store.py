@@ -125,18 +125,6 @@ class Store(ABC):
 
     # -- contents and housekeeping -----------------------------------------------------
 
-    names_suffice: bool = False
-    """Whether mtimes and sizes cost extra, and no answer of this store is ever missing:
-    without doubts nothing needs them, and workers in mode trust ask for `names_of_files`."""
-
-    def names_of_files(self, folder: str) -> Iterable[str]:
-        """The names of the regular files in `folder`; the same promises as `list`.
-
-        Raises:
-            NotFound: there is no such folder.
-        """
-        return [entry.name for entry in self.list(folder) if not entry.is_folder]
-
     @abstractmethod
     def read(self, path: str) -> bytes:
         """The whole content of a (small) file.
@@ -204,6 +192,18 @@ class Store(ABC):
         raise Unsupported(f"{self!r} removes no folders ({path!r} is left there).")
 
     # -- what may differ from store to store -------------------------------------------
+
+    names_suffice: bool = False
+    """Whether mtimes and sizes cost extra, and no answer of this store is ever missing:
+    without doubts nothing needs them, and workers in mode trust ask for `names_of_files`."""
+
+    def names_of_files(self, folder: str) -> Iterable[str]:
+        """The names of the regular files in `folder`; the same promises as `list`.
+
+        Raises:
+            NotFound: there is no such folder.
+        """
+        return [entry.name for entry in self.list(folder) if not entry.is_folder]
 
     def name_problem(self, name: str) -> str | None:
         """Why `name` (one segment) can't be used on this store; None if it can.

@@ -14,7 +14,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from ..errors import ConfigurationError, NotFound
-from ..layers import Logged, Retrying
+from ..layers import Logged, patient
 from ..names import DONE, FAILED, RUNNING, WAITING, nonce
 from ..registry import open_store, with_timeout
 from ..steps import Driver
@@ -156,8 +156,7 @@ def opened(jobs: str, verbose: int = 0) -> Iterator[Driver]:
     """
     with opened_store(jobs, verbose) as store:
         check_is_queue(store)
-        is_local = store.local_path("") is not None
-        yield Driver(store if is_local else Retrying(store), time.sleep)
+        yield Driver(patient(store), time.sleep)
 
 
 @contextmanager

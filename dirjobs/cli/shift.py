@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
-from ..layers import Retrying
+from ..layers import patient
 from ..names import LOGS, WAITING
 from ..queue import DirJobs
 from ..steps import Driver
@@ -118,8 +118,7 @@ class Shift:
 
     def _tools(self, guard: Guard, folder: str) -> Tools:
         store = self._dj.store
-        is_local = store.local_path("") is not None
-        driver = Driver(store if is_local else Retrying(store), time.sleep)
+        driver = Driver(patient(store), time.sleep)
         delivery = Delivery(driver, self._course)
         rules = self._rules
         return Tools(
