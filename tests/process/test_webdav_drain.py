@@ -79,8 +79,10 @@ def test_all_jobs_on_apache(apache, tmp_path, mode):
 
 
 COPYING = [PERSONALITIES[name] for name in ("copying_lenient", "copying_strict", "copying_liar")]
-# Open for longer than requests take, so that workers do meet in it.
-BOTH_PROCEED = replace(PERSONALITIES["both_proceed"], gap=0.02)
+_MEETING = 0.02
+"""Seconds: windows are open for longer than requests take, so that workers do meet in them."""
+
+BOTH_PROCEED = replace(PERSONALITIES["both_proceed"], gap=_MEETING)
 
 
 def tell(figures: Figures, done: Drained, there) -> None:
@@ -123,7 +125,7 @@ def test_nothing_runs_twice_where_every_move_copies(serve_fake, tmp_path, person
     it whole, since it is not what was listed: it is kept, and not run.  Who takes it before
     it is whole has all there will ever be, and nobody could tell.
     """
-    server = serve_fake(replace(personality, copies_in_folder=True))
+    server = serve_fake(replace(personality, copies_in_folder=True, gap=_MEETING))
     jobs = names(amount(100, 200))
     done = drained(tmp_path, server.url, jobs, share=1, mode="verify")
     there = in_fake(server)
