@@ -29,10 +29,11 @@ def away_from_the_sources(session):
 
 @nox.session
 def lint(session):
-    """Ruff: defects and format."""
-    session.install(*needs("lint"))
+    """Ruff: defects and format; import-linter: imports point one way."""
+    session.install(*needs("lint"), ".")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
+    session.run("lint-imports")
 
 
 @nox.session

@@ -6,7 +6,8 @@
 ...         print(job.path())
 """
 
-from .errors import (
+from dirjobs.admin.status import Status
+from dirjobs.errors import (
     AlreadyExists,
     AmbiguousResult,
     Busy,
@@ -24,11 +25,10 @@ from .errors import (
     Unsupported,
     WorkerIdInUse,
 )
-from .job import Job
-from .queue import DirJobs
-from .registry import open_store
-from .status import Status
-from .store import Entry, Guarantees, Store
+from dirjobs.job import Job
+from dirjobs.queue import DirJobs
+from dirjobs.registry import open_store
+from dirjobs.store import Entry, Guarantees, Store
 
 __version__ = "1.0.0.dev0"
 

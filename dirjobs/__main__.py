@@ -1,6 +1,6 @@
 """``python -m dirjobs``: the command line."""
 
-from .cli import main
+from dirjobs.cli import main
 
 if __name__ == "__main__":
     main(prog_name="dirjobs")

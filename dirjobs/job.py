@@ -7,14 +7,14 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Self
 
-from .errors import ClaimLost, JobClosed
-from .moves import Held
-from .names import DONE, FAILED
-from .steps import Read, Steps
-from .store import split
+from dirjobs.errors import ClaimLost, JobClosed
+from dirjobs.layout import DONE, FAILED
+from dirjobs.protocol.effects import Read, Steps
+from dirjobs.protocol.give_back import Held
+from dirjobs.store import split
 
 if TYPE_CHECKING:
-    from .queue import DirJobs
+    from dirjobs.queue import DirJobs
 
 
 class Job:

@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import BinaryIO, Self, TypeVar
 
-from .errors import AmbiguousResult, NotFound, StoreError, Unavailable
-from .store import Entry, Guarantees, Store
+from dirjobs.errors import AmbiguousResult, NotFound, StoreError, Unavailable
+from dirjobs.store import Entry, Guarantees, Store
 
 T = TypeVar("T")
 

@@ -15,27 +15,29 @@ from threading import RLock
 from types import TracebackType
 from typing import BinaryIO, Self, TypeVar, TypeVarTuple
 
-from . import adding, attempts, names
-from .claim import Claims
-from .errors import StoreError
-from .folders import make_folders
-from .job import Job
-from .layers import patient
-from .moves import Held
-from .orders import BrokenOff, Orders
-from .presence import Presence
-from .process import this_process
-from .pulse import Pulse
-from .reaper import DEFAULT_MAX_ATTEMPTS
-from .registry import open_store, with_timeout
-from .requeue import requeue
-from .settings import Filter, Settings, whole
-from .status import Status, status
-from .steps import Driver, Steps
-from .store import Store
-from .terms import DEFAULT_HEARTBEAT, DEFAULT_LEASE, DEFAULT_MAX_PAUSE, DEFAULT_TIMEOUT
-from .waiting import Waiting
-from .worker import OUTAGE, Worker, through_outages
+from dirjobs import layout
+from dirjobs.admin import enqueue
+from dirjobs.admin.requeue import requeue
+from dirjobs.admin.status import Status, status
+from dirjobs.errors import StoreError
+from dirjobs.heartbeat_thread import Pulse
+from dirjobs.job import Job
+from dirjobs.layers import patient
+from dirjobs.policy import DEFAULT_HEARTBEAT, DEFAULT_LEASE, DEFAULT_MAX_PAUSE, DEFAULT_TIMEOUT
+from dirjobs.process import this_process
+from dirjobs.protocol import attempts
+from dirjobs.protocol.candidates import Waiting
+from dirjobs.protocol.claim import Claims
+from dirjobs.protocol.effects import Driver, Steps
+from dirjobs.protocol.folders import make_folders
+from dirjobs.protocol.give_back import Held
+from dirjobs.recovery.control import BrokenOff, Orders
+from dirjobs.recovery.membership import Presence
+from dirjobs.recovery.requeue import DEFAULT_MAX_ATTEMPTS
+from dirjobs.registry import open_store, with_timeout
+from dirjobs.settings import Filter, Settings, whole
+from dirjobs.store import Store
+from dirjobs.worker import OUTAGE, Worker, through_outages
 
 Args = TypeVarTuple("Args")
 T = TypeVar("T")
@@ -170,7 +172,7 @@ class DirJobs:
             JobExists: the queue has a job of that name, in whatever folder.
             StoreError: the job was not added, or (AmbiguousResult) it is not known.
         """
-        names.check_new_job(name)
+        layout.check_new_job(name)
         if isinstance(content, os.PathLike):
             with Path(content).open("rb") as file:
                 return self._add(name, file, os.fstat(file.fileno()).st_size)
@@ -181,7 +183,7 @@ class DirJobs:
         return self._add(name, content, None)
 
     def _add(self, name: str, source: BinaryIO, size: int | None) -> str:
-        self._driver.run(adding.add(self._claims, name, source, size))
+        self._driver.run(enqueue.add(self._claims, name, source, size))
         return name
 
     def on_job_success(self, job: Job) -> None:
@@ -236,7 +238,7 @@ class DirJobs:
         Raises:
             StoreError: what was done so far stays done; call it again.
         """
-        claims = Claims(f"requeue-{names.nonce()}", self._wish, self.store.guarantees)
+        claims = Claims(f"requeue-{layout.nonce()}", self._wish, self.store.guarantees)
         visitor = Presence(claims, this_process(), max_attempts=self._max_attempts)
         return self._driver.run(requeue(visitor, jobs, dead=dead))
 
@@ -305,7 +307,7 @@ class DirJobs:
     def _set_up_in_child(self) -> None:
         if self._made_in != os.getpid():
             self._orders = Orders()
-            self._set_up(names.later_life(self.wid, names.nonce()))
+            self._set_up(layout.later_life(self.wid, layout.nonce()))
 
     def _begin(self) -> None:
         """Become a worker: at the first job, and again in a forked child."""

@@ -15,9 +15,9 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol, cast
 
-from .errors import ConfigurationError
-from .secrets_in_urls import redacted
-from .store import Store
+from dirjobs.errors import ConfigurationError
+from dirjobs.redaction import redacted
+from dirjobs.store import Store
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint

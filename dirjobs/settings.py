@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from . import names
-from .errors import ConfigurationError
-from .store import Guarantees
-from .terms import DEFAULT_SYNC_TIME, Mode, Terms, check_lease, seconds, warranted
-from .waiting import Order
+from dirjobs import layout
+from dirjobs.errors import ConfigurationError
+from dirjobs.policy import DEFAULT_SYNC_TIME, Mode, Order, Terms, check_lease, seconds, warranted
+from dirjobs.store import Guarantees
 
 Filter = Callable[[str, str], object]
 
@@ -38,7 +37,7 @@ class Settings:
         Raises:
             ConfigurationError: an argument is not right.
         """
-        names.check_worker_id(self.wid)
+        layout.check_worker_id(self.wid)
         if not isinstance(self.job_ext, str):
             raise ConfigurationError(f"job_ext={self.job_ext!r} must be a string such as '.txt'.")
         if self.job_filter is not None and not callable(self.job_filter):

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import BinaryIO, NamedTuple, Self
 
-from .errors import Unsupported
-from .names import unsafe_name
+from dirjobs.errors import Unsupported
+from dirjobs.layout import unsafe_name
 
 
 class Entry(NamedTuple):

@@ -6,20 +6,20 @@ import logging
 from collections.abc import Callable, Collection
 from typing import TypeVar
 
-from . import names
-from .claim import Claims
-from .errors import AmbiguousResult, Busy, Denied, StoreError, Unavailable
-from .folders import make_folders
-from .ledger import State
-from .moves import Held
-from .names import WAITING
-from .orders import Orders
-from .presence import Presence
-from .settle import names_in
-from .steps import Steps, Wait
-from .tally import Tally
-from .terms import Mode
-from .waiting import Waiting
+from dirjobs import layout
+from dirjobs.errors import AmbiguousResult, Busy, Denied, StoreError, Unavailable
+from dirjobs.layout import WAITING
+from dirjobs.policy import Mode
+from dirjobs.protocol.candidates import Waiting
+from dirjobs.protocol.claim import Claims
+from dirjobs.protocol.effects import Steps, Wait
+from dirjobs.protocol.folders import make_folders
+from dirjobs.protocol.give_back import Held
+from dirjobs.protocol.intents import State
+from dirjobs.protocol.resolve import names_in
+from dirjobs.recovery.control import Orders
+from dirjobs.recovery.membership import Presence
+from dirjobs.recovery.throughput import Tally
 
 T = TypeVar("T")
 log = logging.getLogger("dirjobs")
@@ -194,7 +194,7 @@ class Worker:
         if self.presence is not None:
             yield from self.presence.new_life()
         else:
-            self.claims.worker = names.later_life(self.claims.worker, self.claims.nonce())
+            self.claims.worker = layout.later_life(self.claims.worker, self.claims.nonce())
 
     def _list_waiting(self) -> Steps[float]:
         """Fill `waiting`, and say when that was done."""

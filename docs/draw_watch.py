@@ -24,11 +24,11 @@ from rich.console import Console
 from rich.text import Text
 
 from dirjobs import open_store
-from dirjobs.cli.board import Board
-from dirjobs.lookout import Lookout
-from dirjobs.overview import State
+from dirjobs.admin.inspect import Lookout
+from dirjobs.admin.report import State
+from dirjobs.console.dashboard import Board
 from dirjobs.process import monotonic, this_process
-from dirjobs.steps import Driver
+from dirjobs.protocol.effects import Driver
 
 DIRJOBS = [sys.executable, "-m", "dirjobs"]
 MACHINES = ("gpu1", "gpu2", "nas")

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, NoReturn
 from fsspec.core import split_protocol, url_to_fs
 from fsspec.spec import AbstractFileSystem
 
-from ..errors import (
+from dirjobs.errors import (
     AlreadyExists,
     AmbiguousResult,
     ConfigurationError,
@@ -26,9 +26,9 @@ from ..errors import (
     StoreError,
     Unsupported,
 )
-from ..names import unportable_name, unsafe_name
-from ..secrets_in_urls import redacted
-from ..store import Entry, Guarantees, Store, check_path, split
+from dirjobs.layout import unportable_name, unsafe_name
+from dirjobs.redaction import redacted
+from dirjobs.store import Entry, Guarantees, Store, check_path, split
 
 log = logging.getLogger("dirjobs.fsspec")
 

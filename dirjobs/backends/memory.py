@@ -14,8 +14,8 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import BinaryIO, NamedTuple
 
-from ..errors import AlreadyExists, ConfigurationError, Denied, NotFound
-from ..store import Entry, Guarantees, Store, check_path, split
+from dirjobs.errors import AlreadyExists, ConfigurationError, Denied, NotFound
+from dirjobs.store import Entry, Guarantees, Store, check_path, split
 
 _PROMISES = Guarantees(
     atomic_rename=True,

@@ -4,10 +4,10 @@ Nobody can know from a URL whether a server's rename is exclusive, how late its 
 are, or which names it mangles.  It can be tried, in a minute.
 """
 
-from .examination import Check, check
-from .listing import Lag
-from .races import Race
-from .report import Findings
-from .verdict import ENOUGH, Verdict, decide
+from dirjobs.check.findings import Findings
+from dirjobs.check.listing import Lag
+from dirjobs.check.probe import Check, check
+from dirjobs.check.races import Race
+from dirjobs.check.verdict import ENOUGH, Verdict, decide
 
 __all__ = ["ENOUGH", "Check", "Findings", "Lag", "Race", "Verdict", "check", "decide"]

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TypeVar
 
-from ..layers import Logged
-from ..store import Store
+from dirjobs.layers import Logged
+from dirjobs.store import Store
 
 T = TypeVar("T")
 

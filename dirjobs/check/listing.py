@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from ..store import Store
-from .crew import Turn
-from .races import Track, content
+from dirjobs.check.racers import Turn
+from dirjobs.check.races import Track, content
+from dirjobs.store import Store
 
 _POLL = 0.05
 _LONGEST_POLL = 1.0

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-from ..errors import NotFound, StoreError
-from ..settle import differ
-from ..store import Entry, Store
-from .crew import Crew, Told, Turn
+from dirjobs.check.racers import Crew, Told, Turn
+from dirjobs.errors import NotFound, StoreError
+from dirjobs.protocol.resolve import differ
+from dirjobs.store import Entry, Store
 
 _CHUNK = 25
 _FIRST_CHUNK = 8

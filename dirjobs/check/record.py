@@ -6,17 +6,17 @@ import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from .. import names
-from ..agreement import lawful
-from ..claim import Claims
-from ..folders import make_folders
-from ..layers import Retrying
-from ..presence import Presence
-from ..process import this_process
-from ..steps import Driver, Steps
-from ..store import Store
-from ..terms import Mode, Terms, warranted
-from .examination import Check
+from dirjobs import layout
+from dirjobs.check.probe import Check
+from dirjobs.layers import Retrying
+from dirjobs.policy import Mode, Terms, warranted
+from dirjobs.process import this_process
+from dirjobs.protocol.claim import Claims
+from dirjobs.protocol.effects import Driver, Steps
+from dirjobs.protocol.folders import make_folders
+from dirjobs.recovery.agreement import lawful
+from dirjobs.recovery.membership import Presence
+from dirjobs.store import Store
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def record(store: Store, done: Check) -> Recorded:
     driver = Driver(Retrying(store), time.sleep)
     driver.run(make_folders())
     terms = Terms(warranted(store.guarantees))
-    claims = Claims(f"check-{names.nonce()}", terms, store.guarantees)
+    claims = Claims(f"check-{layout.nonce()}", terms, store.guarantees)
     return driver.run(_record(Presence(claims, this_process()), done))
 
 
@@ -77,7 +77,7 @@ def _record(presence: Presence, done: Check) -> Steps[Recorded]:
         return Recorded(
             terms.mode,
             terms.sync_time,
-            f"Recorded in {names.AGREEMENT}: mode {terms.mode.value}{wait}{why}.",
+            f"Recorded in {layout.AGREEMENT}: mode {terms.mode.value}{wait}{why}.",
         )
     finally:
         yield from presence.end()

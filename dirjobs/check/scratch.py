@@ -12,11 +12,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import BinaryIO
 
-from ..errors import ConfigurationError, NotFound, StoreError
-from ..layers import Layer
-from ..names import QUEUE, nonce
-from ..process import Process, is_surely_gone, this_process
-from ..store import Entry, Store, check_path
+from dirjobs.errors import ConfigurationError, NotFound, StoreError
+from dirjobs.layers import Layer
+from dirjobs.layout import QUEUE, nonce
+from dirjobs.process import Process, is_surely_gone, this_process
+from dirjobs.store import Entry, Store, check_path
 
 log = logging.getLogger("dirjobs")
 

@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
-from ..terms import DEFAULT_LEASE, Mode, Terms, warranted
-from .files import Partial
-from .races import Race
-from .report import Findings
+from dirjobs.check.file_semantics import Partial
+from dirjobs.check.findings import Findings
+from dirjobs.check.races import Race
+from dirjobs.policy import DEFAULT_LEASE, Mode, Terms, warranted
 
 ENOUGH = 300
 """Contested rounds without a failure after which renames are trusted."""

@@ -11,8 +11,8 @@ import importlib
 
 import click
 
-from .. import __version__
-from .errors import Program
+from dirjobs import __version__
+from dirjobs.console.errors import Program
 
 __all__ = ["main"]
 
@@ -60,7 +60,9 @@ class Commands(Program):
         for section in SECTIONS.values():
             if cmd_name in section:
                 module, _, attribute = section[cmd_name].partition(":")
-                command = getattr(importlib.import_module(f".{module}", __name__), attribute)
+                command = getattr(
+                    importlib.import_module(f"dirjobs.cli.commands.{module}"), attribute
+                )
                 assert isinstance(command, click.Command)
                 return command
         return None

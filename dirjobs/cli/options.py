@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from ..errors import ConfigurationError, NotFound
-from ..layers import Logged, patient
-from ..names import DONE, FAILED, RUNNING, WAITING, nonce
-from ..registry import open_store, with_timeout
-from ..steps import Driver
-from ..store import Store
-from ..terms import DEFAULT_TIMEOUT, seconds
-from .errors import show_log
+from dirjobs.console.errors import show_log
+from dirjobs.errors import ConfigurationError, NotFound
+from dirjobs.layers import Logged, patient
+from dirjobs.layout import DONE, FAILED, RUNNING, WAITING, nonce
+from dirjobs.policy import DEFAULT_TIMEOUT, seconds
+from dirjobs.protocol.effects import Driver
+from dirjobs.registry import open_store, with_timeout
+from dirjobs.store import Store
 
 F = TypeVar("F", bound=Callable[..., Any])
 

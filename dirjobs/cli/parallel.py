@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from threading import Event, Lock, Thread
 from typing import NamedTuple, TypeVar
 
-from ..steps import Driver, Steps
+from dirjobs.protocol.effects import Driver, Steps
 
 T = TypeVar("T")
 R = TypeVar("R")

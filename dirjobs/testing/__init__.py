@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .layers import Copying, Lagging
-from .lossy import Fault, Lossy
+from dirjobs.testing.layers import Copying, Lagging
+from dirjobs.testing.lossy import Fault, Lossy
 
 if TYPE_CHECKING:
-    from .conformance import StoreTests
+    from dirjobs.testing.conformance import StoreTests
 
 __all__ = ["Copying", "Fault", "Lagging", "Lossy", "StoreTests"]
 
@@ -24,6 +24,6 @@ def __getattr__(name: str) -> object:
     import pytest
 
     pytest.register_assert_rewrite("dirjobs.testing.conformance")
-    from .conformance import StoreTests
+    from dirjobs.testing.conformance import StoreTests
 
     return StoreTests

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import BinaryIO, Literal, NamedTuple, TypeVar
 
-from ..errors import AlreadyExists, AmbiguousResult, NotFound
-from ..layers import Layer
-from ..store import Entry, Guarantees, Store, split
+from dirjobs.errors import AlreadyExists, AmbiguousResult, NotFound
+from dirjobs.layers import Layer
+from dirjobs.store import Entry, Guarantees, Store, split
 
 T = TypeVar("T")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-from ..errors import AlreadyExists, NotFound, StoreError
-from ..layers import Layer
-from ..store import Guarantees, Store, split
-from .layers import Copying, Lagging
+from dirjobs.errors import AlreadyExists, NotFound, StoreError
+from dirjobs.layers import Layer
+from dirjobs.store import Guarantees, Store, split
+from dirjobs.testing.layers import Copying, Lagging
 
 _PAUSE = 0.0005
 """Seconds between the steps of a copy: others come between."""

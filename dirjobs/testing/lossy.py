@@ -9,9 +9,9 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO, TypeVar
 
-from ..errors import AmbiguousResult, StoreError, Unavailable
-from ..layers import Layer
-from ..store import Entry, Store
+from dirjobs.errors import AmbiguousResult, StoreError, Unavailable
+from dirjobs.layers import Layer
+from dirjobs.store import Entry, Store
 
 T = TypeVar("T")
 

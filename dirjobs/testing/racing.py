@@ -10,8 +10,8 @@ from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Barrier
 from typing import NamedTuple, Protocol, cast
 
-from ..errors import AmbiguousResult, StoreError
-from ..store import Store
+from dirjobs.errors import AmbiguousResult, StoreError
+from dirjobs.store import Store
 
 Move = Callable[[Store, int, int], None]
 """What racer number `racer` does in round number `turn`; picklable for processes."""

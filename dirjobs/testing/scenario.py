@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ..steps import Request
-from ..store import Guarantees
-from ..terms import Terms
-from .world import Kind
+from dirjobs.policy import Terms
+from dirjobs.protocol.effects import Request
+from dirjobs.store import Guarantees
+from dirjobs.testing.world import Kind
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,15 @@ import random
 from collections import Counter
 from collections.abc import Callable
 
-from .. import names
-from ..moves import Held
-from ..names import DONE, FAILED, PARKED, RUNNING, WAITING
-from ..store import split
-from ..waiting import longest_use
-from .scenario import Scenario
-from .trouble import Trouble
-from .workers import SimulatedWorker, Violation
-from .world import File, Kind, World
+from dirjobs import layout
+from dirjobs.layout import DONE, FAILED, PARKED, RUNNING, WAITING
+from dirjobs.protocol.candidates import longest_use
+from dirjobs.protocol.give_back import Held
+from dirjobs.store import split
+from dirjobs.testing.scenario import Scenario
+from dirjobs.testing.trouble import Trouble
+from dirjobs.testing.workers import SimulatedWorker, Violation
+from dirjobs.testing.world import File, Kind, World
 
 __all__ = ["Scenario", "Simulation", "Violation"]
 
@@ -136,7 +136,7 @@ class Simulation:
         if self.now < self._quiet_from or not all(worker.crashed for worker in self.workers):
             return
         left = [*self.world.folders[WAITING], *self.world.folders[RUNNING]]
-        if any(not names.is_job_name(name) or names.parse_staged(name) for name in left):
+        if any(not layout.is_job_name(name) or layout.parse_staged(name) for name in left):
             raise Violation(f"nobody is there any more: {self.picture()}")
         if left:
             self.start_another()
@@ -146,7 +146,7 @@ class Simulation:
     def note_rename(self, worker: SimulatedWorker, src: str, dst: str) -> None:
         """Notice when somebody renames another process's claim."""
         folder, name = split(src)
-        claim = names.parse_claim(name)
+        claim = layout.parse_claim(name)
         file = self.world.get(src)
         if split(dst)[0] == RUNNING and file is not None:
             self._claimed_by[dst] = worker.view
@@ -223,7 +223,7 @@ class Simulation:
         """A person drags a claim back to ``00_waiting``; what was started may start again."""
         claims = self.world.folders[RUNNING]
         for name in self.rng.sample(sorted(claims), len(claims)):
-            claim, file = names.parse_claim(name), claims[name]
+            claim, file = layout.parse_claim(name), claims[name]
             if file.content.endswith("#old"):
                 continue
             if claim and file.size == file.whole and not self.world.get(f"{WAITING}/{claim.job}"):
@@ -237,7 +237,7 @@ class Simulation:
     def leave_behind(self) -> None:
         """A claim of the first worker's id, by a process that is no more."""
         name, size = self.scenario.jobs[0]
-        path = f"{RUNNING}/{names.claim_name(self.scenario.workers[0], name)}"
+        path = f"{RUNNING}/{layout.claim_name(self.scenario.workers[0], name)}"
         file = File(f"{name}#old", size + 1, size + 1, 0.0)
         self.contents[file.content] = file
         self.world.put(path, file)
@@ -295,7 +295,7 @@ class Simulation:
             or (scenario.lives)
         ):
             return  # then there are other reasons to put a claim back
-        claim = names.parse_claim(split(path)[1])
+        claim = layout.parse_claim(split(path)[1])
         if claim is not None and self.asked_by.get(claim.job) == {view}:
             raise Violation(f"{view} withdraws from {claim.job}, which nobody else wanted")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .. import names
-from ..errors import (
+from dirjobs import layout
+from dirjobs.errors import (
     AlreadyExists,
     AmbiguousResult,
     ClaimLost,
@@ -15,8 +15,8 @@ from ..errors import (
     StoreError,
     Unavailable,
 )
-from ..names import WAITING
-from ..steps import (
+from dirjobs.layout import WAITING
+from dirjobs.protocol.effects import (
     Exists,
     Forget,
     List,
@@ -30,11 +30,11 @@ from ..steps import (
     Wait,
     Write,
 )
-from ..store import split
-from .world import File
+from dirjobs.store import split
+from dirjobs.testing.world import File
 
 if TYPE_CHECKING:
-    from .workers import SimulatedWorker
+    from dirjobs.testing.workers import SimulatedWorker
 
 
 class Task:
@@ -87,7 +87,7 @@ class Task:
         no_answer = AmbiguousResult("no answer")
         if isinstance(request, Rename) and split(request.src)[0] == WAITING:
             name = split(request.src)[1]
-            staged = names.parse_staged(name)
+            staged = layout.parse_staged(name)
             sim.asked_by.setdefault(staged.job if staged else name, set()).add(self.view)
         elif isinstance(request, Rename) and split(request.dst)[1].startswith("~"):
             sim.check_withdrawal(self.view, request.src)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from .. import names
-from ..names import WORKERS
-from .workers import SimulatedWorker, Visitor
+from dirjobs import layout
+from dirjobs.layout import WORKERS
+from dirjobs.testing.workers import SimulatedWorker, Visitor
 
 if TYPE_CHECKING:
-    from .simulation import Simulation
+    from dirjobs.testing.simulation import Simulation
 
 
 class Trouble:
@@ -71,7 +71,7 @@ class Trouble:
         files = [
             name
             for name in sorted(sim.world.folders[WORKERS])
-            if names.base_id(name.partition(".")[0]) in alive
+            if layout.base_id(name.partition(".")[0]) in alive
         ]
         if files:
             sim.world.put(f"{WORKERS}/{sim.rng.choice(files)}", None)

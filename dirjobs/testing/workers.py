@@ -6,23 +6,24 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..beat import Beat
-from ..claim import Claims
-from ..errors import ClaimLost, WorkerIdInUse
-from ..moves import Held
-from ..names import DONE, FAILED
-from ..presence import Presence
-from ..process import Process
-from ..requeue import requeue
-from ..steps import Request, Steps
-from ..store import Guarantees
-from ..waiting import Order, Waiting
-from ..worker import OUTAGE, Worker, through_outages
-from .scenario import PROMISES
-from .tasks import Task
+from dirjobs.admin.requeue import requeue
+from dirjobs.errors import ClaimLost, WorkerIdInUse
+from dirjobs.layout import DONE, FAILED
+from dirjobs.policy import Order
+from dirjobs.process import Process
+from dirjobs.protocol.candidates import Waiting
+from dirjobs.protocol.claim import Claims
+from dirjobs.protocol.effects import Request, Steps
+from dirjobs.protocol.give_back import Held
+from dirjobs.recovery.heartbeat import Beat
+from dirjobs.recovery.membership import Presence
+from dirjobs.store import Guarantees
+from dirjobs.testing.scenario import PROMISES
+from dirjobs.testing.tasks import Task
+from dirjobs.worker import OUTAGE, Worker, through_outages
 
 if TYPE_CHECKING:
-    from .simulation import Simulation
+    from dirjobs.testing.simulation import Simulation
 
 _HESITATIONS = 0.25
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"

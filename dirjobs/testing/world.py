@@ -22,9 +22,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from ..errors import AlreadyExists, AmbiguousResult, NotFound, StoreError
-from ..names import DONE, FAILED, PARKED, RUNNING, WAITING, WORKERS
-from ..store import Entry, split
+from dirjobs.errors import AlreadyExists, AmbiguousResult, NotFound, StoreError
+from dirjobs.layout import DONE, FAILED, PARKED, RUNNING, WAITING, WORKERS
+from dirjobs.store import Entry, split
 
 
 class Kind(StrEnum):

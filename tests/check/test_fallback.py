@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from dirjobs import ClaimLost, DirJobs
-from dirjobs.terms import Mode
+from dirjobs.policy import Mode
 from tests.command_line import wait_until
 from tests.fake_webdav import PERSONALITIES
 from tests.fake_webdav.fixtures import serve_fake

@@ -10,7 +10,7 @@ import pytest
 from dirjobs import DirJobs
 from dirjobs.backends.memory import MemoryStore
 from dirjobs.check import Check, Findings, Lag, Race, decide
-from dirjobs.check.files import Partial
+from dirjobs.check.file_semantics import Partial
 from dirjobs.check.record import record
 from dirjobs.layers import Layer
 from dirjobs.store import Guarantees

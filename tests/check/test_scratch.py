@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 import pytest
 
 from dirjobs.backends.memory import MemoryStore
-from dirjobs.backends.posix import PosixStore
+from dirjobs.backends.posix.store import PosixStore
 from dirjobs.check import check
 from dirjobs.check.scratch import OWNER, Below, scratch
 from dirjobs.errors import ConfigurationError, Denied, StoreError
@@ -193,7 +193,7 @@ def test_a_killed_check_leaves_its_folder_and_the_next_one_removes_it(tmp_path):
 
     def its_racers_are_gone():
         commands = map(str, os.listdir("/proc"))
-        return not any(_mentions(pid, "dirjobs.check.crew") for pid in commands if pid.isdigit())
+        return not any(_mentions(pid, "dirjobs.check.racers") for pid in commands if pid.isdigit())
 
     wait_until(its_racers_are_gone)
     check(jobs, rounds=2, short=True)

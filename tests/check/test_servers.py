@@ -102,7 +102,7 @@ def test_nginx_and_all_that_a_long_check_looks_at(examine):
 
 
 def test_a_server_that_shows_uploads_while_they_grow(examine, monkeypatch):
-    monkeypatch.setattr("dirjobs.check.files._HALF_SENT", 20.0)  # it ends when it is seen
+    monkeypatch.setattr("dirjobs.check.file_semantics._HALF_SENT", 20.0)  # it ends when it is seen
     done = examine(PERSONALITIES["partial"])
     assert done.findings.partial == "movable"
     assert done.verdict.min_age > 0

@@ -9,9 +9,9 @@ from dataclasses import replace
 import pytest
 
 from dirjobs.check import Check, Findings, Lag, Race, decide
-from dirjobs.check.files import Names, Partial, Times
+from dirjobs.check.file_semantics import Names, Partial, Times
 from dirjobs.check.latency import Latency
-from dirjobs.check.surroundings import Surroundings, look_around
+from dirjobs.check.mounts import Surroundings, look_around
 from dirjobs.store import Guarantees
 
 GOOD = Race(rounds=301, contested=300, losers=Counter({"NotFound (404)": 900}))

@@ -8,8 +8,8 @@ from click.testing import CliRunner
 
 from dirjobs import open_store
 from dirjobs.cli import main
-from dirjobs.folders import make_folders
-from dirjobs.steps import Driver
+from dirjobs.protocol.effects import Driver
+from dirjobs.protocol.folders import make_folders
 from tests.fake_webdav.fixtures import serve_fake  # noqa: F401
 
 

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from dirjobs.cli import add as add_module
+from dirjobs.cli.commands import add
 from dirjobs.errors import Unavailable
 from dirjobs.layers import Layer
 
@@ -168,13 +168,13 @@ class Failing(Layer):
 
 
 def test_what_was_added_before_a_failure_is_told_and_the_rest_can_be_added(queue, monkeypatch):
-    each = add_module.each
+    each = add.each
 
     def failing(driver, items, steps):
         driver.store = Failing(queue.store)
         return each(driver, items, steps, threads=1)
 
-    monkeypatch.setattr(add_module, "each", failing)
+    monkeypatch.setattr(add, "each", failing)
     told = queue.refused("add", "--param", "x=1..9")
     assert "5 of 9 jobs were added; the same command with --skip-existing adds the rest" in told
     assert "full of water" in told
@@ -185,13 +185,13 @@ def test_what_was_added_before_a_failure_is_told_and_the_rest_can_be_added(queue
 
 
 def test_a_job_that_somebody_else_adds_meanwhile(queue, monkeypatch):
-    each = add_module.each
+    each = add.each
 
     def raced(driver, items, steps):
         queue.put("00_waiting", "x1.json", data=b"theirs")
         return each(driver, items, steps)
 
-    monkeypatch.setattr(add_module, "each", raced)
+    monkeypatch.setattr(add, "each", raced)
     found = queue.json("add", "--param", "x=1..3", "--skip-existing")
     assert (found["added"], found["skipped"]) == (["x2.json", "x3.json"], 1)
     assert queue.store.read("00_waiting/x1.json") == b"theirs"
@@ -199,7 +199,7 @@ def test_a_job_that_somebody_else_adds_meanwhile(queue, monkeypatch):
 
 
 def test_ctrl_c_tells_how_far_it_came(local, monkeypatch):
-    each = add_module.each
+    each = add.each
 
     def interrupted(driver, items, steps):
         for number, pair in enumerate(each(driver, items, steps, threads=1)):
@@ -207,7 +207,7 @@ def test_ctrl_c_tells_how_far_it_came(local, monkeypatch):
                 raise KeyboardInterrupt
             yield pair
 
-    monkeypatch.setattr(add_module, "each", interrupted)
+    monkeypatch.setattr(add, "each", interrupted)
     assert local.run("add", "--param", "x=1..9", code=130).strip() == ""
     assert "dirjobs: 3 of 9 jobs were added" in local.stderr
     assert not [name for name in local.names("00_waiting") if name.startswith("~")]
@@ -216,11 +216,11 @@ def test_ctrl_c_tells_how_far_it_came(local, monkeypatch):
 def test_a_table_that_changes_meanwhile(local, tmp_path, monkeypatch):
     table = tmp_path / "t.csv"
     table.write_text("a\n1\n2\n")
-    known = add_module.adding.known_jobs
+    known = add.enqueue.known_jobs
 
     def shrinking():
         table.write_text("a\n1\n")
         return known()
 
-    monkeypatch.setattr(add_module.adding, "known_jobs", shrinking)
+    monkeypatch.setattr(add.enqueue, "known_jobs", shrinking)
     assert "changed meanwhile" in local.refused("add", "--from-csv", table)

@@ -7,8 +7,8 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from dirjobs.cli.board import Board, brief, divided, fold, shares
-from dirjobs.overview import Claimed, Failure, Overview, Seen, State
+from dirjobs.admin.report import Claimed, Failure, Overview, Seen, State
+from dirjobs.console.dashboard import Board, brief, divided, fold, shares
 
 
 def drawn(found, width=80, height=23, encoding="utf-8", **more):

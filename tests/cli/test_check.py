@@ -9,8 +9,8 @@ from dirjobs import DirJobs
 
 @pytest.fixture(autouse=True)
 def _few_names(monkeypatch):
-    monkeypatch.setattr("dirjobs.check.examination._NAMES", 40)
-    monkeypatch.setattr("dirjobs.check.files._HALF_SENT", 0.1)
+    monkeypatch.setattr("dirjobs.check.probe._NAMES", 40)
+    monkeypatch.setattr("dirjobs.check.file_semantics._HALF_SENT", 0.1)
 
 
 def test_a_verdict_in_plain_words_and_then_a_table(queue):
@@ -51,7 +51,7 @@ def test_a_folder_that_is_not_there(local, tmp_path):
 
 
 def test_two_places_that_are_not_one(local, tmp_path, monkeypatch):
-    monkeypatch.setattr("dirjobs.check.examination._LONGEST_MOUNT_LAG", 0.1)
+    monkeypatch.setattr("dirjobs.check.probe._LONGEST_MOUNT_LAG", 0.1)
     local.run("check", "--mount", tmp_path, code=2)
     assert "has shown nothing of what was made in the other place" in local.stderr
 
@@ -62,7 +62,7 @@ def test_another_path_of_the_same_folder(local):
 
 
 def test_a_new_queue_is_tried(local, tmp_path, monkeypatch):
-    monkeypatch.setattr("dirjobs.check.examination.ENOUGH", 4)
+    monkeypatch.setattr("dirjobs.check.probe.ENOUGH", 4)
     local.url = str(tmp_path / "new")
     text = local.run("init")
     assert "Recorded in _queue/queue.json: mode trust." in text

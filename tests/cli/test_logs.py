@@ -4,9 +4,9 @@ import pytest
 from click.testing import CliRunner
 
 from dirjobs import DirJobs
-from dirjobs.cli import logs as logs_module
 from dirjobs.cli import main
-from dirjobs.cli.logs import new_part
+from dirjobs.cli.commands import logs
+from dirjobs.cli.commands.logs import new_part
 
 
 @pytest.fixture
@@ -54,14 +54,14 @@ def test_follow(queue, monkeypatch):
                 lambda: (queue.put("logs", "a.txt.w1.log", data=b"one\ntwo\nend\n"), job.done()),
             ]
         )
-        look = logs_module.Follower._look
+        look = logs.Follower._look
 
         def looking(follower):
             look(follower)
             next(scenes)()
 
-        monkeypatch.setattr(logs_module.Follower, "_look", looking)
-        monkeypatch.setattr(logs_module, "_INTERVAL", 0.0)
+        monkeypatch.setattr(logs.Follower, "_look", looking)
+        monkeypatch.setattr(logs, "_INTERVAL", 0.0)
         scenes = iter([*scenes, lambda: None])
         assert queue.run("logs", "-f", "a.txt") == "one\ntwo\nend\n"
         assert list(scenes) == []

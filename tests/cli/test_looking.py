@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from dirjobs import DirJobs, Unavailable
-from dirjobs.cli import wait as wait_module
+from dirjobs.cli.commands import wait
 from tests.unit.lives import World
 
 
@@ -160,7 +160,7 @@ def test_a_job_that_moves_back_between_two_listings(local, monkeypatch):
         return next(looks)
         yield
 
-    monkeypatch.setattr(wait_module, "left_to_do", left)
+    monkeypatch.setattr(wait, "left_to_do", left)
     local.run("wait", "--interval", "0.05")
     assert list(looks) == []
 
@@ -175,7 +175,7 @@ def test_an_outage_is_waited_for(local, monkeypatch):
         return outcome
         yield
 
-    monkeypatch.setattr(wait_module, "left_to_do", left)
+    monkeypatch.setattr(wait, "left_to_do", left)
     local.run("wait", "--interval", "0.05")
     assert local.stderr.count("can't be reached (gone)") == 2
     assert list(outcomes) == []
@@ -243,7 +243,7 @@ def test_no_results(local):
 
 
 def test_a_large_job_is_not_read_for_its_parameters(local, monkeypatch):
-    monkeypatch.setattr("dirjobs.outcomes.LARGEST", 3)
+    monkeypatch.setattr("dirjobs.admin.results.LARGEST", 3)
     local.put("02_done", "a.json", data=b'{"x": 1}')
     assert local.json("results") == [{"job": "a.json", "state": "done"}]
 

@@ -8,10 +8,11 @@ import pytest
 from click.testing import CliRunner
 
 from dirjobs.backends.memory import MemoryStore
-from dirjobs.cli import main, options, output
-from dirjobs.folders import make_folders
-from dirjobs.names import DONE, WAITING
-from dirjobs.steps import Driver
+from dirjobs.cli import main, options
+from dirjobs.console import text
+from dirjobs.layout import DONE, WAITING
+from dirjobs.protocol.effects import Driver
+from dirjobs.protocol.folders import make_folders
 from dirjobs.store import Entry
 
 MANY = 50_000
@@ -153,9 +154,9 @@ def shown_by(stream, monkeypatch, patience=0.0, total=1000):
     monkeypatch.delenv("NO_COLOR", raising=False)
     with monkeypatch.context() as patch:
         patch.setattr("sys.stderr", stream)
-        patch.setattr(output.Bar, "PATIENCE", patience)
-        patch.setattr(output.Bar, "_PAUSE", 0.0)
-        with output.Bar("adding", total) as bar:
+        patch.setattr(text.Bar, "PATIENCE", patience)
+        patch.setattr(text.Bar, "_PAUSE", 0.0)
+        with text.Bar("adding", total) as bar:
             for number in range(1, total + 1):
                 bar.show(number)
     return stream.getvalue()

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from dirjobs import ClaimLost, DirJobs
-from dirjobs.attempts import deaths, tries
+from dirjobs.protocol.attempts import deaths, tries
 
 
 @pytest.fixture(params=["trust", "verify"])
@@ -125,7 +125,7 @@ def test_cancel_never_writes_over_a_failed_job(queue, worker):
 
 
 def test_cancel_what_is_claimed_meanwhile(queue, worker, monkeypatch):
-    from dirjobs.cli import retry
+    from dirjobs.cli.commands import retry
 
     queue.put("00_waiting", "a.txt")
     visiting = retry.visiting

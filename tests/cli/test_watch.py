@@ -5,9 +5,9 @@ import json
 import pytest
 
 from dirjobs import DirJobs, Unavailable
-from dirjobs.cli.watch import Looks, changes
-from dirjobs.overview import Claimed, Failure, Overview, Seen, State
-from dirjobs.steps import Driver
+from dirjobs.admin.report import Claimed, Failure, Overview, Seen, State
+from dirjobs.cli.commands.watch import Looks, changes
+from dirjobs.protocol.effects import Driver
 
 
 def test_a_queue_that_is_done(queue):

@@ -22,7 +22,7 @@ RESULT = ("sh", "-c", 'echo 1 > "$DIRJOBS_OUT/a.txt"; echo 2 > "$DIRJOBS_OUT/b.t
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch):
     monkeypatch.setattr(Retrying, "FIRST", 0.01)
-    monkeypatch.setattr("dirjobs.cli.delivery._PAUSE", 0.02)
+    monkeypatch.setattr("dirjobs.runner.upload._PAUSE", 0.02)
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_the_server_is_gone_when_a_job_ends(far, server, tmp_path):
 
 
 def test_the_share_is_away_when_a_job_is_fetched(far, server, monkeypatch):
-    monkeypatch.setattr("dirjobs.cli.errand._PAUSE", 0.01)
+    monkeypatch.setattr("dirjobs.runner.execution._PAUSE", 0.01)
     far.put("00_waiting", "a", data=b"content")
     fault = Fault("status", method="GET", path="jobs/01_running/*", status=503, times=6)
     server.faults.add(fault)
@@ -143,7 +143,7 @@ def temporary(tmp_path, monkeypatch):
 def test_a_share_that_stays_full_fails_the_job_and_results_are_kept(
     local, monkeypatch, temporary, code
 ):
-    monkeypatch.setattr("dirjobs.cli.delivery.PATIENCE", 0.1)
+    monkeypatch.setattr("dirjobs.runner.upload.PATIENCE", 0.1)
     refusing(local, monkeypatch, NoSpace)
     local.put("00_waiting", "a")
     local.run("work", "--", "sh", "-c", f"{RESULT[2]}; exit {code}", code=1)

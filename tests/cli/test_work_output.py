@@ -9,7 +9,7 @@ from threading import Thread
 
 import pytest
 
-from dirjobs.cli.capture import Capture
+from dirjobs.runner.output_buffer import Capture
 from tests.cli.test_work import log_of, reasons, said
 from tests.command_line import is_alive, wait_until
 
@@ -140,7 +140,7 @@ def test_a_daemon_that_keeps_the_output_open_is_not_waited_for(local, tmp_path):
 
 @pytest.mark.parametrize("stubborn", ["", 'trap "" TERM;'])
 def test_what_a_program_leaves_running_is_ended(local, tmp_path, stubborn, monkeypatch):
-    monkeypatch.setattr("dirjobs.cli.program.GRACE", 0.2)
+    monkeypatch.setattr("dirjobs.runner.process.GRACE", 0.2)
     local.put("00_waiting", "a")
     child = f"{stubborn} echo $$ > {tmp_path}/pid.new; mv {tmp_path}/pid.new {tmp_path}/pid"
     child += "; while :; do sleep 0.1; done"
@@ -152,7 +152,7 @@ def test_what_a_program_leaves_running_is_ended(local, tmp_path, stubborn, monke
 
 
 def test_a_program_that_never_ends_and_ignores_being_asked(local, tmp_path, monkeypatch):
-    monkeypatch.setattr("dirjobs.cli.program.GRACE", 0.2)
+    monkeypatch.setattr("dirjobs.runner.process.GRACE", 0.2)
     local.put("00_waiting", "a")
     script = f"trap '' TERM; echo $$ > {tmp_path}/pid; while :; do sleep 0.1; done"
     local.run("work", "--timeout", 0.5, "--", "sh", "-c", script, code=1)
@@ -162,7 +162,7 @@ def test_a_program_that_never_ends_and_ignores_being_asked(local, tmp_path, monk
 
 def test_a_job_whose_file_goes_away_while_it_runs(queue, monkeypatch):
     """It is noticed at the next look, long before the program would end."""
-    monkeypatch.setattr("dirjobs.cli.slots.LOOK", 0.1)
+    monkeypatch.setattr("dirjobs.runner.slots.LOOK", 0.1)
     queue.put("00_waiting", "a", "b")
     script = 'case $DIRJOBS_NAME in a) touch "$DIRJOBS_OUT/x"; exec sleep 1000;; esac'
 
@@ -182,7 +182,7 @@ def test_a_job_whose_file_goes_away_while_it_runs(queue, monkeypatch):
 
 
 def test_the_log_of_a_running_job_is_on_the_share(queue, monkeypatch, tmp_path):
-    monkeypatch.setattr("dirjobs.cli.slots.LOOK", 0.1)
+    monkeypatch.setattr("dirjobs.runner.slots.LOOK", 0.1)
     queue.put("00_waiting", "a")
     script = f"echo halfway; until [ -e {tmp_path}/go ]; do sleep 0.05; done; echo over"
 

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from dirjobs.backends.posix import PosixStore
+from dirjobs.backends.posix.store import PosixStore
 from dirjobs.testing import StoreTests
 
 

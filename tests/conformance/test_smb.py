@@ -12,7 +12,7 @@ import smbclient
 from smbprotocol.exceptions import SMBOSError
 
 from dirjobs.backends.smb import SmbStore, open_store
-from dirjobs.backends.smb.address import resolve
+from dirjobs.backends.smb.config import resolve
 from dirjobs.errors import NotFound
 from dirjobs.store import Store
 from dirjobs.testing import StoreTests

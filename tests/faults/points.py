@@ -9,14 +9,15 @@ from __future__ import annotations
 import io
 from collections import Counter
 
-from dirjobs import adding, attempts
-from dirjobs.cancel import cancel
+from dirjobs.admin import enqueue
+from dirjobs.admin.cancel import cancel
+from dirjobs.admin.locate import places_in
+from dirjobs.admin.retry import retry
 from dirjobs.errors import AmbiguousResult, ClaimLost, StoreError
-from dirjobs.ledger import State
-from dirjobs.moves import Held
-from dirjobs.names import DONE, FAILED, FOLDERS, PARKED, RUNNING, WAITING
-from dirjobs.places import places_in
-from dirjobs.retry import retry
+from dirjobs.layout import DONE, FAILED, FOLDERS, PARKED, RUNNING, WAITING
+from dirjobs.protocol import attempts
+from dirjobs.protocol.give_back import Held
+from dirjobs.protocol.intents import State
 from dirjobs.worker import OUTAGE, through_outages
 from tests.unit.lives import World
 
@@ -195,7 +196,7 @@ def add(scene):
     said = None
     try:
         scene.life.driver.run(
-            adding.add(scene.life.claims, "new.txt", io.BytesIO(content), len(content))
+            enqueue.add(scene.life.claims, "new.txt", io.BytesIO(content), len(content))
         )
     except StoreError as error:
         said = error

@@ -7,10 +7,10 @@ import itertools
 import pytest
 
 from dirjobs.backends.memory import MemoryStore
-from dirjobs.backends.posix import PosixStore
+from dirjobs.backends.posix.store import PosixStore
 from dirjobs.layers import Layer
+from dirjobs.policy import Mode, Terms
 from dirjobs.registry import open_store
-from dirjobs.terms import Mode, Terms
 from dirjobs.testing import Fault, Lossy
 from tests.fake_webdav import FakeWebDAV
 from tests.fake_webdav import Fault as ServerFault

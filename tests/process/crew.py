@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 
 from dirjobs import DirJobs
-from dirjobs.beat import Beat
-from dirjobs.names import DONE, FAILED, PARKED, RUNNING, WAITING
+from dirjobs.layout import DONE, FAILED, PARKED, RUNNING, WAITING
+from dirjobs.recovery.heartbeat import Beat
 from tests.amounts import amount
 from tests.servers.child import die_with_parent
 

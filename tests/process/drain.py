@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Self
 
 import dirjobs
-from dirjobs.names import DONE, FAILED, FOLDERS, PARKED, RUNNING, WAITING
+from dirjobs.layout import DONE, FAILED, FOLDERS, PARKED, RUNNING, WAITING
 from tests.servers.child import die_with_parent
 
 WORKER = Path(__file__).with_name("drain_worker.py")

@@ -120,7 +120,7 @@ def test_a_store_without_paths_gets_a_copy_of_the_job(tmp_path):
         "[dirjobs.backends]\nfar = far:open_store\n"
     )
     (package / "far.py").write_text(
-        "from dirjobs.backends.posix import PosixStore\n"
+        "from dirjobs.backends.posix.store import PosixStore\n"
         "class Far(PosixStore):\n"
         "    def local_path(self, path):\n"
         "        return None\n"

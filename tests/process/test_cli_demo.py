@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from dirjobs.cli.demo import sweep
-from dirjobs.cli.parameters import parse_param
+from dirjobs.cli.commands.demo import sweep
+from dirjobs.cli.sweep.parameters import parse_param
 from tests.command_line import (
     DIRJOBS,
     environment,
@@ -97,7 +97,7 @@ def test_an_interrupted_demo_leaves_no_worker(tmp_path, start):
 def test_a_demo_whose_jobs_fail_says_so(tmp_path):
     demo = (
         "from dirjobs.cli import main\n"
-        "from dirjobs.cli.demo import Demo\n"
+        "from dirjobs.cli.commands.demo import Demo\n"
         "def write_script(self): (self.folder / 'logistic_map.py').write_text('raise OSError')\n"
         "Demo.write_script = write_script\n"
         "main(['demo', '--folder', 'shown', '--jobs', '3'])"

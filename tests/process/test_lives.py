@@ -6,8 +6,8 @@ import signal
 import subprocess
 from dataclasses import replace
 
-from dirjobs.beat import Beat
-from dirjobs.names import RUNNING, WAITING
+from dirjobs.layout import RUNNING, WAITING
+from dirjobs.recovery.heartbeat import Beat
 from tests.command_line import DIRJOBS, environment
 from tests.process.crew import until
 

@@ -9,7 +9,7 @@ import time
 from collections import Counter, defaultdict
 from itertools import pairwise
 
-from dirjobs.names import DONE, RUNNING, parse_claim
+from dirjobs.layout import DONE, RUNNING, parse_claim
 from tests.amounts import THOROUGH, amount
 from tests.process.crew import LEASE, UNIT, H, until
 

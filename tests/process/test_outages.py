@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from dirjobs.names import DONE
+from dirjobs.layout import DONE
 from tests.process.backends import BACKENDS
 from tests.process.crew import H, W, until
 

@@ -12,7 +12,7 @@ import pytest
 
 from dirjobs import DirJobs, InvalidName
 from dirjobs.errors import Denied
-from dirjobs.names import DONE, FOLDERS, WAITING
+from dirjobs.layout import DONE, FOLDERS, WAITING
 from tests.command_line import DIRJOBS, environment
 from tests.servers.samba import USER_PASSWORD, Samba
 from tests.servers.test_smb_errors import no_secret

@@ -16,7 +16,7 @@ import smbclient
 from dirjobs import DirJobs
 from dirjobs.errors import Busy
 from dirjobs.layers import Layer
-from dirjobs.names import RUNNING, WAITING
+from dirjobs.layout import RUNNING, WAITING
 from dirjobs.registry import open_store
 from tests.process.drain import Drain, wait_until
 from tests.servers.child import die_with_parent

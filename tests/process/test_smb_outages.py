@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dirjobs.names import DONE
+from dirjobs.layout import DONE
 from tests.process.drain import Drain, wait_until
 from tests.servers.proxy import Proxy, is_rename
 from tests.servers.samba import Samba

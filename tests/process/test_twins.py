@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from dirjobs.names import WAITING
+from dirjobs.layout import WAITING
 from tests.amounts import amount
 from tests.process.crew import ROOT, Place
 from tests.servers.child import die_with_parent

@@ -6,7 +6,7 @@ import pytest
 
 from dirjobs import DirJobs
 from dirjobs.backends.memory import MemoryStore
-from dirjobs.backends.posix import PosixStore
+from dirjobs.backends.posix.store import PosixStore
 
 FOLDERS = ("00_waiting", "01_running", "02_done", "99_failed")
 

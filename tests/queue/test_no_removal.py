@@ -11,7 +11,7 @@ import dirjobs
 from dirjobs import AmbiguousResult, DirJobs, Unavailable
 from dirjobs.backends.memory import MemoryStore
 from dirjobs.layers import Layer, Retrying
-from dirjobs.steps import Driver, may_be_removed
+from dirjobs.protocol.effects import Driver, may_be_removed
 
 PACKAGE = Path(dirjobs.__file__).parent
 
@@ -25,14 +25,14 @@ MODULES = {"os", "shutil", "pathlib"}
 # Every place that may, and why it can't hit a job.
 ALLOWED = {
     # The stores' own verbs: what a `Store` must offer.
-    "backends/posix.py write os.replace": "our own draft onto a small file of ours",
-    "backends/posix.py upload os.ftruncate": "what `Upload` names: a ~*.part of ours",
-    "backends/posix.py remove os.unlink": "what `Driver.forget` lets through",
-    "backends/posix.py rmdir os.rmdir": "an empty folder",
-    "backends/posix.py _discard os.unlink": "our own draft",
-    "backends/native_rename.py look_first os.rename": "after a look; for systems without more",
-    "backends/native_rename.py refusing_rename os.rename": "Windows' own refuses to replace",
-    "backends/webdav/_payload.py undone_if_unavailable target.truncate": "the caller's download",
+    "backends/posix/store.py write os.replace": "our own draft onto a small file of ours",
+    "backends/posix/store.py upload os.ftruncate": "what `Upload` names: a ~*.part of ours",
+    "backends/posix/store.py remove os.unlink": "what `Driver.forget` lets through",
+    "backends/posix/store.py rmdir os.rmdir": "an empty folder",
+    "backends/posix/store.py _discard os.unlink": "our own draft",
+    "backends/posix/rename.py look_first os.rename": "after a look; for systems without more",
+    "backends/posix/rename.py refusing_rename os.rename": "Windows' own refuses to replace",
+    "backends/webdav/transfer.py undone_if_unavailable target.truncate": "the caller's download",
     # Layers forward what they are asked for.
     "layers.py remove self.store.remove": "forwards",
     "layers.py rmdir self.store.rmdir": "forwards",
@@ -41,7 +41,7 @@ ALLOWED = {
     "check/scratch.py sweep here.rmdir": "empty folders below a scratch folder",
     "check/scratch.py _remove store.remove": "a `Below` of a scratch folder",
     "layers.py from_the_start target.truncate": "the caller's own download",
-    "steps.py forget self.store.remove": "after `may_be_removed`",
+    "protocol/effects.py forget self.store.remove": "after `may_be_removed`",
 }
 
 
@@ -93,7 +93,7 @@ def sources():
     return [
         path
         for path in sorted(PACKAGE.rglob("*.py"))
-        if path.relative_to(PACKAGE).parts[0] not in ("testing", "cli")
+        if path.relative_to(PACKAGE).parts[0] not in ("testing", "cli", "console", "runner")
         and path.name not in ("webdav.py", "smb.py", "fsspec.py", "memory.py")
     ]
 
@@ -110,7 +110,7 @@ def test_only_the_driver_removes_and_only_what_it_is_shown():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Call) and named(node.func) == "Forget"
     }
-    assert forgetting == {"adding.py", "orders.py", "others.py"}
+    assert forgetting == {"enqueue.py", "control.py", "peers.py"}
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,7 @@ def no_long_pauses(monkeypatch):
     """The pauses between tries are made short; how long they are is tested elsewhere."""
     brief = SimpleNamespace(sleep=lambda seconds: time.sleep(min(seconds, 0.002)))
     monkeypatch.setattr("dirjobs.queue.time", brief)
-    monkeypatch.setattr("dirjobs.pulse.time", brief)
+    monkeypatch.setattr("dirjobs.heartbeat_thread.time", brief)
     monkeypatch.setattr(Retrying, "FIRST", 0.002)
 
 

@@ -93,7 +93,7 @@ def test_names_outside_the_folder_are_ignored(serve_fake, caplog, mode):
     ids=lambda each: each.kind if isinstance(each, Fault) else "",
 )
 def test_listings_that_are_none(serve_fake, fault, said, monkeypatch):
-    monkeypatch.setattr("dirjobs.backends.webdav._propfind.MAX_ENTRIES", MOST)
+    monkeypatch.setattr("dirjobs.backends.webdav.propfind.MAX_ENTRIES", MOST)
     server = prepared(serve_fake)
     with DirJobs(f"{server.url}/jobs", mode="trust") as queue:
         server.write("jobs/00_waiting/job1.txt", b"payload")

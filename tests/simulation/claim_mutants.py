@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
-from dirjobs.terms import Mode
+from dirjobs.policy import Mode
 from dirjobs.testing.scenario import Scenario
 from dirjobs.testing.world import Kind
 
@@ -57,80 +57,97 @@ CLAIM_MUTANTS = (
     Mutant(
         "no look at what is finished",
         of_kinds((Kind.SYNCED, None), (Kind.BLIND, None)),
-        (("settle", "for folder in (DONE, FAILED):", "for folder in ():"),),
+        (("protocol.resolve",
+             "for folder in (DONE, FAILED):", "for folder in ():"),),
     ),
     Mutant(
         "finished is judged by the time of the listing",
         of_kinds((Kind.SYNCED, None), (Kind.BLIND, None)),
         (
-            ("settle", "return finished.mtime >= job.mtime", "return finished.mtime >= self.asked"),
-            ("claim", "        worker = self.worker\n",
+            ("protocol.resolve",
+             "return finished.mtime >= job.mtime", "return finished.mtime >= self.asked"),
+            ("protocol.claim",
+             "        worker = self.worker\n",
              "        worker = self.worker\n        self.asked = self.clock()\n"),
         ),
     ),
     Mutant(
         "a re-used name is taken for the finished job",
         of_kinds((Kind.SYNCED, None), (Kind.BLIND, None), reuse=1),
-        (("settle", "return finished.mtime >= job.mtime", "return True"),),
+        (("protocol.resolve",
+             "return finished.mtime >= job.mtime", "return True"),),
     ),
     Mutant(
         "the size is compared only after withdrawing",
         of_kinds((Kind.COPYING, Mode.SYNC), snatches=0),
         (
-            ("claim", "if differ(mine.size, job.size):",
+            ("protocol.claim",
+             "if differ(mine.size, job.size):",
              "if differ(mine.size, job.size) and not smaller:"),
-            ("moves", "if (yield from self._has_another_size(path, job.size)):", "if False:"),
-            ("moves", "if differ(entry.size, asked.job.size):", "if False:"),
+            ("protocol.give_back",
+             "if (yield from self._has_another_size(path, job.size)):", "if False:"),
+            ("protocol.give_back",
+             "if differ(entry.size, asked.job.size):", "if False:"),
         ),
     ),
     Mutant(
         "no answer is taken for failure",
         faulty_trust,
-        (("claim", "self.ledger.doubt(path)\n            mine: bool = yield Exists(path)",
+        (("protocol.claim",
+             "self.ledger.doubt(path)\n            mine: bool = yield Exists(path)",
           "self.ledger.forget(path)\n            return False\n            mine = False"),),
     ),
     Mutant(
         "no answer is taken for success",
         faulty_trust,
-        (("claim", "mine: bool = yield Exists(path)", "mine = True"),),
+        (("protocol.claim",
+             "mine: bool = yield Exists(path)", "mine = True"),),
     ),
     Mutant(
         "the own claim is not looked for",
         of_kinds((Kind.PHANTOM, None)),
         (
-            ("claim", "if mine is None:", "mine = mine or job\n            if False:"),
-            ("claim", "if (yield from self._claims_of(claim))[0] is None:", "if False:"),
+            ("protocol.claim",
+             "if mine is None:", "mine = mine or job\n            if False:"),
+            ("protocol.claim",
+             "if (yield from self._claims_of(claim))[0] is None:", "if False:"),
         ),
     ),
     Mutant(
         "a sweep takes names whose answer is under way",
         of_kinds((Kind.COPYING, Mode.VERIFY), (Kind.ATOMIC, None), latency=2.0),
         (
-            ("moves", "unsettled = self.ledger.in_state(State.UNSETTLED)",
+            ("protocol.give_back",
+             "unsettled = self.ledger.in_state(State.UNSETTLED)",
              "unsettled = self.ledger.in_state(State.UNSETTLED)"
              " | self.ledger.in_state(State.ASKING)"),
-            ("ledger", "asked.state is not State.UNSETTLED", "asked.state is State.HELD"),
+            ("protocol.intents",
+             "asked.state is not State.UNSETTLED", "asked.state is State.HELD"),
         ),
     ),
     Mutant(
         "two processes with one id, without the nonce",
         twins,
-        (("claim", "names.staged_claim(claim.worker, job.name, self.nonce())",
-          "names.staged_claim(claim.worker, job.name, 'x')"),),
+        (("protocol.claim",
+             "layout.staged_claim(claim.worker, job.name, self.nonce())",
+          "layout.staged_claim(claim.worker, job.name, 'x')"),),
     ),
     Mutant(
         "a rival is found by substring",
         of_kinds((Kind.SYNCED, None), (Kind.BLIND, None), jobs=TWO_NAMES, work=30.0, **QUIET),
-        (("claim", "names.same_name(other.job, claim.job.name)", "claim.job.name in entry.name"),),
+        (("protocol.claim",
+             "layout.same_name(other.job, claim.job.name)", "claim.job.name in entry.name"),),
     ),
     Mutant(
         "a loser withdraws before S is over",
         of_kinds((Kind.SYNCED, None), (Kind.MOUNT, None)),
-        (("claim", "        yield Wait(wait)\n        while True:", "        while True:"),),
+        (("protocol.claim",
+             "        yield Wait(wait)\n        while True:", "        while True:"),),
     ),
     Mutant(
         "the smaller worker does not wait for the larger one",
         of_kinds((Kind.SYNCED, None), (Kind.BLIND, None)),
-        (("claim", "            if not larger:\n                break", "            break"),),
+        (("protocol.claim",
+             "            if not larger:\n                break", "            break"),),
     ),
 )  # fmt: skip

@@ -6,8 +6,8 @@ import random
 from dataclasses import replace
 from functools import partial
 
-from dirjobs.steps import Write
-from dirjobs.terms import Mode
+from dirjobs.policy import Mode
+from dirjobs.protocol.effects import Write
 from dirjobs.testing.scenario import Scenario
 from dirjobs.testing.world import Kind
 
@@ -80,7 +80,8 @@ LIFE_MUTANTS = (
     Mutant(
         "a copy on its way back is given its name without a look",
         returning_copies,
-        (("moves", "        if self.terms.mode is not Mode.TRUST:\n            if (yield",
+        (("protocol.give_back",
+             "        if self.terms.mode is not Mode.TRUST:\n            if (yield",
           "        if False:\n            if (yield"),),
         "pinned-e",
     ),
@@ -88,40 +89,50 @@ LIFE_MUTANTS = (
         "a loser deletes its claim",
         of_kinds((Kind.COPYING, Mode.SYNC), (Kind.BLIND, None), snatches=0),
         (
-            ("claim", "self.decided[\"smaller worker's claim: put back\"] += 1\n"
+            ("protocol.claim",
+             "self.decided[\"smaller worker's claim: put back\"] += 1\n"
              "                yield from self.release(path, job)",
              "yield Forget(path)"),
-            ("claim", "import Exists,", "import Exists, Forget,"),
+            ("protocol.claim",
+             "import Exists,", "import Exists, Forget,"),
         ),
     ),
     Mutant(
         "a loser withdraws before S is over, and workers die",
         living(Kind.SYNCED, Kind.MOUNT),
-        (("claim", "        yield Wait(wait)\n        while True:", "        while True:"),),
+        (("protocol.claim",
+             "        yield Wait(wait)\n        while True:", "        while True:"),),
     ),
     Mutant(
         "the size is not verified at a requeue",
         torn_orphans,
         (
-            ("reaper", "size = self._sizes.get(orphan.path, -1)", "return False\n        size = 0"),
-            ("reaper", "torn = job.name in told and differ(told[job.name], job.size)",
+            ("recovery.requeue",
+             "size = self._sizes.get(orphan.path, -1)", "return False\n        size = 0"),
+            ("recovery.requeue",
+             "torn = job.name in told and differ(told[job.name], job.size)",
              "torn = False"),
-            ("reaper", "torn = any((copy.size or 0) > (job.size or 0) for copy in copies)",
+            ("recovery.requeue",
+             "torn = any((copy.size or 0) > (job.size or 0) for copy in copies)",
              "torn = False"),
-            ("reaper", "(yield from self._is_over(job, known=job.name in told))",
+            ("recovery.requeue",
+             "(yield from self._is_over(job, known=job.name in told))",
              "(yield from claims.finished(job))"),
-            ("moves", "if (yield from self._has_another_size(path, job.size)):", "if False:"),
+            ("protocol.give_back",
+             "if (yield from self._has_another_size(path, job.size)):", "if False:"),
         ),
     ),
     Mutant(
         "a worker does not look back when it has ended",
         leavers,
-        (("presence", "            yield from self._leave_nothing()", "            pass"),),
+        (("recovery.membership",
+             "            yield from self._leave_nothing()", "            pass"),),
     ),
     Mutant(
         "a worker ends while a copy of its own still grows",
         partial(leavers, kind=Kind.COPYING),
-        (("moves", "if not any(0 < asked.odd_looks < _ODD_LOOKS for asked in all_asked):",
+        (("protocol.give_back",
+             "if not any(0 < asked.odd_looks < _ODD_LOOKS for asked in all_asked):",
           "if True:"),),
     ),
     Mutant(
@@ -138,7 +149,8 @@ LIFE_MUTANTS = (
             twins=False,
             work=300.0,
         ),
-        (("watch", "or sight.mark != mark or not watching:", "or sight.mark != mark:"),),
+        (("recovery.staleness",
+             "or sight.mark != mark or not watching:", "or sight.mark != mark:"),),
         "pinned-c",
     ),
     Mutant(
@@ -159,13 +171,16 @@ LIFE_MUTANTS = (
             work=2000.0,
         ),
         (
-            ("presence", "        if life is None:\n            life = yield",
+            ("recovery.membership",
+             "        if life is None:\n            life = yield",
              "        self.others.before = yield List(WORKERS)\n"
              "        if life is None:\n            life = yield"),
-            ("presence", "        yield from self.tell()\n",
+            ("recovery.membership",
+             "        yield from self.tell()\n",
              "        self.others.before = yield List(WORKERS)\n"
              "        yield from self.tell()\n"),
-            ("others", "listing: list[Entry] = yield List(WORKERS)\n        self.orders",
+            ("recovery.peers",
+             "listing: list[Entry] = yield List(WORKERS)\n        self.orders",
              "own = [e for e in (yield List(WORKERS)) if e.name in ours]\n"
              "        listing = own + [e for e in self.before if e.name not in ours]\n"
              "        self.orders"),
@@ -175,10 +190,12 @@ LIFE_MUTANTS = (
         "plain names for ever",
         living(Kind.ATOMIC, pauses=3, pause=400.0, twins=True, restarts=True, work=300.0),
         (
-            ("lives", "names.later_life(self.claims.worker, self.claims.nonce())",
-             "names.base_id(self.claims.worker)"),
+            ("recovery.incarnations",
+             "layout.later_life(self.claims.worker, self.claims.nonce())",
+             "layout.base_id(self.claims.worker)"),
             ("worker", "asked = self.claims.asked_before(job)", "asked = None"),
-            ("ledger", "if path in self._used or path in self._asked:", "if False:"),
+            ("protocol.intents",
+             "if path in self._used or path in self._asked:", "if False:"),
         ),
         "pinned-o",
     ),
@@ -187,20 +204,23 @@ LIFE_MUTANTS = (
         living(
             Kind.ATOMIC, Kind.MOUNT, bounds=True, missing=3, twins=False, crashes=0, work=300.0
         ),
-        (("watch", "return 0.0 if sight is None else now - sight.since",
+        (("recovery.staleness",
+             "return 0.0 if sight is None else now - sight.since",
           "return 0.0 if sight is None else now - sight.since + 1e9 * (sight.mark is None)"),),
     ),
     Mutant(
         "the heartbeat rewrites the claim",
         living(Kind.ATOMIC),
-        (("lives", "        life.began = began\n",
+        (("recovery.incarnations",
+             "        life.began = began\n",
           "        life.began = began\n        for path in ledger.in_state(State.HELD):\n"
           "            yield Write(path, b'alive')\n"),),
     ),
     Mutant(
         "done takes 404 for success",
         living(Kind.ATOMIC, pauses=3, pause=400.0, work=300.0),
-        (("moves", "if (yield from self._committed(held, folder, moved, may_be_robbed)):",
+        (("protocol.give_back",
+             "if (yield from self._committed(held, folder, moved, may_be_robbed)):",
           "if True:"),),
     ),
     Mutant(
@@ -214,6 +234,7 @@ LIFE_MUTANTS = (
             clock_step=0.0,
             work=300.0,
         ),
-        (("others", "age > 2 * lease", "age > lease / 8"),),
+        (("recovery.peers",
+             "age > 2 * lease", "age > lease / 8"),),
     ),
 )  # fmt: skip

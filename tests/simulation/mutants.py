@@ -18,16 +18,16 @@ from dirjobs.testing.workers import SimulatedWorker
 from .scenarios import Family
 
 MODULES = (
-    "ledger",
-    "settle",
-    "trial",
-    "moves",
-    "claim",
-    "watch",
-    "reaper",
-    "others",
-    "lives",
-    "presence",
+    "protocol.intents",
+    "protocol.resolve",
+    "protocol.audit",
+    "protocol.give_back",
+    "protocol.claim",
+    "recovery.staleness",
+    "recovery.requeue",
+    "recovery.peers",
+    "recovery.incarnations",
+    "recovery.membership",
     "worker",
 )  # in the order in which they import each other
 
@@ -58,13 +58,14 @@ def in_place(mutant: Mutant) -> Iterator[None]:
     try:
         for name in MODULES:
             _compile(name, [patch for patch in mutant.patches if patch[0] == name])
-        real.claims_class = sys.modules["dirjobs.claim"].Claims
-        real.presence_class = sys.modules["dirjobs.presence"].Presence
+        real.claims_class = sys.modules["dirjobs.protocol.claim"].Claims
+        real.presence_class = sys.modules["dirjobs.recovery.membership"].Presence
         real.worker_class = sys.modules["dirjobs.worker"].Worker
         yield
     finally:
         real.claims_class, real.presence_class, real.worker_class = before
-        sys.modules |= {f"dirjobs.{name}": module for name, module in saved.items()}
+        for name, module in saved.items():
+            _put_in_place(f"dirjobs.{name}", module)
 
 
 def _compile(name: str, patches: list[tuple[str, str, str]]) -> None:
@@ -75,7 +76,14 @@ def _compile(name: str, patches: list[tuple[str, str, str]]) -> None:
         assert source.count(old) == 1, f"{name}.py has {source.count(old)} times {old!r}"
         source = source.replace(old, new)
     module = types.ModuleType(f"dirjobs.{name}")
-    module.__package__ = "dirjobs"
+    module.__package__ = spec.parent
     module.__file__ = spec.origin
-    sys.modules[f"dirjobs.{name}"] = module
+    _put_in_place(module.__name__, module)
     exec(compile(source, f"<mutant of {name}>", "exec"), module.__dict__)
+
+
+def _put_in_place(name: str, module: types.ModuleType) -> None:
+    """Make `module` what is imported as `name`, also by ``from package import module``."""
+    sys.modules[name] = module
+    package, _, leaf = name.rpartition(".")
+    setattr(sys.modules[package], leaf, module)

@@ -6,7 +6,7 @@ import ast
 import inspect
 from collections import Counter
 
-from dirjobs import claim, moves, settle
+from dirjobs.protocol import claim, give_back, resolve
 
 _BOTH_WAYS = ("mine", "not mine")
 
@@ -14,7 +14,7 @@ _BOTH_WAYS = ("mine", "not mine")
 def all_rules() -> set[str]:
     """Every key that the protocol counts its decisions by."""
     rules = set()
-    for module in (claim, moves, settle):
+    for module in (claim, give_back, resolve):
         for node in ast.walk(ast.parse(inspect.getsource(module))):
             if (
                 isinstance(node, ast.Subscript)

@@ -6,9 +6,9 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 
-from dirjobs.steps import Rename, Request
+from dirjobs.policy import Mode, Terms
+from dirjobs.protocol.effects import Rename, Request
 from dirjobs.store import split
-from dirjobs.terms import Mode, Terms
 from dirjobs.testing.scenario import Scenario
 from dirjobs.testing.world import Kind
 

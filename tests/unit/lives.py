@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dirjobs.backends.memory import MemoryStore
-from dirjobs.beat import Beat, beat_path
-from dirjobs.claim import Claims
-from dirjobs.folders import make_folders
-from dirjobs.names import RUNNING, WAITING
-from dirjobs.presence import Presence
+from dirjobs.layout import RUNNING, WAITING
+from dirjobs.policy import Terms
 from dirjobs.process import Process
-from dirjobs.steps import Driver
+from dirjobs.protocol.candidates import Waiting
+from dirjobs.protocol.claim import Claims
+from dirjobs.protocol.effects import Driver
+from dirjobs.protocol.folders import make_folders
+from dirjobs.recovery.heartbeat import Beat, beat_path
+from dirjobs.recovery.membership import Presence
 from dirjobs.store import Entry
-from dirjobs.terms import Terms
-from dirjobs.waiting import Waiting
 from dirjobs.worker import Worker
 
 TERMS = Terms(heartbeat=10, lease=100, timeout=10, max_pause=20)

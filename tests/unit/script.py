@@ -9,7 +9,7 @@ from dirjobs.errors import (
     Unavailable,
     Unsupported,
 )
-from dirjobs.steps import Exists, List, Mkdir, Rename, Wait
+from dirjobs.protocol.effects import Exists, List, Mkdir, Rename, Wait
 from dirjobs.store import Entry
 
 W, R, D, F, P = "00_waiting", "01_running", "02_done", "99_failed", "_queue/parked"

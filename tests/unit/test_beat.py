@@ -6,17 +6,17 @@ import random
 
 import pytest
 
-from dirjobs.beat import (
+from dirjobs.errors import ConfigurationError
+from dirjobs.policy import Mode, Terms
+from dirjobs.process import Process, this_process
+from dirjobs.recovery.heartbeat import (
     Beat,
     agreement_from_bytes,
     agreement_to_bytes,
     beat_path,
     worker_of,
 )
-from dirjobs.errors import ConfigurationError
-from dirjobs.process import Process, this_process
 from dirjobs.store import split
-from dirjobs.terms import Mode, Terms
 
 BEATS = [
     Beat("w1", 1, Terms()),

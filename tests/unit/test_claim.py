@@ -2,7 +2,6 @@
 
 import pytest
 
-from dirjobs.claim import Claims
 from dirjobs.errors import (
     AlreadyExists,
     AmbiguousResult,
@@ -12,9 +11,10 @@ from dirjobs.errors import (
     Unavailable,
     Unsupported,
 )
-from dirjobs.ledger import State
+from dirjobs.policy import Mode, Terms
+from dirjobs.protocol.claim import Claims
+from dirjobs.protocol.intents import State
 from dirjobs.store import Entry, Guarantees
-from dirjobs.terms import Mode, Terms
 from tests.unit.script import CLOCK, JOB, MINE, NOT_FINISHED, D, F, P, R, W, ls, play, ren, there
 
 HALF = f"{W}/~w2~tag.job"

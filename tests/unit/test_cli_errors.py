@@ -10,12 +10,12 @@ from click.testing import CliRunner
 
 import dirjobs
 from dirjobs.cli import main
-from dirjobs.cli.errors import explained, sentence
 from dirjobs.cli.options import default_wid
-from dirjobs.cli.output import duration
-from dirjobs.cli.program import outcome
+from dirjobs.console.errors import explained, sentence
+from dirjobs.console.text import duration
 from dirjobs.errors import ConfigurationError, Denied
-from dirjobs.names import check_worker_id
+from dirjobs.layout import check_worker_id
+from dirjobs.runner.process import outcome
 from tests.command_line import environment, make_queue
 
 SECRET = "c4n4ry"

@@ -3,9 +3,9 @@
 import pytest
 
 from dirjobs.errors import AlreadyExists, Denied, NotFound
-from dirjobs.folders import make_folders
-from dirjobs.names import FOLDERS, QUEUE
-from dirjobs.steps import List, Mkdir
+from dirjobs.layout import FOLDERS, QUEUE
+from dirjobs.protocol.effects import List, Mkdir
+from dirjobs.protocol.folders import make_folders
 from tests.unit.script import mkdir, play
 
 MISSING = [(List(""), NotFound)]

@@ -1,4 +1,7 @@
-"""Imports point one way, and nothing heavy is loaded before it is needed."""
+"""Each library has one home, and nothing heavy is loaded before it is needed.
+
+That imports point one way is import-linter's to hold: `lint-imports`, see pyproject.toml.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +20,8 @@ LIBRARIES = {
     "smbprotocol": "backends/smb/",
     "smbclient": "backends/smb/",
     "spnego": "backends/smb/",
-    "click": "cli/",
-    "rich": "cli/",
+    "click": ("cli/", "console/"),
+    "rich": ("cli/", "console/"),
     "pytest": "testing/",
 }
 
@@ -47,26 +50,6 @@ def test_only_its_backend_knows_a_library():
         for library, home in LIBRARIES.items():
             used = any(i == library or i.startswith(f"{library}.") for i in imports)
             assert not used or name.startswith(home), f"{name} imports {library}"
-
-
-def test_the_core_knows_no_backend():
-    for name, imports in modules().items():
-        if "/" not in name:
-            assert not any(i.startswith("dirjobs.backends.") for i in imports), name
-
-
-def test_backends_know_only_the_contract():
-    contract = {"errors", "store", "names", "secrets_in_urls", "backends"}
-    for name, imports in modules().items():
-        if name.startswith("backends/"):
-            known = {i.split(".")[1] for i in imports if i.startswith("dirjobs.")}
-            assert known <= contract, f"{name} imports {known - contract}"
-
-
-def test_files_are_short():
-    for file in PACKAGE.rglob("*.py"):
-        lines = len(file.read_text(encoding="utf-8").splitlines())
-        assert lines <= 350, f"{file.name} has {lines} lines"
 
 
 def test_a_local_queue_loads_no_network_library(tmp_path):

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from dirjobs.ledger import Ledger, State
+from dirjobs.protocol.intents import Ledger, State
 from dirjobs.store import Entry
 
 PATH, JOB = "01_running/w1.job", Entry("job", 1.0, 1)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dirjobs.backends.local_paths import (
+from dirjobs.backends.posix.paths import (
     extended,
     file_system_type,
     mtime_precision,

@@ -7,16 +7,16 @@ import sys
 
 import pytest
 
-from dirjobs import attempts
+from dirjobs.admin.inspect import Lookout
+from dirjobs.admin.report import State
 from dirjobs.backends.memory import MemoryStore
 from dirjobs.errors import Denied
 from dirjobs.layers import Layer
-from dirjobs.lookout import Lookout
-from dirjobs.names import DONE, FAILED, PARKED, RUNNING, WAITING, WORKERS
-from dirjobs.orders import drain, pause
-from dirjobs.overview import State
-from dirjobs.steps import Driver, Write
-from dirjobs.tally import Pace, Tally
+from dirjobs.layout import DONE, FAILED, PARKED, RUNNING, WAITING, WORKERS
+from dirjobs.protocol import attempts
+from dirjobs.protocol.effects import Driver, Write
+from dirjobs.recovery.control import drain, pause
+from dirjobs.recovery.throughput import Pace, Tally
 from tests.unit.lives import TERMS, World
 
 

@@ -2,7 +2,6 @@
 
 import pytest
 
-from dirjobs.claim import Claims
 from dirjobs.errors import (
     AlreadyExists,
     AmbiguousResult,
@@ -13,10 +12,11 @@ from dirjobs.errors import (
     Unavailable,
     Unsupported,
 )
-from dirjobs.ledger import State
-from dirjobs.moves import Held, Moved
+from dirjobs.policy import Mode, Terms
+from dirjobs.protocol.claim import Claims
+from dirjobs.protocol.give_back import Held, Moved
+from dirjobs.protocol.intents import State
 from dirjobs.store import Entry, Guarantees
-from dirjobs.terms import Mode, Terms
 from tests.unit.script import (
     CLOCK,
     JOB,

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from dirjobs import names
+from dirjobs import layout
 from dirjobs.errors import ConfigurationError, InvalidName
 
 HOSTILE = [
@@ -29,24 +29,24 @@ NOT_JOBS = [
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_names_are_never_asked_for(name):
-    assert names.unsafe_name(name)
-    assert names.unportable_name(name)
+    assert layout.unsafe_name(name)
+    assert layout.unportable_name(name)
 
 
 @pytest.mark.parametrize("name", SAFE_BUT_NOT_PORTABLE)
 def test_some_names_work_here_but_not_everywhere(name):
-    assert "\\" in name or names.unsafe_name(name) is None
-    assert names.unportable_name(name)
+    assert "\\" in name or layout.unsafe_name(name) is None
+    assert layout.unportable_name(name)
 
 
 @pytest.mark.parametrize("name", PORTABLE)
 def test_strange_names_may_still_be_portable(name):
-    assert names.unportable_name(name) is None
+    assert layout.unportable_name(name) is None
 
 
 @pytest.mark.parametrize("name", NOT_JOBS)
 def test_what_other_programs_leave_is_no_job(name):
-    assert not names.is_job_name(name)
+    assert not layout.is_job_name(name)
 
 
 def test_the_short_cut_for_ordinary_names_lets_nothing_else_through():
@@ -56,21 +56,21 @@ def test_the_short_cut_for_ordinary_names_lets_nothing_else_through():
     ordinary = 0
     for _ in range(20_000):
         name = "".join(rng.choices(pieces, k=rng.randint(1, 4)))
-        if names._ORDINARY.fullmatch(name):
+        if layout._ORDINARY.fullmatch(name):
             ordinary += 1
-            assert not names._NOT_A_JOB.fullmatch(name), name
+            assert not layout._NOT_A_JOB.fullmatch(name), name
     assert ordinary > 50
 
 
 @pytest.mark.parametrize("name", ["job1.txt", "part", "apart", "tmp.txt", "a~b", "job_2_3.txt"])
 def test_what_only_looks_like_it_is_a_job(name):
-    assert names.is_job_name(name)
+    assert layout.is_job_name(name)
 
 
 @pytest.mark.parametrize("name", [*HOSTILE, *SAFE_BUT_NOT_PORTABLE, *NOT_JOBS, None, 7, b"a"])
 def test_a_refused_job_name_is_told_in_one_printable_sentence(name):
     with pytest.raises(InvalidName) as caught:
-        names.check_new_job(name)
+        layout.check_new_job(name)
     message = str(caught.value)
     assert message.isprintable()
     assert message.endswith(".")
@@ -79,7 +79,7 @@ def test_a_refused_job_name_is_told_in_one_printable_sentence(name):
 
 @pytest.mark.parametrize("wid", ["w1", "W-1_x", "0", "x" * 40])
 def test_worker_ids(wid):
-    assert names.check_worker_id(wid) == wid
+    assert layout.check_worker_id(wid) == wid
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_worker_ids(wid):
 )
 def test_bad_worker_ids_are_one_sentence(wid):
     with pytest.raises(ConfigurationError, match=r"^wid=.*: use .*[.)]$") as caught:
-        names.check_worker_id(wid)
+        layout.check_worker_id(wid)
     assert str(caught.value).isprintable()
 
 
@@ -108,7 +108,7 @@ def test_bad_worker_ids_are_one_sentence(wid):
     ],
 )
 def test_a_claim_is_taken_apart(name, claim):
-    assert names.parse_claim(name) == claim
+    assert layout.parse_claim(name) == claim
 
 
 ALPHABET = "aZ09_-~. ./\\\0\n\té😀%#?;:*\ud800\u202e"
@@ -124,39 +124,39 @@ def test_whatever_is_built_is_taken_apart_again():
     rng = random.Random(3)
     for job in filter(None, random_names()):
         worker = "".join(rng.choices("abzAZ09_-", k=rng.randint(1, 40)))
-        life = names.later_life(worker, names.nonce())
+        life = layout.later_life(worker, layout.nonce())
         for who in (worker, life):
-            assert names.base_id(who) == worker
-            claim = names.claim_name(who, job)
-            assert names.parse_claim(claim) == (who, job)
-            assert names.parse_staged(names.staged_claim(who, job, names.nonce())) == (who, job)
-            back = names.staged_return(who, claim, names.nonce())
-            assert names.parse_staged(back) == (who, claim)
-            assert names.parse_claim(back) is None
-            assert not names.is_job_name(back)
+            assert layout.base_id(who) == worker
+            claim = layout.claim_name(who, job)
+            assert layout.parse_claim(claim) == (who, job)
+            assert layout.parse_staged(layout.staged_claim(who, job, layout.nonce())) == (who, job)
+            back = layout.staged_return(who, claim, layout.nonce())
+            assert layout.parse_staged(back) == (who, claim)
+            assert layout.parse_claim(back) is None
+            assert not layout.is_job_name(back)
 
 
 @pytest.mark.parametrize("name", ["~w1~abc.job\n.txt", ".hid\nden", "a\nb.part"])
 def test_a_newline_makes_no_job_of_what_is_none(name):
-    assert not names.is_job_name(name)
+    assert not layout.is_job_name(name)
 
 
 def test_no_name_breaks_the_grammar():
     for name in random_names():
-        unsafe, unportable = names.unsafe_name(name), names.unportable_name(name)
+        unsafe, unportable = layout.unsafe_name(name), layout.unportable_name(name)
         assert unportable or not unsafe
-        assert names.same_name(name, name)
-        names.parse_claim(name)
-        names.parse_staged(name)
+        assert layout.same_name(name, name)
+        layout.parse_claim(name)
+        layout.parse_staged(name)
         try:
-            accepted = names.check_new_job(name)
+            accepted = layout.check_new_job(name)
         except InvalidName:
             continue
         assert accepted == name
         assert not unportable
-        assert names.is_job_name(name)
+        assert layout.is_job_name(name)
         assert not set(name) & set('/\\\0\n"<>:*?|;')
-        assert len(names.claim_name("x" * 40 + "~abcd", name).encode()) < 200
+        assert len(layout.claim_name("x" * 40 + "~abcd", name).encode()) < 200
 
 
 @pytest.mark.parametrize(
@@ -170,15 +170,15 @@ def test_no_name_breaks_the_grammar():
     ],
 )
 def test_a_newcomer_is_numbered_before_its_extension(job, second):
-    assert names.numbered(job, 2) == second
-    assert names.is_job_name(second)
+    assert layout.numbered(job, 2) == second
+    assert layout.is_job_name(second)
 
 
 def test_numbered_names_differ():
-    assert len({names.numbered("job1.txt", number) for number in range(2, 200)}) == 198
+    assert len({layout.numbered("job1.txt", number) for number in range(2, 200)}) == 198
 
 
 def test_normal_forms_are_one_name_and_case_is_not():
-    assert names.same_name("h\u00e4.txt", "ha\u0308.txt")
-    assert not names.same_name("Job.txt", "job.txt")
-    assert not names.same_name("bigjob.txt", "job.txt")
+    assert layout.same_name("h\u00e4.txt", "ha\u0308.txt")
+    assert not layout.same_name("Job.txt", "job.txt")
+    assert not layout.same_name("bigjob.txt", "job.txt")

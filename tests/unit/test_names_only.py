@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from dirjobs.backends import posix
 from dirjobs.backends.memory import MemoryStore
-from dirjobs.claim import Claims
+from dirjobs.backends.posix import store as posix
 from dirjobs.layers import Layer
-from dirjobs.ledger import State
+from dirjobs.policy import Mode, Order, Terms
+from dirjobs.protocol.candidates import Waiting
+from dirjobs.protocol.claim import Claims
+from dirjobs.protocol.intents import State
 from dirjobs.store import Entry, Guarantees
-from dirjobs.terms import Mode, Terms
-from dirjobs.waiting import Order, Waiting
 from tests.unit.lives import TERMS, World
 from tests.unit.script import CLOCK, MINE, D, F, R, W, ls, play, ren, there
 

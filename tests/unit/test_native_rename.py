@@ -5,9 +5,9 @@ import os
 
 import pytest
 
-from dirjobs.backends import native_rename
-from dirjobs.backends.errnos import errno_of
-from dirjobs.backends.posix import PosixStore
+from dirjobs.backends.posix import rename
+from dirjobs.backends.posix.errnos import errno_of
+from dirjobs.backends.posix.store import PosixStore
 from dirjobs.errors import (
     AlreadyExists,
     AmbiguousResult,
@@ -36,7 +36,7 @@ class Windows:
         self.now += seconds
 
     def run(self):
-        native_rename.patiently(self, clock=lambda: self.now, sleep=self.sleep)
+        rename.patiently(self, clock=lambda: self.now, sleep=self.sleep)
 
 
 def test_windows_is_asked_again_while_somebody_holds_the_file():
@@ -50,7 +50,7 @@ def test_windows_is_not_asked_for_ever():
     system = Windows(*[32] * 1000)
     with pytest.raises(OSError, match="held"):
         system.run()
-    assert system.now <= native_rename.PATIENCE
+    assert system.now <= rename.PATIENCE
     assert system.calls < 50
 
 
@@ -90,7 +90,7 @@ def store(tmp_path):
     return store
 
 
-@pytest.mark.parametrize("code", sorted(native_rename.NOT_HERE))
+@pytest.mark.parametrize("code", sorted(rename.NOT_HERE))
 def test_a_file_system_without_noreplace_is_looked_at_first(store, code):
     calls = []
     store._move = lambda src, dst: calls.append(src) or code
@@ -110,7 +110,7 @@ def test_a_file_system_without_noreplace_is_looked_at_first(store, code):
 
 def test_an_impossible_name_does_not_refute_noreplace(store, monkeypatch):
     store._move = lambda src, dst: errno.EINVAL
-    monkeypatch.setattr(native_rename, "look_first", lambda src, dst: errno.EINVAL)
+    monkeypatch.setattr(rename, "look_first", lambda src, dst: errno.EINVAL)
     with pytest.raises(Unsupported):
         store.rename("a/job", "a/new")
     assert store.guarantees.no_replace
@@ -167,8 +167,8 @@ def test_folders_on_two_file_systems(tmp_path):
 
 def test_look_first_says_what_the_system_says(tmp_path):
     one, two = os.fsencode(tmp_path / "one"), os.fsencode(tmp_path / "two")
-    assert native_rename.look_first(one, two) == errno.ENOENT
+    assert rename.look_first(one, two) == errno.ENOENT
     (tmp_path / "one").write_bytes(b"1")
-    assert native_rename.look_first(one, two) == 0
-    assert native_rename.look_first(two, two) == errno.EEXIST
-    assert native_rename.look_first(two, two + b"/x") == errno.ENOTDIR
+    assert rename.look_first(one, two) == 0
+    assert rename.look_first(two, two) == errno.EEXIST
+    assert rename.look_first(two, two + b"/x") == errno.ENOTDIR

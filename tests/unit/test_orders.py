@@ -7,11 +7,12 @@ from threading import Thread
 
 import pytest
 
-from dirjobs import DirJobs, Unavailable, orders
+from dirjobs import DirJobs, Unavailable
 from dirjobs.backends.memory import MemoryStore
 from dirjobs.errors import ConfigurationError
-from dirjobs.names import RUNNING, WAITING, WORKERS
-from dirjobs.steps import Driver
+from dirjobs.layout import RUNNING, WAITING, WORKERS
+from dirjobs.protocol.effects import Driver
+from dirjobs.recovery import control
 from tests.command_line import wait_until
 from tests.unit.lives import World
 
@@ -46,19 +47,19 @@ def test_a_paused_worker_takes_no_job_until_the_queue_is_resumed(caplog):
     world = Hours()
     world.job()
     life = world.life("w1").start()
-    assert order(world, orders.pause())
-    assert not order(world, orders.pause())
+    assert order(world, control.pause())
+    assert not order(world, control.pause())
     life.beat()
 
     def resumed():
         assert world.names(RUNNING) == []
-        assert order(world, orders.resume())
+        assert order(world, control.resume())
         life.beat()
 
     world.events.append((world.now + 300, resumed))
     assert life.next().job.name == "job.txt"
     assert world.now >= 1300
-    assert not order(world, orders.resume())
+    assert not order(world, control.resume())
     told = [record.message for record in caplog.records if "queue is" in record.message]
     assert [text.split(";")[1] for text in told] == [
         " waiting until somebody resumes it",
@@ -67,14 +68,14 @@ def test_a_paused_worker_takes_no_job_until_the_queue_is_resumed(caplog):
 
 
 def test_a_newcomer_sees_the_pause_at_once(world):
-    order(world, orders.pause())
+    order(world, control.pause())
     assert world.life("w1").start().presence.orders.paused
 
 
 def test_orders_are_no_heartbeats(world):
     one = world.life("w1").start()
-    order(world, orders.pause())
-    order(world, orders.give("~drain.w9.abcdef"))
+    order(world, control.pause())
+    order(world, control.give("~drain.w9.abcdef"))
     world.life("w2").start().end()
     one.beat()
     assert orders_in(world) == ["~drain.w9.abcdef", "~pause"]
@@ -86,7 +87,7 @@ def test_a_drained_worker_takes_no_other_job(world, named, caplog):
     world.job("job2.txt")
     one, two = world.life("w1").start(), world.life("w2").start()
     held = one.next()
-    assert order(world, orders.drain([named])) == ["w1"]
+    assert order(world, control.drain([named])) == ["w1"]
     assert len(orders_in(world)) == 1
     one.beat()
     two.beat()
@@ -101,7 +102,7 @@ def test_a_drained_worker_takes_no_other_job(world, named, caplog):
 def test_a_drain_is_for_that_process_and_not_for_its_successor(world):
     world.job()
     world.life("w1").start()
-    order(world, orders.drain(["w1"]))
+    order(world, control.drain(["w1"]))
     world.now += 1000
     assert world.life("w1").start().next() is not None
 
@@ -110,7 +111,7 @@ def test_a_drain_finds_a_worker_that_goes_on_under_another_name(world):
     one = world.life("w1").start()
     one.driver.run(one.presence.new_life())
     second = one.claims.worker
-    assert order(world, orders.drain(["w1"])) == ["w1", second]
+    assert order(world, control.drain(["w1"])) == ["w1", second]
     one.beat()
     assert one.presence.orders.draining
 
@@ -118,22 +119,22 @@ def test_a_drain_finds_a_worker_that_goes_on_under_another_name(world):
 def test_all_that_have_not_ended_are_drained(world):
     world.life("w1").start()
     world.life("w2").start().end()
-    assert order(world, orders.drain(None)) == ["w1"]
-    assert len(orders.drained(world.store.list(WORKERS))) == 1
+    assert order(world, control.drain(None)) == ["w1"]
+    assert len(control.drained(world.store.list(WORKERS))) == 1
 
 
 def test_a_worker_that_nobody_knows_can_not_be_drained(world):
     world.life("w1").start()
     with pytest.raises(ConfigurationError, match=r"no worker .w2. .*; at work: w1"):
-        order(world, orders.drain(["w1", "w2"]))
+        order(world, control.drain(["w1", "w2"]))
     assert orders_in(world) == []
 
 
 def test_orders_work_where_nobody_has_worked_yet():
     store = MemoryStore()
     driver = Driver(store, lambda _: None)
-    assert not driver.run(orders.resume())
-    assert driver.run(orders.pause())
+    assert not driver.run(control.resume())
+    assert driver.run(control.pause())
     assert store.exists("_queue/workers/~pause")
 
 
@@ -196,7 +197,7 @@ def waits_for_the_end_of_an_outage(queue, store):
 
 
 def waits_for_the_end_of_a_pause(queue, store):
-    queue._driver.run(orders.pause())
+    queue._driver.run(control.pause())
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from dirjobs.cli.naming import LONGEST, Naming, content_of, filled
-from dirjobs.cli.parameters import csv_rows, json_rows, parse_param, product, typed
+from dirjobs.cli.sweep.naming import LONGEST, Naming, content_of, filled
+from dirjobs.cli.sweep.parameters import csv_rows, json_rows, parse_param, product, typed
 from dirjobs.errors import ConfigurationError, InvalidName
-from dirjobs.names import check_new_job
+from dirjobs.layout import check_new_job
 
 
 @pytest.mark.parametrize(

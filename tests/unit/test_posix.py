@@ -8,8 +8,8 @@ import socket
 
 import pytest
 
-from dirjobs.backends import posix
-from dirjobs.backends.posix import PosixStore, open_store
+from dirjobs.backends.posix import store as posix
+from dirjobs.backends.posix.store import PosixStore, open_store
 from dirjobs.errors import AlreadyExists, ConfigurationError, Denied, NotFound, Unsupported
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs a POSIX system")

@@ -10,12 +10,12 @@ from collections import Counter
 
 import pytest
 
-from dirjobs.beat import Beat
 from dirjobs.errors import ClaimLost, ConfigurationError, NotFound, WorkerIdInUse
 from dirjobs.layers import Layer
-from dirjobs.names import AGREEMENT, DONE, RUNNING, WAITING, WORKERS, base_id
+from dirjobs.layout import AGREEMENT, DONE, RUNNING, WAITING, WORKERS, base_id
+from dirjobs.policy import Mode, Terms, check_lease
+from dirjobs.recovery.heartbeat import Beat
 from dirjobs.store import Entry
-from dirjobs.terms import Mode, Terms, check_lease
 from tests.unit.lives import TERMS, World
 
 
@@ -85,8 +85,8 @@ def test_after_a_kill_the_job_is_taken_up_again_at_once_on_this_host(world, gone
 
 
 def first_held(life):
-    from dirjobs.ledger import State
-    from dirjobs.moves import Held
+    from dirjobs.protocol.give_back import Held
+    from dirjobs.protocol.intents import State
 
     ((path, asked),) = life.claims.ledger.in_state(State.HELD).items()
     return Held(asked.worker, asked.job, path)

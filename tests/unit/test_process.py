@@ -11,10 +11,10 @@ from dataclasses import fields, replace
 import pytest
 
 from dirjobs import process
-from dirjobs.beat import Beat
-from dirjobs.others import is_provably_dead
+from dirjobs.policy import Terms
 from dirjobs.process import Process, group_is_gone, is_same, is_surely_gone, this_process
-from dirjobs.terms import Terms
+from dirjobs.recovery.heartbeat import Beat
+from dirjobs.recovery.peers import is_provably_dead
 from tests.command_line import is_alive, wait_until
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

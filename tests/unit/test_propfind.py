@@ -7,11 +7,11 @@ import unicodedata
 
 import pytest
 
-from dirjobs.backends.webdav import _propfind
-from dirjobs.backends.webdav._listing import _HOSTILE, Listing, parse_date, parse_size
-from dirjobs.backends.webdav._propfind import BadAnswer, Multistatus
+from dirjobs.backends.webdav import propfind as _propfind
+from dirjobs.backends.webdav.directory import _HOSTILE, Listing, parse_date, parse_size
+from dirjobs.backends.webdav.propfind import BadAnswer, Multistatus
 from dirjobs.errors import NotFound, StoreError
-from dirjobs.names import unsafe_name
+from dirjobs.layout import unsafe_name
 
 DATE = "Mon, 23 Nov 2026 21:33:44 GMT"
 

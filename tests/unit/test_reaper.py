@@ -10,11 +10,11 @@ from contextlib import suppress
 
 import pytest
 
-from dirjobs.beat import beat_path
 from dirjobs.errors import Busy, Unavailable
 from dirjobs.layers import Layer
-from dirjobs.names import ATTEMPTS, DONE, FAILED, PARKED, RUNNING, WAITING, WORKERS
-from dirjobs.terms import Mode, Terms
+from dirjobs.layout import ATTEMPTS, DONE, FAILED, PARKED, RUNNING, WAITING, WORKERS
+from dirjobs.policy import Mode, Terms
+from dirjobs.recovery.heartbeat import beat_path
 from tests.unit.lives import TERMS, World
 
 VERIFY = Terms(Mode.VERIFY, 0, 10, 100, 10, 20)

@@ -11,7 +11,7 @@ import pytest
 
 from dirjobs import registry
 from dirjobs.backends.memory import MemoryStore
-from dirjobs.backends.posix import PosixStore
+from dirjobs.backends.posix.store import PosixStore
 from dirjobs.errors import ConfigurationError
 from dirjobs.registry import open_store, redacted, scheme_of
 

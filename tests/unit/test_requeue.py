@@ -7,11 +7,11 @@ import os
 import pytest
 
 from dirjobs import ClaimLost, ConfigurationError, DirJobs
-from dirjobs.beat import Beat, beat_path
-from dirjobs.names import ATTEMPTS, DONE, RUNNING, WAITING, WORKERS
+from dirjobs.admin.requeue import requeue
+from dirjobs.layout import ATTEMPTS, DONE, RUNNING, WAITING, WORKERS
+from dirjobs.policy import Terms
 from dirjobs.process import Process
-from dirjobs.requeue import requeue
-from dirjobs.terms import Terms
+from dirjobs.recovery.heartbeat import Beat, beat_path
 from tests.unit.lives import World
 
 

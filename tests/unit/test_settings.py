@@ -7,9 +7,8 @@ import pytest
 
 from dirjobs import ConfigurationError, DirJobs, Guarantees
 from dirjobs.backends.memory import MemoryStore
+from dirjobs.policy import Mode, Order, Terms, check_lease, warranted
 from dirjobs.settings import Settings
-from dirjobs.terms import Mode, Terms, check_lease, warranted
-from dirjobs.waiting import Order
 
 DEFAULTS = {
     "wid": "w1",

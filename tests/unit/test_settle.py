@@ -6,8 +6,8 @@ import pytest
 
 from dirjobs.errors import Busy, NotFound
 from dirjobs.layers import Layer
-from dirjobs.names import DONE, RUNNING, WAITING
-from dirjobs.settle import make_folder
+from dirjobs.layout import DONE, RUNNING, WAITING
+from dirjobs.protocol.resolve import make_folder
 from dirjobs.worker import through_outages
 from tests.unit.lives import World
 

@@ -6,7 +6,7 @@ import fsspec.config
 import pytest
 
 from dirjobs.backends.smb import open_store
-from dirjobs.backends.smb.address import Address, Place, parse, resolve
+from dirjobs.backends.smb.config import Address, Place, parse, resolve
 from dirjobs.errors import ConfigurationError
 
 CANARY = "canary-Xy7"

@@ -4,14 +4,15 @@ import io
 
 import pytest
 
-from dirjobs import errors, steps
+from dirjobs import errors
 from dirjobs.backends.memory import MemoryStore
-from dirjobs.claim import Claims
 from dirjobs.layers import Layer
-from dirjobs.ledger import State
-from dirjobs.steps import Driver, Exists, List, Mkdir, Read, Rename, Upload, Wait, Write
+from dirjobs.policy import Mode, Terms
+from dirjobs.protocol import effects
+from dirjobs.protocol.claim import Claims
+from dirjobs.protocol.effects import Driver, Exists, List, Mkdir, Read, Rename, Upload, Wait, Write
+from dirjobs.protocol.intents import State
 from dirjobs.store import Entry
-from dirjobs.terms import Mode, Terms
 
 
 def on(store, slept=None):
@@ -136,4 +137,4 @@ def test_an_interrupted_claim_is_left_to_the_sweep_not_forgotten(error, after, m
     ],
 )
 def test_what_may_be_removed(path, removable):
-    assert steps.may_be_removed(path) is removable
+    assert effects.may_be_removed(path) is removable

@@ -2,11 +2,11 @@
 
 import pytest
 
-from dirjobs.claim import Claims
 from dirjobs.errors import AmbiguousResult, Busy, Denied, Unavailable
-from dirjobs.ledger import State
+from dirjobs.policy import Mode, Terms
+from dirjobs.protocol.claim import Claims
+from dirjobs.protocol.intents import State
 from dirjobs.store import Entry, Guarantees
-from dirjobs.terms import Mode, Terms
 from tests.unit.script import CLOCK, JOB, MINE, NOT_FINISHED, D, P, R, W, ls, play, ren, there
 
 DONE = f"{D}/job"

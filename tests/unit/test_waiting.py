@@ -6,8 +6,9 @@ import random
 import pytest
 
 from dirjobs.errors import ConfigurationError
+from dirjobs.policy import Order
+from dirjobs.protocol.candidates import Waiting, natural_key
 from dirjobs.store import Entry
-from dirjobs.waiting import Order, Waiting, natural_key
 
 
 def entries(*names):

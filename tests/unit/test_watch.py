@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from dirjobs.recovery.staleness import Watch
 from dirjobs.store import Entry
-from dirjobs.watch import Watch
 from tests.unit.lives import entry
 
 

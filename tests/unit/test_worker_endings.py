@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from dirjobs.beat import beat_path
 from dirjobs.errors import AmbiguousResult, Busy, Unavailable
 from dirjobs.layers import Layer
-from dirjobs.names import PARKED, RUNNING, WAITING
+from dirjobs.layout import PARKED, RUNNING, WAITING
+from dirjobs.policy import Mode
+from dirjobs.recovery.heartbeat import beat_path
 from dirjobs.store import Guarantees
-from dirjobs.terms import Mode
 from tests.unit.lives import TERMS, World
 
 

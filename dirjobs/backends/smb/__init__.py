@@ -16,8 +16,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .address import OPTIONS, resolve
-from .store import SmbStore
+from dirjobs.backends.smb.config import OPTIONS, resolve
+from dirjobs.backends.smb.store import SmbStore
 
 __all__ = ["OPTIONS", "SmbStore", "open_store"]
 

@@ -6,14 +6,13 @@ import re
 from collections.abc import Iterable
 from typing import BinaryIO, Never
 
+from dirjobs.backends.smb import directory, transfer, wire
+from dirjobs.backends.smb.config import Address
+from dirjobs.backends.smb.pool import Links
+from dirjobs.backends.smb.status import ACCESS_DENIED, error_for
 from dirjobs.errors import AlreadyExists, Denied, NotFound, Unsupported
-from dirjobs.names import unportable_name
+from dirjobs.layout import unportable_name
 from dirjobs.store import Entry, Guarantees, Store, check_path, split
-
-from . import files, listing, wire
-from .address import Address
-from .links import Links
-from .status import ACCESS_DENIED, error_for
 
 _NOT_A_NAME = re.compile(r'["<>:*?|\\\x00-\x1f]|[. ]$')
 """What a server mangles or takes for something else: ``a:b`` is a stream of the file a."""
@@ -62,7 +61,7 @@ class SmbStore(Store):
 
     def list(self, folder: str) -> Iterable[Entry]:
         what = f"list {self.full_path(folder)!r}"
-        return listing.sweep(self._links, self._native(folder, what), what)
+        return directory.sweep(self._links, self._native(folder, what), what)
 
     def rename(self, src: str, dst: str) -> None:
         what = f"rename {src!r} to {dst!r}"
@@ -108,7 +107,7 @@ class SmbStore(Store):
     def read(self, path: str) -> bytes:
         pieces: list[bytes] = []
         what = f"read {path!r}"
-        files.fetch(self._links, self._native(path, what), what, pieces.append)
+        transfer.fetch(self._links, self._native(path, what), what, pieces.append)
         return b"".join(pieces)
 
     def write(self, path: str, data: bytes) -> None:
@@ -116,19 +115,19 @@ class SmbStore(Store):
         self._native(path, what)
         folder = self._native(split(path)[0], what)
         target = self._target(path, what)
-        files.replace(self._links, folder and f"{folder}\\", target, data, what)
+        transfer.replace(self._links, folder and f"{folder}\\", target, data, what)
 
     def download(self, path: str, target: BinaryIO) -> None:
         what = f"download {path!r}"
-        files.fetch(self._links, self._native(path, what), what, target.write)
+        transfer.fetch(self._links, self._native(path, what), what, target.write)
 
     def upload(self, path: str, source: BinaryIO) -> None:
         what = f"upload {path!r}"
-        files.put(self._links, self._native(path, what), what, source)
+        transfer.put(self._links, self._native(path, what), what, source)
 
     def remove(self, path: str) -> None:
         what = f"remove {path!r}"
-        files.remove(self._links, self._native(path, what), what)
+        transfer.remove(self._links, self._native(path, what), what)
 
     def mkdir(self, path: str) -> None:
         what = f"make the folder {self.full_path(path)!r}"
@@ -151,7 +150,7 @@ class SmbStore(Store):
         native = self._native(path, what)
         if not path or [*self.list(path)]:
             raise Denied(f"Can't {what}: it is not empty.")
-        files.remove(self._links, native, what, wire.FOLDER_ONLY)
+        transfer.remove(self._links, native, what, wire.FOLDER_ONLY)
 
     # -- what may differ from store to store -------------------------------------------
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ._options import settings
-from ._store import WebdavStore
+from dirjobs.backends.webdav.config import settings
+from dirjobs.backends.webdav.store import WebdavStore
 
 __all__ = ["WebdavStore", "open_store"]
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from .contents import ListTests, NameTests, StreamTests
-from .lifecycle import LifecycleTests
-from .races import RaceTests
-from .verbs import RenameTests, VerbTests
+from dirjobs.testing.conformance.contents import ListTests, NameTests, StreamTests
+from dirjobs.testing.conformance.lifecycle import LifecycleTests
+from dirjobs.testing.conformance.races import RaceTests
+from dirjobs.testing.conformance.verbs import RenameTests, VerbTests
 
 __all__ = ["StoreTests"]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ...store import Store, check_path
+from dirjobs.store import Store, check_path
 
 Reopen = Callable[[], Store]
 

@@ -10,10 +10,10 @@ from typing import BinaryIO, cast
 
 import pytest
 
-from ...errors import NotFound, StoreError
-from ...names import same_name
-from ...store import Store
-from .base import Base
+from dirjobs.errors import NotFound, StoreError
+from dirjobs.layout import same_name
+from dirjobs.store import Store
+from dirjobs.testing.conformance.base import Base
 
 NAMES = [
     "plain.txt", "with space.txt", "a%41.txt", "a%20b.txt", "a%2Fb.txt", "50%.txt", "a+b.txt",

@@ -14,9 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ...errors import StoreError
-from ...store import Guarantees, Store
-from .base import Base, Reopen
+from dirjobs.errors import StoreError
+from dirjobs.store import Guarantees, Store
+from dirjobs.testing.conformance.base import Base, Reopen
 
 
 class LifecycleTests(Base):

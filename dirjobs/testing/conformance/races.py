@@ -10,9 +10,9 @@ from typing import Self
 
 import pytest
 
-from ...store import Store
-from ..racing import Told, race_processes, race_threads
-from .base import Base, Reopen
+from dirjobs.store import Store
+from dirjobs.testing.conformance.base import Base, Reopen
+from dirjobs.testing.racing import Told, race_processes, race_threads
 
 Place = Callable[[int, int], str]
 

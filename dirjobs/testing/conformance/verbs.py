@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from ...errors import AlreadyExists, AmbiguousResult, NotFound, StoreError, Unsupported
-from ...store import Store
-from .base import Base
+from dirjobs.errors import AlreadyExists, AmbiguousResult, NotFound, StoreError, Unsupported
+from dirjobs.store import Store
+from dirjobs.testing.conformance.base import Base
 
 
 class VerbTests(Base):

@@ -1,0 +1,1 @@
+"""What people, scripts and commands do to a queue: add, look, retry, cancel."""

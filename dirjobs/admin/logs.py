@@ -1,0 +1,48 @@
+"""What jobs printed: ``logs/<job>.<worker>.log``, one file for each attempt."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from dirjobs import layout
+from dirjobs.layout import LOGS
+from dirjobs.protocol.effects import Steps
+from dirjobs.protocol.resolve import listing
+from dirjobs.store import Entry
+
+_SUFFIX = ".log"
+
+
+class Log(NamedTuple):
+    """The output of one attempt at a job.
+
+    Attributes:
+        worker: who made it.
+        entry: the file, as listed.
+    """
+
+    worker: str
+    entry: Entry
+
+    @property
+    def path(self) -> str:
+        return f"{LOGS}/{self.entry.name}"
+
+
+def log_path(job: str, worker: str) -> str:
+    """Where the output of `worker`'s attempt at `job` is."""
+    return f"{LOGS}/{job}.{worker}{_SUFFIX}"
+
+
+def logs_of(job: str) -> Steps[list[Log]]:
+    """The logs of a job, the latest last; one request."""
+    found = []
+    for entry in (yield from listing(LOGS)):
+        worker = entry.name.removeprefix(f"{job}.").removesuffix(_SUFFIX)
+        if log_path(job, worker) != f"{LOGS}/{entry.name}":
+            continue
+        # A worker's name has no dot: the log of job1.txt is none of job1's.
+        claim = layout.parse_claim(f"{worker}.{job}")
+        if claim is not None and claim.worker == worker:
+            found.append(Log(worker, entry))
+    return sorted(found, key=lambda log: (log.entry.mtime or 0.0, log.worker))

@@ -1,0 +1,255 @@
+"""How a queue is doing: what `dirjobs status` and `dirjobs watch` show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from dirjobs.protocol.candidates import natural_key
+from dirjobs.recovery.heartbeat import Beat
+
+
+class State(StrEnum):
+    """How a worker is doing."""
+
+    WORKING = "working"
+    IDLE = "idle"
+    STARTING = "starting"
+    SILENT = "silent"
+    """Its heartbeat is late: an outage perhaps, or it died."""
+    DEAD = "dead"
+    """Its process is gone, or was silent for two leases: its jobs can be requeued."""
+    ENDED = "ended"
+    """It ended well, and something by its name is left all the same."""
+    UNKNOWN = "no heartbeat"
+    """Files are claimed by this name, but it never had a heartbeat."""
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A job that is running.
+
+    Attributes:
+        job: its name.
+        worker: who has it.
+        seconds: since when, as of the worker's last heartbeat; None if it doesn't say
+            (a claim newer than that).
+        size: bytes; None if not told.
+    """
+
+    job: str
+    worker: str
+    seconds: float | None = None
+    size: int | None = None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A worker.
+
+    Attributes:
+        id: its id; of a later life as well, such as ``w1~k3x9``.
+        state: see `State`.
+        host: the name of its machine; empty if unknown.
+        pid: its process number; 0 if unknown.
+        mode: how it makes sure of its jobs.
+        age: seconds since its last heartbeat, by the store's clock; None if unknown.
+        draining: it was told to take no other job.
+        jobs: what it runs.
+    """
+
+    id: str
+    state: State
+    host: str = ""
+    pid: int = 0
+    mode: str = ""
+    age: float | None = None
+    draining: bool = False
+    jobs: tuple[Claimed, ...] = ()
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A job in ``99_failed``.
+
+    Attributes:
+        job: its name.
+        at: when it failed, seconds since the epoch by the store's clock; None if unknown.
+        reason: why; empty if nobody noted it.
+        worker: who had it.
+    """
+
+    job: str
+    at: float | None = None
+    reason: str = ""
+    worker: str = ""
+
+
+@dataclass(frozen=True)
+class Overview:
+    """A queue at one moment.
+
+    Attributes:
+        waiting, running, done, failed, parked: how many jobs are where.
+        paused: no worker takes another job.
+        workers: those that live, and those that died or left something.
+        failures: the latest, newest first.
+        rate: jobs that end in an hour; None if no worker has ended one lately.
+        remaining: seconds until all are done at this rate; None if that can't be said.
+    """
+
+    waiting: int = 0
+    running: int = 0
+    done: int = 0
+    failed: int = 0
+    parked: int = 0
+    paused: bool = False
+    workers: tuple[Seen, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    rate: float | None = None
+    remaining: float | None = None
+
+    @property
+    def total(self) -> int:
+        """All jobs; second copies that were parked are none."""
+        return self.waiting + self.running + self.done + self.failed
+
+    def as_json(self) -> dict[str, Any]:
+        """The same in types that JSON knows."""
+        document: dict[str, Any] = rounded({"total": self.total, **asdict(self)})
+        for failure in document["failures"]:
+            failure["at"] = iso(failure["at"])
+        return document
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A heartbeat as it was found.
+
+    Attributes:
+        beat: what it says.
+        age: seconds since it was written; None if unknown.
+        gone: it is proved that the process is gone.
+        draining: an order says so.
+    """
+
+    beat: Beat
+    age: float | None = None
+    gone: bool = False
+    draining: bool = False
+
+    @property
+    def state(self) -> State:
+        """How the worker is doing."""
+        terms, age = self.beat.terms, self.age or 0.0
+        if self.beat.ended:
+            return State.ENDED
+        if self.gone or age > 2 * terms.lease:
+            return State.DEAD
+        if age > 2 * terms.heartbeat + terms.timeout:
+            return State.SILENT
+        if self.beat.starting:
+            return State.STARTING
+        return State.WORKING if self.beat.running else State.IDLE
+
+    @property
+    def is_at_work(self) -> bool:
+        return self.state in (State.WORKING, State.IDLE, State.STARTING)
+
+
+@dataclass
+class Counts:
+    """What is in the folders of the jobs."""
+
+    waiting: int = 0
+    done: int = 0
+    parked: int = 0
+    failed: set[str] = field(default_factory=set)
+    claims: list[Claimed] = field(default_factory=list)
+
+
+def rounded(value: Any) -> Any:
+    """A JSON document with its numbers as exact as they are meant."""
+    if isinstance(value, dict):
+        return {key: rounded(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(part) for part in value]
+    return round(value, 1) if isinstance(value, float) else value
+
+
+def iso(at: float | None) -> str | None:
+    """Seconds since the epoch as ``2025-04-10T09:01:00+00:00``; None if that is no time."""
+    try:
+        return None if at is None else datetime.fromtimestamp(round(at), UTC).isoformat()
+    except (OverflowError, OSError, ValueError):
+        return None
+
+
+def describe(
+    counts: Counts, heard: Iterable[Heard], failures: Iterable[Failure], *, paused: bool
+) -> Overview:
+    """Put together what was found."""
+    by_worker: dict[str, list[Claimed]] = {}
+    for claim in counts.claims:
+        by_worker.setdefault(claim.worker, []).append(claim)
+    workers, rate = [], 0.0
+    # Of those that have had one id, the one that lives has the claims.
+    for one in sorted(heard, key=lambda one: (not one.is_at_work, one.beat.ended)):
+        claims = by_worker.pop(one.beat.worker, [])
+        if one.is_at_work and one.beat.pace.seconds > 0:
+            rate += 3600 * one.beat.pace.jobs / one.beat.pace.seconds
+        if claims or not one.beat.ended:
+            workers.append(_seen(one, claims))
+    for worker, claims in by_worker.items():
+        workers.append(Seen(worker, State.UNKNOWN, jobs=tuple(claims)))
+    left = counts.waiting + len(counts.claims)
+    runs = rate > 0 and left and not (paused and counts.waiting)
+    return Overview(
+        waiting=counts.waiting,
+        running=len(counts.claims),
+        done=counts.done,
+        failed=len(counts.failed),
+        parked=counts.parked,
+        paused=paused,
+        workers=tuple(sorted(workers, key=_natural)),
+        failures=tuple(failures),
+        rate=rate or None,
+        remaining=3600 * left / rate if runs else None,
+    )
+
+
+def _natural(worker: Seen) -> tuple[str, str]:
+    return natural_key(worker.id), worker.host
+
+
+def _seen(heard: Heard, claims: list[Claimed]) -> Seen:
+    beat = heard.beat
+    state = heard.state
+    if claims and state is State.IDLE:
+        state = State.WORKING  # since its last heartbeat
+    return Seen(
+        id=beat.worker,
+        state=state,
+        host=beat.process.host,
+        pid=beat.process.pid,
+        mode=beat.terms.mode.value,
+        age=heard.age,
+        draining=heard.draining,
+        jobs=tuple(_with_times(claims, beat.held_for, heard.age)),
+    )
+
+
+def _with_times(
+    claims: list[Claimed], held_for: Mapping[str, float], age: float | None
+) -> Iterable[Claimed]:
+    for claim in claims:
+        told = held_for.get(claim.job)
+        yield Claimed(
+            claim.job,
+            claim.worker,
+            None if told is None else told + (age or 0.0),
+            claim.size,
+        )

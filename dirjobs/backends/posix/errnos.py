@@ -1,0 +1,77 @@
+"""The operating system's errors, told by what the caller may do next."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from dirjobs.errors import (
+    AlreadyExists,
+    AmbiguousResult,
+    Busy,
+    Denied,
+    NoSpace,
+    NotFound,
+    StoreError,
+    Unavailable,
+    Unsupported,
+)
+
+# What the system surely did not do, by errno.  Whatever is missing here is ambiguous: EIO
+# (davfs2's answer to the loser of a race), ETIMEDOUT, ESTALE, a FUSE daemon that died, ...
+ERRORS: dict[int, type[StoreError]] = {
+    errno.ENOENT: NotFound,
+    errno.ENOTDIR: NotFound,
+    errno.EEXIST: AlreadyExists,
+    errno.ENOTEMPTY: AlreadyExists,
+    errno.EACCES: Denied,
+    errno.EPERM: Denied,
+    errno.EROFS: Denied,
+    errno.ENOSPC: NoSpace,
+    errno.EDQUOT: NoSpace,
+    errno.EFBIG: Denied,
+    errno.EISDIR: Denied,
+    errno.ELOOP: Denied,  # O_NOFOLLOW met a symbolic link
+    errno.ENXIO: Denied,  # a FIFO or a socket
+    errno.EBUSY: Busy,
+    errno.ETXTBSY: Busy,
+    errno.EXDEV: Unsupported,
+    errno.ENAMETOOLONG: Unsupported,
+    errno.EILSEQ: Unsupported,
+    errno.EINVAL: Unsupported,
+    errno.ENOSYS: Unsupported,
+    errno.EOPNOTSUPP: Unsupported,
+    errno.EMFILE: Unavailable,
+    errno.ENFILE: Unavailable,
+    errno.ENOMEM: Unavailable,
+}
+SENTENCES = {
+    errno.EXDEV: "the two folders are on different file systems; all folders of a queue"
+    " must be on one",
+    errno.ELOOP: "it is a symbolic link, and links are not followed",
+    errno.ENXIO: "it is not a regular file",
+}
+
+
+def refusal(code: int, what: str) -> StoreError:
+    """The error for errno `code`, saying that it is about `what`."""
+    error = ERRORS.get(code, AmbiguousResult)(f"{what}: {SENTENCES.get(code) or os.strerror(code)}")
+    error.errno = code
+    return error
+
+
+def errno_of(error: OSError) -> int:
+    """The errno of an error, made trustworthy on Windows.
+
+    Python turns every Windows error that it has no name for into EINVAL, lost
+    connections included; only a few of those surely changed nothing.
+    """
+    code = error.errno or errno.EIO
+    winerror = getattr(error, "winerror", None)
+    if winerror in (32, 33):
+        return errno.EBUSY
+    if winerror in (123, 161):  # a bad name, a bad path
+        return errno.EILSEQ
+    if winerror is not None and code == errno.EINVAL:
+        return errno.EIO
+    return code

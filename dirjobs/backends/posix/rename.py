@@ -1,0 +1,127 @@
+"""Renaming a local file without ever replacing another: one call of the system.
+
+Python's ``os.rename`` replaces on POSIX, so the native call is made through ctypes.
+Every function here takes two encoded paths and returns 0 or an errno: that is a third
+of the price of an exception, and losing a race is not exceptional.  No types are declared
+to ctypes: it passes bytes and integers as they are, and a call is 0.3 us cheaper.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import sys
+import time
+from collections.abc import Callable
+
+from dirjobs.backends.posix.errnos import errno_of
+
+Rename = Callable[[bytes, bytes], int]
+
+AT_FDCWD = -100
+RENAME_NOREPLACE = 1  # linux/fs.h
+RENAME_EXCL = 4  # sys/stdio.h on macOS
+
+NOT_HERE = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
+"""The kernel or the file system does not know how to rename without replacing."""
+
+_TRANSIENT = frozenset({5, 32, 33})  # access denied, sharing violation, lock violation
+PATIENCE = 3.0
+"""Seconds for which Windows is asked again: scanners and NAS hold files for up to 0.8 s."""
+
+
+def native() -> Rename | None:
+    """The system's own rename that refuses to replace; None if it has none."""
+    if sys.platform == "linux":
+        return _renameat2()
+    if sys.platform == "darwin":
+        return _renamex_np()
+    if sys.platform == "win32":
+        return refusing_rename
+    return None
+
+
+def _renameat2() -> Rename | None:
+    library = ctypes.CDLL(None, use_errno=True)
+    try:
+        call = library.renameat2
+    except AttributeError:  # a C library from before 2018
+        return None
+    get_errno = ctypes.get_errno
+
+    def rename(src: bytes, dst: bytes) -> int:
+        return get_errno() if call(AT_FDCWD, src, AT_FDCWD, dst, RENAME_NOREPLACE) else 0
+
+    return rename
+
+
+def _renamex_np() -> Rename | None:
+    library = ctypes.CDLL(None, use_errno=True)
+    try:
+        call = library.renamex_np
+    except AttributeError:  # before macOS 10.12
+        return None
+    get_errno = ctypes.get_errno
+
+    def rename(src: bytes, dst: bytes) -> int:
+        return get_errno() if call(src, dst, RENAME_EXCL) else 0
+
+    return rename
+
+
+def look_first(src: bytes, dst: bytes) -> int:
+    """Rename unless `dst` is seen: the best there is without help from the system.
+
+    Somebody may put `dst` there between the look and the rename, so a store that uses
+    this doesn't promise `no_replace`.
+    """
+    try:
+        os.lstat(dst)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        return error.errno or errno.EIO
+    else:
+        return errno.EEXIST
+    try:
+        os.rename(src, dst)
+    except OSError as error:
+        return error.errno or errno.EIO
+    return 0
+
+
+def refusing_rename(src: bytes, dst: bytes) -> int:
+    """Rename where ``os.rename`` itself refuses to replace: on Windows."""
+    try:
+        patiently(lambda: os.rename(src, dst))
+    except OSError as error:
+        return errno_of(error)
+    return 0
+
+
+def patiently(
+    action: Callable[[], None],
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Do `action`, again while Windows says that somebody holds the file.
+
+    These refusals change nothing and mostly pass within a second (virus scanners,
+    indexers, NAS).  Elsewhere an error has no ``winerror`` and is raised at once.
+
+    Args:
+        action: what to do; raises OSError.
+        clock: seconds, monotonic.
+        sleep: waits for so many seconds.
+    """
+    until = clock() + PATIENCE
+    pause = 0.01
+    while True:
+        try:
+            return action()
+        except OSError as error:
+            if getattr(error, "winerror", None) not in _TRANSIENT or clock() + pause > until:
+                raise
+        sleep(pause)
+        pause = min(2 * pause, 0.25)

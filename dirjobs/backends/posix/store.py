@@ -1,0 +1,318 @@
+"""Folders of this machine, through the operating system (Linux, macOS, Windows).
+
+Names that are no valid Unicode are carried as Python carries them (surrogates); they
+are listed, and `name_problem` refuses them.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import stat
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import BinaryIO, NoReturn
+
+from dirjobs.backends.posix import rename as native_rename
+from dirjobs.backends.posix.errnos import errno_of, refusal
+from dirjobs.backends.posix.paths import (
+    absolute,
+    mtime_precision,
+    network_file_system,
+    path_of_url,
+    spelled,
+)
+from dirjobs.backends.posix.paths import mountinfo as _mountinfo
+from dirjobs.errors import ConfigurationError, Denied, StoreError, Unsupported
+from dirjobs.layout import nonce, unportable_name, unsafe_name
+from dirjobs.store import Entry, Guarantees, Store, check_path, split
+
+_PIECE = 1 << 20
+_WINDOWS = sys.platform == "win32"
+# Never through a link, and never waiting for the other end of a FIFO.
+_CAREFULLY = (
+    getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_NONBLOCK", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_BINARY", 0)
+)
+_log = logging.getLogger("dirjobs")
+_warned: set[str] = set()
+
+
+class PosixStore(Store):
+    """A local folder.
+
+    Args:
+        root: the folder, in any spelling; `full_path` keeps it.  A relative one is
+            resolved now, so a later ``os.chdir`` doesn't matter.
+    """
+
+    def __init__(self, root: str | os.PathLike[str]) -> None:
+        self._root = os.fspath(root)
+        self._base = absolute(self._root, windows=_WINDOWS)
+        self._prefix = os.fsencode(self._base)
+        self._encoding = sys.getfilesystemencoding()
+        native = native_rename.native()
+        self._move = native or native_rename.look_first
+        real, mounts = os.path.realpath(self._base), _mountinfo()
+        self._guarantees = Guarantees(
+            atomic_rename=True,
+            atomic_rename_in_folder=True,
+            rename_keeps_mtime=True,
+            no_replace=native is not None,  # until the file system says otherwise
+            exclusive_mkdir=True,
+            visible_after=0,
+            mtime_precision=mtime_precision(real, mounts),
+        )
+        kind = network_file_system(real, mounts)
+        if kind:
+            _warn_once(self._root, kind)
+        self.names_suffice = bool(mounts) and not kind  # a server's answer may be missing
+
+    @property
+    def url(self) -> str:
+        return self._root
+
+    @property
+    def guarantees(self) -> Guarantees:
+        return self._guarantees
+
+    # -- the four verbs of the claim protocol -----------------------------------------
+
+    def list(self, folder: str) -> list[Entry]:
+        entries: list[Entry] = []
+        append = entries.append
+        regular = stat.S_ISREG
+        try:
+            with os.scandir(self._at(folder)) as found:
+                for item in found:
+                    try:
+                        status = item.stat(follow_symlinks=False)
+                    except OSError as error:
+                        if error.errno in (errno.ENOENT, errno.ESTALE):
+                            continue  # it went away; NFS says so in its own way
+                        raise
+                    if regular(status.st_mode):
+                        append(Entry(item.name, status.st_mtime, status.st_size))
+                    else:
+                        append(Entry(item.name, status.st_mtime, None, True))
+        except OSError as error:
+            self._fail(error, folder)
+        return entries
+
+    def names_of_files(self, folder: str) -> Iterable[str]:
+        try:
+            with os.scandir(self._at(folder)) as found:
+                return [item.name for item in found if item.is_file(follow_symlinks=False)]
+        except OSError as error:
+            if error.errno == errno.ESTALE:  # one went away: `list` leaves just that out
+                return super().names_of_files(folder)
+            self._fail(error, folder)
+
+    def rename(self, src: str, dst: str) -> None:
+        both = f"/{src}/\n/{dst}/"
+        if "/." in both or "//" in both or "\0" in both:  # cheaper than to check every time
+            check_path(src)
+            check_path(dst)
+        if _WINDOWS:
+            one, other = os.fsencode(self._at(src)), os.fsencode(self._at(dst))
+        else:
+            encoding = self._encoding
+            one = self._prefix + src.encode(encoding, "surrogateescape")
+            other = self._prefix + dst.encode(encoding, "surrogateescape")
+        code = self._move(one, other)
+        if code and code in native_rename.NOT_HERE:
+            code = self._look_first(one, other, code)
+        if code:
+            self._refuse(code, f"{self.full_path(src)!r} -> {self.full_path(dst)!r}")
+
+    def exists(self, path: str) -> bool:
+        try:
+            os.lstat(self._at(path))
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            self._fail(error, path)
+        return True
+
+    def mtime(self, path: str) -> float:
+        try:
+            return os.lstat(self._at(path)).st_mtime
+        except OSError as error:
+            self._fail(error, path)
+
+    # -- contents and housekeeping -----------------------------------------------------
+
+    def read(self, path: str) -> bytes:
+        pieces = []
+        with self._open(path, os.O_RDONLY) as file:
+            while piece := self._piece(file, path):
+                pieces.append(piece)
+        return b"".join(pieces)
+
+    def write(self, path: str, data: bytes) -> None:
+        folder, _ = split(path)
+        draft = f"{folder}/.~{nonce(10)}" if folder else f".~{nonce(10)}"
+        there = False
+        try:
+            with self._open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, path) as file:
+                there = True
+                self._put(file, path, data)
+            source, target = self._at(draft), self._at(path)
+            native_rename.patiently(lambda: os.replace(source, target))
+        except OSError as error:
+            if there:
+                self._discard(draft)
+            self._fail(error, path)
+
+    def download(self, path: str, target: BinaryIO) -> None:
+        with self._open(path, os.O_RDONLY) as file:
+            while piece := self._piece(file, path):
+                target.write(piece)
+
+    def upload(self, path: str, source: BinaryIO) -> None:
+        with self._open(path, os.O_WRONLY | os.O_CREAT) as file:
+            try:
+                os.ftruncate(file.fileno(), 0)
+            except OSError as error:
+                self._fail(error, path)
+            while piece := source.read(_PIECE):
+                self._put(file, path, piece)
+            try:
+                os.fsync(file.fileno())
+            except OSError as error:
+                self._fail(error, path)
+
+    def remove(self, path: str) -> None:
+        where = self._at(path)
+        try:
+            native_rename.patiently(lambda: os.unlink(where))
+        except OSError as error:
+            self._fail(error, path)
+
+    def mkdir(self, path: str) -> None:
+        try:
+            if path:
+                os.mkdir(self._at(path))
+            else:
+                os.makedirs(self._base)
+        except OSError as error:
+            self._fail(error, path)
+
+    def rmdir(self, path: str) -> None:
+        try:
+            os.rmdir(self._at(path))
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise Denied(f"{self.full_path(path)!r}: it is not an empty folder") from error
+            self._fail(error, path)
+
+    # -- what may differ from store to store -------------------------------------------
+
+    def name_problem(self, name: str) -> str | None:
+        return unportable_name(name) if _WINDOWS else unsafe_name(name)
+
+    def full_path(self, path: str) -> str:
+        return spelled(self._root, path, windows=_WINDOWS)
+
+    local_path = full_path
+
+    def __reduce__(self) -> tuple[type[PosixStore], tuple[str]]:
+        return type(self), (self._root,)
+
+    # -- inside ------------------------------------------------------------------------
+
+    def _at(self, path: str) -> str:
+        check_path(path)
+        if not _WINDOWS:
+            return self._base + path
+        if "\\" in path or ":" in path:
+            raise ValueError(f"{path!r} is not a store path: Windows splits it elsewhere")
+        return self._base + path.replace("/", "\\")
+
+    def _open(self, path: str, flags: int, shown: str = "") -> BinaryIO:
+        """An unbuffered regular file; anything else is refused, and never waited for.
+
+        Errors speak of `shown`, the path that the caller knows.
+        """
+        try:
+            handle = os.open(self._at(path), flags | _CAREFULLY, 0o666)
+        except OSError as error:
+            self._fail(error, shown or path)
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            os.close(handle)
+            raise Denied(f"{self.full_path(path)!r}: it is not a regular file")
+        return open(handle, "rb" if flags & 3 == os.O_RDONLY else "wb", buffering=0)
+
+    def _piece(self, file: BinaryIO, path: str) -> bytes:
+        try:
+            return file.read(_PIECE)
+        except OSError as error:
+            self._fail(error, path)
+
+    def _put(self, file: BinaryIO, path: str, data: bytes) -> None:
+        rest = memoryview(data)
+        try:
+            while rest:
+                rest = rest[file.write(rest) :]
+        except OSError as error:
+            self._fail(error, path)
+
+    def _discard(self, draft: str) -> None:
+        try:
+            os.unlink(self._at(draft))
+        except OSError as error:  # the reason why the write failed matters more
+            _log.warning("%r was left behind: %s", self.full_path(draft), error)
+
+    def _look_first(self, src: bytes, dst: bytes, code: int) -> int:
+        """Rename where the native call was refused with `code`, and remember that."""
+        again = native_rename.look_first(src, dst)
+        if again != code:  # else it was about these names, not about the call
+            self._move = native_rename.look_first
+            self._guarantees = replace(self._guarantees, no_replace=False)
+        return again
+
+    def _fail(self, error: OSError, path: str) -> NoReturn:
+        if isinstance(error, StoreError):
+            raise error
+        self._refuse(errno_of(error), repr(self.full_path(path)), error)
+
+    def _refuse(self, code: int, what: str, cause: OSError | None = None) -> NoReturn:
+        native = cause or OSError(code, os.strerror(code))
+        if code == errno.ENOTDIR and not os.path.isdir(self._base):
+            raise Unsupported(f"{self._root!r} is a file, not a folder") from native
+        raise refusal(code, what) from native
+
+
+def open_store(url: str, options: Mapping[str, object]) -> PosixStore:
+    """The store for a local path or a ``file://`` URL.
+
+    Raises:
+        ConfigurationError: there are options (a local folder has none), the URL names
+            another machine, or the place is a file.
+    """
+    if options:
+        given = ", ".join(sorted(map(repr, options)))
+        raise ConfigurationError(
+            f"storage_options {given} mean nothing for the local folder {url!r}: leave them out."
+        )
+    root = path_of_url(url, windows=_WINDOWS)
+    if not root or "\0" in root:
+        raise ConfigurationError(f"{root!r} is not a folder: give the path of the queue's folder.")
+    if os.path.lexists(root) and not os.path.isdir(root):
+        raise ConfigurationError(f"{root!r} is a file, not a folder: give the queue's folder.")
+    return PosixStore(root)
+
+
+def _warn_once(root: str, kind: str) -> None:
+    if root not in _warned:
+        _warned.add(root)
+        _log.warning(
+            "%r is on a mounted network file system (%s): the share's own URL (https://, smb://)"
+            " or worker_sync=True is safer.",
+            root,
+            kind,
+        )

@@ -1,0 +1,207 @@
+"""One connection to one share: logging on, compounds, deadlines, giving up.
+
+smbprotocol's own client keeps its connections in one cache for the whole process, keyed
+by host and port only, and waits for ever for a server that has stopped answering.  A
+`Link` belongs to one thread, and no request outlives its deadline: answers are waited
+for with a timeout, and what smbprotocol waits for without one (logging on, a full send
+buffer) ends because a watchdog shuts the socket.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+import weakref
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from smbprotocol.exceptions import SMBConnectionClosed, SMBResponseException
+
+from dirjobs.backends.smb import wire
+from dirjobs.backends.smb.config import Address
+from dirjobs.backends.smb.session import connect, hang_up, log_on, shut
+from dirjobs.backends.smb.status import PENDING
+from dirjobs.errors import StoreError, Unavailable
+
+_SMALL = 32768
+"""Bytes that fit into any send buffer: sending them can't block."""
+
+
+class Broken(Exception):
+    """The connection is of no more use.
+
+    Args:
+        reason: half a sentence for people.
+        sent: False if surely nothing of the request has left this machine.
+    """
+
+    def __init__(self, reason: str, *, sent: bool) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.sent = sent
+
+
+class Answer(NamedTuple):
+    status: int
+    body: bytes
+
+
+class Link:
+    """A connection of one thread, logged on and connected to the share.
+
+    Raises:
+        Unavailable: the server can't be reached; surely nothing was executed.
+        Denied: it does not let us in.
+    """
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self.pid = os.getpid()
+        self._connection = connect(address)
+        self._cache = {f"{address.host.lower()}:{address.port}": self._connection}
+        with self._logging_on():
+            share = log_on(address, self._connection, self._cache)
+        self._tree, self.root, self.rename_root = share
+        served_by = self._connection = self._tree.session.connection
+        self.max_read: int = served_by.max_read_size
+        self.max_write: int = served_by.max_write_size
+        self.max_list: int = served_by.max_transact_size
+        # A thread that ends without a close() leaves its link to the garbage collector,
+        # which can't have it while smbprotocol's receiving thread holds the connection.
+        self._end = weakref.finalize(self, _hang_up, self.pid, self._cache)
+        self._end.atexit = False
+
+    @property
+    def alive(self) -> bool:
+        """False if the connection is known to be broken; True proves nothing."""
+        connection = self._connection
+        return bool(connection.transport.connected) and connection._t_exc is None
+
+    def close(self) -> None:
+        """Hang up; the server lets go of everything that this link had open."""
+        self._end()
+
+    def exchange(self, *messages: wire.Message) -> list[Answer]:
+        """Send all messages as one related compound and wait for all answers.
+
+        Raises:
+            Broken: the connection failed, or the deadline passed; the link is closed.
+        """
+        deadline = time.monotonic() + self._address.timeout
+        self._afford(sum(message.credits for message in messages))
+        requests = self._send(messages)
+        return [self._receive(request, deadline) for request in requests]
+
+    def can_afford(self, credits_wanted: int) -> bool:
+        """Whether the server grants so many credits (64 KiB each) at once."""
+        if self._credits() < credits_wanted:
+            self._ask_for_credits(credits_wanted)
+        return self._credits() >= credits_wanted
+
+    def _credits(self) -> int:
+        window = self._connection.sequence_window
+        return int(window["high"] - window["low"])
+
+    def _afford(self, credits_wanted: int) -> None:
+        # smbprotocol notices a lack of credits in the middle of a compound, when some of
+        # its messages are numbered already: that connection could never be used again.
+        if not self.can_afford(credits_wanted):
+            self.close()
+            raise Broken("the server grants too few credits", sent=False)
+
+    def _ask_for_credits(self, wanted: int) -> None:
+        session = self._tree.session
+        try:
+            self._connection.echo(
+                sid=session.session_id,
+                timeout=self._address.timeout,
+                credit_request=wanted - self._credits() + 16,
+            )
+        except Exception as error:
+            self.close()
+            raise Broken(_reason(error), sent=False) from error
+
+    def _send(self, messages: Sequence[wire.Message]) -> list[Any]:
+        connection, tree = self._connection, self._tree
+        size = sum(map(len, messages))
+        guard = (
+            contextlib.nullcontext() if size <= _SMALL else self._watchdog(self._address.timeout)
+        )
+        try:
+            with guard:
+                requests: list[Any] = connection.send_compound(
+                    list(messages),
+                    sid=tree.session.session_id,
+                    tid=tree.tree_connect_id,
+                    related=len(messages) > 1,
+                )
+        except Exception as error:
+            # Raised before a byte is written: the receiving thread had seen the end.
+            unsent = isinstance(error, SMBConnectionClosed) or error is connection._t_exc
+            self.close()
+            raise Broken(_reason(error), sent=not unsent) from error
+        return requests
+
+    def _receive(self, request: Any, deadline: float) -> Answer:
+        try:
+            header = self._connection.receive(
+                request, timeout=max(deadline - time.monotonic(), 0), resolve_symlinks=False
+            )
+        except SMBResponseException as error:
+            header = error.header
+        except Exception as error:
+            header = request.response  # it may have come before the connection broke
+            if header is None or header["status"].get_value() == PENDING:
+                self.close()
+                raise Broken(_reason(error), sent=True) from error
+        return Answer(header["status"].get_value(), header["data"].get_value())
+
+    @contextlib.contextmanager
+    def _watchdog(self, seconds: float) -> Iterator[threading.Event]:
+        """Shut the socket if the block takes longer; the event says whether it did."""
+        barked = threading.Event()
+
+        def bark() -> None:
+            barked.set()
+            for connection in list(self._cache.values()):
+                shut(connection)
+
+        timer = threading.Timer(seconds, bark)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield barked
+        finally:
+            timer.cancel()
+
+    @contextlib.contextmanager
+    def _logging_on(self) -> Iterator[None]:
+        address = self._address
+        try:
+            with self._watchdog(address.timeout) as barked:
+                yield
+        except BaseException as error:
+            _hang_up(self.pid, self._cache)
+            if isinstance(error, StoreError) or not isinstance(error, Exception):
+                raise
+            why = f"no answer in {address.timeout:g} s" if barked.is_set() else _reason(error)
+            raise Unavailable(f"Can't log on to {address.where}: {why}.") from error
+
+
+def _hang_up(pid: int, cache: dict[str, Any]) -> None:
+    """Close the connections, or in a forked child only our copies of their sockets."""
+    for connection in list(cache.values()):
+        if pid == os.getpid():
+            hang_up(connection)
+        else:
+            # Anything more would end the parent's connection.
+            connection.transport._sock.close()
+    cache.clear()
+
+
+def _reason(error: BaseException) -> str:
+    if "timeout" in str(error).lower():
+        return "the server did not answer in time"
+    return "the connection broke"

@@ -1,0 +1,216 @@
+"""Reaching a server, logging on, finding the share (through DFS, if it must be)."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import uuid
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import smbclient._pool as smb_pool
+from smbprotocol.connection import Connection
+from smbprotocol.exceptions import (
+    SMBAuthenticationError,
+    SMBConnectionClosed,
+    SMBException,
+    SMBResponseException,
+)
+from smbprotocol.session import Session
+from smbprotocol.tree import TreeConnect
+
+from dirjobs.backends.smb import wire
+from dirjobs.backends.smb.config import Address
+from dirjobs.backends.smb.status import ACCESS_DENIED, LOGON, NO_SHARE, PATH_NOT_COVERED
+from dirjobs.errors import Denied, StoreError, Unavailable, Unsupported
+
+
+def shut(connection: Any) -> None:
+    """End whatever a thread waits for on this connection.
+
+    ``Tcp.close`` can't do that: it waits for the lock that a blocked ``send`` holds.
+    """
+    sock = connection.transport and connection.transport._sock
+    if sock:
+        with contextlib.suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)
+
+
+def hang_up(connection: Any) -> None:
+    """Close a connection without a word; the server closes what it had open."""
+    shut(connection)
+    if connection.transport:
+        with contextlib.suppress(OSError):
+            connection.disconnect(close=False)
+
+
+class Share(NamedTuple):
+    r"""A share that we are connected to.
+
+    Attributes:
+        tree: smbprotocol's TreeConnect.
+        root: the store's folder as a CREATE wants it.
+        rename_root: the same as the target of a rename wants it: from the share's root,
+            without the ``server\share`` that stands first in paths of a DFS share.
+    """
+
+    tree: Any
+    root: str
+    rename_root: str
+
+
+def connect(address: Address) -> Any:
+    """A connection on which dialect and ciphers are agreed, but nobody is logged on.
+
+    Raises:
+        Unavailable: there is no SMB server.
+    """
+    connection = Connection(
+        uuid.uuid4(), address.host, address.port, require_signing=address.require_signing
+    )
+    try:
+        connection.connect(timeout=min(address.connect_timeout, address.timeout))
+    except Exception as error:
+        hang_up(connection)
+        raise Unavailable(f"Can't reach {address.where}: {_unreachable(error)}.") from error
+    return connection
+
+
+def _unreachable(error: BaseException) -> str:
+    native = error.__cause__
+    if isinstance(native, socket.gaierror):
+        return "there is no host of that name; check the address"
+    if isinstance(native, ConnectionRefusedError):
+        return "nothing listens there (connection refused); check host and port"
+    if isinstance(native, TimeoutError):
+        return "it does not answer; check host, port and firewall"
+    if isinstance(native, OSError):
+        return native.strerror or type(native).__name__
+    if "timeout" in str(error).lower():
+        return "it takes the connection but does not answer"
+    return "it ended the connection at once; is it an SMB 2 or 3 server?"
+
+
+def log_on(address: Address, connection: Any, cache: dict[str, Any]) -> Share:
+    """Log on over `connection` and connect to the share.
+
+    Args:
+        cache: connections by ``host:port``; other servers that DFS leads to are added.
+
+    Raises:
+        Denied: no such share, or the server does not let us in.
+        Unsupported: a package that this kind of logon needs is not installed.
+        Unavailable: the share is not there just now.
+    """
+    who = f"user {address.username!r}" if address.username else "the current user"
+    session = Session(
+        connection,
+        username=address.username,
+        password=address.password,
+        require_encryption=address.encrypt,
+        auth_protocol=address.auth_protocol,
+    )
+    try:
+        session.connect()
+    except ImportError as error:
+        raise Unsupported(
+            f"Can't log on to {address.where} by {address.auth_protocol}:"
+            " it needs pip install 'smbprotocol[kerberos]'."
+        ) from error
+    except SMBAuthenticationError as error:
+        raise Denied(
+            f"Can't log on to {address.where} as {who} ({address.auth_protocol}):"
+            " give username and password, or guest=True."
+        ) from error
+    except SMBResponseException as error:
+        # What is not about the account (too many users, no domain controller) passes.
+        kind: type[StoreError] = Unavailable
+        why = f"the server says NTSTATUS {error.status:#010x}"
+        if error.status in LOGON:
+            kind, why = Denied, LOGON[error.status]
+        raise kind(f"Can't log on to {address.where} as {who}: {why}.") from error
+    except SMBConnectionClosed:
+        raise
+    except SMBException as error:
+        why = "it can't encrypt, and encrypt=True demands it"
+        if "guest" in str(error):
+            why = "it takes nobody of that name and password, only guests (guest=True)"
+        raise Denied(f"Can't log on to {address.where} as {who}: {why}.") from error
+    try:
+        with _signing(session):
+            return _guest_share(address, session) if address.guest else _share(address, cache)
+    except SMBResponseException as error:
+        if error.status in NO_SHARE:
+            raise Denied(
+                f"There is no share {address.share!r} on {address.where}: check its name."
+            ) from error
+        if error.status == ACCESS_DENIED:
+            raise Denied(
+                f"The share {address.share!r} on {address.where} is not open to {who}."
+            ) from error
+        raise Unavailable(
+            f"Can't connect to the share {address.share!r} on {address.where}:"
+            f" the server says NTSTATUS {error.status:#010x}."
+        ) from error
+
+
+@contextlib.contextmanager
+def _signing(session: Any) -> Iterator[None]:
+    """Sign what connects to the share, whether or not all the rest is signed.
+
+    SMB 3.1.1 demands that, and servers say "access denied" otherwise; smbprotocol leaves
+    it out if signing is not required.
+    """
+    required = session.signing_required
+    if session.signing_key and not session.encrypt_data:
+        session.signing_required = True
+    try:
+        yield
+    finally:
+        session.signing_required = required
+
+
+def _guest_share(address: Address, session: Any) -> Share:
+    tree = TreeConnect(session, rf"\\{address.host}\{address.share}")
+    # A guest has no key to verify with what was negotiated.
+    tree.connect(require_secure_negotiate=False)
+    folder = address.folder.replace("/", "\\")
+    return Share(tree, folder, folder)
+
+
+def _share(address: Address, cache: dict[str, Any]) -> Share:
+    folder = address.folder.replace("/", "\\")
+    unc = rf"\\{address.host}\{address.share}\{folder}".rstrip("\\")
+    login = {
+        "username": address.username,
+        "password": address.password,
+        "port": address.port,
+        "connection_timeout": int(max(address.connect_timeout, 1)),
+        "connection_cache": cache,
+        "auth_protocol": address.auth_protocol,
+    }
+    tree, root = smb_pool.get_smb_tree(unc, **login)
+    if tree.is_dfs_share and _leads_elsewhere(tree, root):
+        ipc, _ = smb_pool.get_smb_tree(rf"\\{address.host}\IPC$", **login)
+        smb_pool.ClientConfig().cache_referral(smb_pool.dfs_request(ipc, unc[1:]))
+        tree, root = smb_pool.get_smb_tree(unc, **login)
+    rename_root = root
+    if tree.is_dfs_share:
+        rename_root = "\\".join(root.split("\\")[2:])
+    return Share(tree, root, rename_root)
+
+
+def _leads_elsewhere(tree: Any, root: str) -> bool:
+    """Whether a DFS link to another share lies on the way to `root`."""
+    session = tree.session
+    look = wire.create(root, wire.READ_ATTRIBUTES, wire.SHARE_ALL, wire.OPEN, 0)
+    requests = session.connection.send_compound(
+        [look, wire.close()], sid=session.session_id, tid=tree.tree_connect_id, related=True
+    )
+    statuses = []
+    for request in requests:
+        try:
+            statuses.append(session.connection.receive(request)["status"].get_value())
+        except SMBResponseException as error:
+            statuses.append(error.status)
+    return int(statuses[0]) == PATH_NOT_COVERED

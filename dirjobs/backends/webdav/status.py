@@ -1,0 +1,163 @@
+"""What a server's answer means, as tables to be read next to RFC 4918.
+
+A status that is in no table is unknown: for a change that means "it may have happened".
+"""
+
+from __future__ import annotations
+
+import email.utils
+import time
+from collections.abc import Mapping
+from enum import Enum, auto
+
+from dirjobs.errors import (
+    AlreadyExists,
+    AmbiguousResult,
+    Busy,
+    Denied,
+    NoSpace,
+    NotFound,
+    StoreError,
+    Unavailable,
+    Unsupported,
+)
+
+
+class Verb(Enum):
+    """What was asked; the name is also the HTTP method, LOOK and LIST apart."""
+
+    LIST = auto()
+    LOOK = auto()
+    GET = auto()
+    MOVE = auto()
+    PUT = auto()
+    DELETE = auto()
+    MKCOL = auto()
+
+
+READING = frozenset({Verb.LIST, Verb.LOOK, Verb.GET})
+"""The verbs that change nothing."""
+METHODS: Mapping[Verb, str] = {Verb.LIST: "PROPFIND", Verb.LOOK: "PROPFIND"}
+"""The HTTP methods of verbs that have a name of their own here."""
+
+OK: Mapping[Verb, frozenset[int]] = {
+    Verb.LIST: frozenset({207}),
+    Verb.LOOK: frozenset({207}),
+    Verb.GET: frozenset({200}),
+    # 200 is what a login page says; no server measured answers a MOVE with it.
+    Verb.MOVE: frozenset({201, 204}),
+    Verb.PUT: frozenset({200, 201, 204}),
+    Verb.DELETE: frozenset({200, 204}),
+    Verb.MKCOL: frozenset({201}),
+}
+
+# The same for every verb: the server didn't get as far as doing anything.
+_ANY: Mapping[int, type[StoreError]] = {
+    401: Denied,
+    405: Unsupported,
+    407: Denied,
+    411: Unsupported,
+    413: Denied,
+    414: Unsupported,
+    415: Unsupported,
+    429: Unavailable,
+    501: Unsupported,
+    503: Unavailable,
+    507: NoSpace,
+    509: Unavailable,
+}
+# Asking changes nothing, so a gateway's trouble is no riddle: ask again.
+_READING: Mapping[int, type[StoreError]] = {
+    403: Denied,
+    404: NotFound,
+    408: Unavailable,
+    410: NotFound,
+    423: Busy,
+    500: Unavailable,
+    502: Unavailable,
+    504: Unavailable,
+}
+REFUSED: Mapping[Verb, Mapping[int, type[StoreError]]] = {
+    Verb.LIST: {**_ANY, **_READING},
+    Verb.LOOK: {**_ANY, **_READING},
+    Verb.GET: {**_ANY, **_READING},
+    # A status doesn't say who won: losers have got 403, 409, 423 and 500, winners 423
+    # (Nextcloud), gateways say 502 and 504 for what was done behind them.
+    Verb.MOVE: {**_ANY, 404: NotFound, 412: AlreadyExists},
+    # An Apache without the folder says 409 or 403 (see WebdavStore._explained).
+    Verb.PUT: {**_ANY, 403: Denied, 404: NotFound, 409: NotFound, 423: Busy},
+    Verb.DELETE: {**_ANY, 403: Denied, 404: NotFound, 410: NotFound, 423: Busy},
+    Verb.MKCOL: {
+        **_ANY,
+        403: Denied,
+        404: NotFound,
+        405: AlreadyExists,
+        409: NotFound,
+        423: Busy,
+    },
+}
+
+_SENTENCES: Mapping[int, str] = {
+    401: "{who} was refused at {url} (401): check user and password; clouds with a second"
+    " factor want an app password or a token.",
+    403: "the server allows no {verb} of {url} (403): check the rights of {who}.",
+    404: "there is nothing at {url} (404).",
+    405: "{url} takes no {verb} (405), so it is not a WebDAV folder: check the URL"
+    " (Nextcloud's form is https://HOST/remote.php/dav/files/USER/FOLDER).",
+    407: "the proxy on the way to {url} wants a login (407): give it in the option 'proxy'.",
+    412: "the destination of {url} is there already (412).",
+    413: "{url} is larger than the server takes (413): ask for a higher limit.",
+    423: "{url} is locked by somebody (423): try later.",
+    429: "the server of {url} is throttling us (429): try later.",
+    501: "the server of {url} doesn't know {verb} (501), so it is not a WebDAV server.",
+    503: "the server of {url} is in maintenance or overloaded (503): try later.",
+    507: "there is no space left for {url} (507): free some, or ask for a higher quota.",
+    509: "the server of {url} is over its bandwidth limit (509): try later.",
+}
+_BY_VERB: Mapping[tuple[Verb, int], str] = {
+    (Verb.MKCOL, 405): "there is something at {url} already (405).",
+    (Verb.MKCOL, 409): "the folder above {url} is not there (409): make it first.",
+    (Verb.PUT, 405): "{url} can't be written (405): it is a folder, or no WebDAV place.",
+    (Verb.PUT, 409): "the folder of {url} is not there (409): make it first.",
+    (Verb.PUT, 404): "the folder of {url} is not there (404): make it first.",
+}
+
+
+def error_for(
+    verb: Verb, status: int, *, url: str, who: str, retry_after: float | None = None
+) -> StoreError:
+    """The error that `status`, as the answer to `verb`, means."""
+    kind = REFUSED[verb].get(status)
+    if kind is None and verb in READING:
+        kind = Unavailable if status >= 500 else StoreError
+    name = METHODS.get(verb, verb.name)
+    if kind is None:
+        return AmbiguousResult(
+            f"{name} of {url} was answered with {status}: it may have been done or not."
+        )
+    sentence = _BY_VERB.get((verb, status)) or _SENTENCES.get(status)
+    if sentence is None:
+        sentence = "the server answered {verb} of {url} with {status}."
+    message = sentence.format(verb=name, url=url, who=who, status=status)
+    if kind is Unavailable:
+        return Unavailable(message, retry_after=retry_after)
+    return kind(message)
+
+
+def retry_after(value: str | None, date: str | None = None) -> float | None:
+    """Seconds in a ``Retry-After``: a number, or a date by the server's own clock."""
+    value = (value or "").strip()
+    if value.isascii() and value.isdigit():
+        return float(value[:9])
+    then = _http_date(value)
+    if then is None:
+        return None
+    now = _http_date(date or "")
+    return max(0.0, then - (time.time() if now is None else now))
+
+
+def _http_date(text: str) -> float | None:
+    try:
+        return email.utils.parsedate_to_datetime(text).timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None

@@ -1,0 +1,312 @@
+"""The verbs of a Store as WebDAV requests: one each, where one can do it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import BinaryIO, NoReturn
+
+import httpx
+
+from dirjobs.backends.webdav import propfind as _propfind
+from dirjobs.backends.webdav.address import legible
+from dirjobs.backends.webdav.config import Settings
+from dirjobs.backends.webdav.directory import Listing, parse_date, parse_size
+from dirjobs.backends.webdav.examine import examine
+from dirjobs.backends.webdav.propfind import BadAnswer, Multistatus
+from dirjobs.backends.webdav.session import LISTING_PATIENCE, Session
+from dirjobs.backends.webdav.status import OK, Verb, error_for
+from dirjobs.backends.webdav.transfer import announced, undone_if_unavailable
+from dirjobs.errors import AmbiguousResult, Denied, NotFound, StoreError, Unavailable
+from dirjobs.layout import unsafe_name
+from dirjobs.store import Entry, Guarantees, Store, check_path, split
+
+log = logging.getLogger("dirjobs.webdav")
+
+_PROPFIND = {
+    "Content-Type": "application/xml",
+    "Content-Length": str(len(_propfind.BODY)),
+    "Accept-Encoding": "gzip",
+}
+_LOOK = {**_PROPFIND, "Depth": "0"}
+_LIST = {**_PROPFIND, "Depth": "1"}
+_MOVE = {"Depth": "infinity", "Overwrite": "F"}
+_DELETE = {"Depth": "infinity"}
+_DEPTH_0 = {"Depth": "0"}
+_BYTES = {"Content-Type": "application/octet-stream"}
+_NEEDS_TLS_BEHIND = frozenset({400, 502})
+_FOLDER_MAY_BE_MISSING = frozenset({400, 403, 404, 409, 500})
+
+
+class WebdavStore(Store):
+    """A folder on a WebDAV server.
+
+    It promises nothing about renames: whether a server's MOVE is exclusive can only be
+    tried (``dirjobs check``), and then told with the option ``guarantees``.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._address = settings.address
+        self._url = settings.address.readable()
+        self._guarantees = settings.guarantees or Guarantees(visible_after=0, mtime_precision=1.0)
+        # By process: after a fork the child makes its own and leaves the parent's alone.
+        self._sessions: dict[int, Session] = {}
+        # The origin to write into Destination; None until a MOVE with it succeeded.
+        self._destination: str | None = None
+
+    @property
+    def url(self) -> str:
+        return self._url
+
+    @property
+    def guarantees(self) -> Guarantees:
+        return self._guarantees
+
+    def full_path(self, path: str) -> str:
+        readable = "/".join(legible(segment) for segment in path.split("/"))
+        return f"{self._url.rstrip('/')}/{readable}" if path else self._url
+
+    def name_problem(self, name: str) -> str | None:
+        for char in ";?":
+            if char in name:
+                return f"it contains {char!r}, which some WebDAV servers drop with all after it"
+        return unsafe_name(name)
+
+    def another(self) -> WebdavStore:
+        other = WebdavStore(self._settings)
+        other._destination = self._destination
+        return other
+
+    def close(self) -> None:
+        session = self._sessions.pop(os.getpid(), None)
+        if session is not None:
+            session.close()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a WebDAV store can't be pickled, it holds credentials:"
+            " open it again in the other process."
+        )
+
+    def examine(self, path: str) -> dict[str, str]:
+        """What else there is to know of this server, in words; `path` may be written, and
+        ``path.2``."""
+        return examine(self._session(), self._file(path), self._destination)
+
+    def _session(self) -> Session:
+        pid = os.getpid()
+        session = self._sessions.get(pid)
+        if session is None:
+            made = Session(self._settings)
+            session = self._sessions.setdefault(pid, made)
+            if session is not made:  # another thread was faster
+                made.close()
+        return session
+
+    # -- the four verbs of the claim protocol -----------------------------------------
+
+    def list(self, folder: str) -> Iterable[Entry]:
+        path = self._address.folder(check_path(folder))
+        listing: Listing | None = None
+        with self._session().raw(Verb.LIST, path, _LIST, _propfind.BODY) as response:
+            if response.status_code in OK[Verb.LIST]:
+                url = response.request.url
+                listing = Listing(url.scheme, url.host, url.port, url.raw_path.decode("ascii"))
+                refused = self._parse(Multistatus(listing.add), response)
+        if listing is not None:
+            found = listing.believed(self.full_path(folder))
+            if refused and not found and listing.own is None:
+                raise self._refused_inside(Verb.LIST, refused, folder)
+            return found
+        error = self._session().refusal(Verb.LIST, response)
+        # Apache says 400 to a file with a slash behind it.
+        if response.status_code == 400 and not self._is_folder(folder):
+            raise NotFound(f"there is no folder {self.full_path(folder)}.") from error
+        raise error
+
+    def rename(self, src: str, dst: str) -> None:
+        session = self._session()
+        path, target = self._file(src), self._file(dst)
+        known = self._destination
+        origin = known or session.origin
+        headers = {**_MOVE, "Destination": origin + target}
+        response = session.status(Verb.MOVE, path, headers)
+        status = response.status_code
+        if status in OK[Verb.MOVE]:
+            self._destination = origin
+            return
+        if known is None and status in _NEEDS_TLS_BEHIND and origin.startswith("https:"):
+            self._rename_behind_proxy(session, path, target, dst)
+            return
+        raise session.refusal(Verb.MOVE, response)
+
+    def _rename_behind_proxy(self, session: Session, path: str, target: str, dst: str) -> None:
+        """Name the destination as a server without TLS, behind a proxy with, knows it.
+
+        Only asked for until a MOVE has succeeded: the refusal is then a verdict on the
+        header.  It might still be a gateway that lost an answer, hence the look first,
+        and hence a "not found" afterwards is no proof.
+        """
+        if self.exists(dst):
+            return
+        origin = "http:" + session.origin.partition(":")[2]
+        headers = {**_MOVE, "Destination": origin + target}
+        response = session.status(Verb.MOVE, path, headers)
+        status = response.status_code
+        if status in OK[Verb.MOVE]:
+            log.info("%s wants destinations with http://: TLS ends before it", self._url)
+            self._destination = origin
+            return
+        error = session.refusal(Verb.MOVE, response)
+        raise AmbiguousResult(
+            f"MOVE to {self.full_path(dst)} was refused with an https and then with an http"
+            f" destination ({status}): it may have been done or not."
+        ) from error
+
+    def exists(self, path: str) -> bool:
+        try:
+            self._look(path)
+        except NotFound:
+            return False
+        return True
+
+    def mtime(self, path: str) -> float:
+        entry = self._look(path)
+        if entry.mtime is None:
+            raise StoreError(f"the server tells no time of {self.full_path(path)}.")
+        return entry.mtime
+
+    def _look(self, path: str) -> Entry:
+        """What the server says of one path.
+
+        Raises:
+            NotFound: that it isn't there.
+        """
+        found: list[Entry] = []
+
+        def note(
+            href: str, modified: str | None, length: str | None, collection: bool | None
+        ) -> None:
+            folder = href.endswith("/") if collection is None else collection
+            date, size = parse_date(modified), parse_size(length)
+            found.append(Entry("", date, size, folder))
+
+        with self._session().raw(Verb.LOOK, self._file(path), _LOOK, _propfind.BODY) as response:
+            if response.status_code in OK[Verb.LOOK]:
+                refused = self._parse(Multistatus(note), response)
+        if response.status_code not in OK[Verb.LOOK]:
+            error = self._session().refusal(Verb.LOOK, response)
+            # Apache says 400 to a path that goes on below a file.
+            if response.status_code == 400 and path and not self._is_folder(split(path)[0]):
+                raise NotFound(f"there is no folder {self.full_path(split(path)[0])}.") from error
+            raise error
+        if not found:
+            raise self._refused_inside(Verb.LOOK, refused or 404, path)
+        return found[0]
+
+    def _refused_inside(self, verb: Verb, status: int, path: str) -> StoreError:
+        """What it means that the 207 for `path` holds this status and nothing else."""
+        who = self._session().login.who
+        return error_for(verb, status, url=self.full_path(path), who=who)
+
+    def _parse(self, parser: Multistatus, response: httpx.Response) -> int | None:
+        deadline = time.monotonic() + LISTING_PATIENCE * self._settings.timeout
+        try:
+            for piece in response.iter_bytes(_propfind.PIECE):
+                parser.feed(piece)
+                if time.monotonic() > deadline:
+                    raise Unavailable(f"the answer of {response.request.url} comes too slowly.")
+            parser.close()
+        except BadAnswer as error:
+            raise StoreError(
+                f"the listing that {response.request.url} sends can't be used: {error}."
+            ) from error
+        return parser.refused
+
+    # -- contents and housekeeping -----------------------------------------------------
+
+    def read(self, path: str) -> bytes:
+        with self._get(path) as pieces:
+            return b"".join(pieces)
+
+    def download(self, path: str, target: BinaryIO) -> None:
+        with undone_if_unavailable(target) as write, self._get(path) as pieces:
+            for piece in pieces:
+                write(piece)
+
+    @contextmanager
+    def _get(self, path: str) -> Iterator[Iterator[bytes]]:
+        # Raw: a Content-Encoding describes the file ("job.gz"), we asked for none.
+        session = self._session()
+        with session.raw(Verb.GET, self._file(path), _DEPTH_0) as response:
+            if response.status_code not in OK[Verb.GET]:
+                raise session.refusal(Verb.GET, response)
+            # Many servers show a folder as a page; a file has a date or a tag.
+            page = response.headers.keys().isdisjoint({"last-modified", "etag"})
+            if (page or response.request.url.path.endswith("/")) and self._is_folder(path):
+                raise Denied(f"{self.full_path(path)} is a folder, and only files are read.")
+            yield response.iter_raw()
+
+    def write(self, path: str, data: bytes) -> None:
+        headers = {**_BYTES, "Content-Length": str(len(data))}
+        response = self._session().status(Verb.PUT, self._file(path), headers, data)
+        self._require(Verb.PUT, response, path)
+
+    def upload(self, path: str, source: BinaryIO) -> None:
+        session = self._session()
+        if session.login.unsettled():
+            # A question for credentials would come when the body is gone already.
+            session.status(Verb.LOOK, self._address.folder(""), _LOOK, _propfind.BODY)
+        with announced(source) as (size, pieces):
+            headers = {**_BYTES, "Content-Length": str(size)}
+            response = session.status(Verb.PUT, self._file(path), headers, pieces)
+        self._require(Verb.PUT, response, path)
+
+    def remove(self, path: str) -> None:
+        # DELETE takes a folder with all that is in it, so look what it is.
+        if self._look(path).is_folder:
+            raise Denied(f"{self.full_path(path)} is a folder, and only files are removed.")
+        response = self._session().status(Verb.DELETE, self._file(path), _DELETE)
+        self._require(Verb.DELETE, response, path)
+
+    def mkdir(self, path: str) -> None:
+        where = self._address.folder(check_path(path))
+        response = self._session().status(Verb.MKCOL, where, _DEPTH_0)
+        self._require(Verb.MKCOL, response, path)
+
+    def rmdir(self, path: str) -> None:
+        # DELETE takes a folder with all that is in it, so look whether anything is.
+        if not path or [*self.list(path)]:
+            raise Denied(f"{self.full_path(path)} is not empty, and only empty folders go.")
+        response = self._session().status(Verb.DELETE, self._address.folder(path), _DELETE)
+        self._require(Verb.DELETE, response, path)
+
+    def _require(self, verb: Verb, response: httpx.Response, path: str) -> None:
+        status, session = response.status_code, self._session()
+        if status in OK[verb]:
+            session.no_web_page(verb, response)
+            return
+        error = session.refusal(verb, response)
+        if verb is Verb.DELETE or status not in _FOLDER_MAY_BE_MISSING or not path:
+            raise error
+        folder, _ = split(path)
+        if not self._is_folder(folder):
+            raise NotFound(f"there is no folder {self.full_path(folder)}.") from error
+        if isinstance(error, NotFound):
+            raise Denied(
+                f"the server refuses {verb.name} of {self.full_path(path)} ({status})."
+            ) from error
+        raise error
+
+    def _is_folder(self, path: str) -> bool:
+        try:
+            return self._look(path).is_folder
+        except NotFound:
+            return False
+
+    def _file(self, path: str) -> str:
+        return self._address.file(check_path(path))

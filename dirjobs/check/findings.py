@@ -1,0 +1,77 @@
+"""What a check has found out, as data."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from enum import StrEnum
+from typing import Any
+
+from dirjobs.check.file_semantics import Names, Partial, Times
+from dirjobs.check.latency import Latency
+from dirjobs.check.listing import Lag
+from dirjobs.check.mounts import Surroundings
+from dirjobs.check.races import Race
+from dirjobs.store import Guarantees
+
+
+@dataclass
+class Findings:
+    """What was measured; None where it wasn't.
+
+    Attributes:
+        url: the place, without secrets.
+        promised: what the store promises without being asked.
+        is_local: whether it is a path of this machine.
+        callers: who raced: ``4 threads``.
+        surroundings: of a local path.
+        across: the race of renames to another folder.
+        inside: the race of renames within one folder.
+        mkdir: the race for one new folder.
+        write: the race of writing one file.
+        lag: how late listings are between two connections.
+        mount_lag: the same between the place and the mount that was named.
+        listing: how many names a listing had, and how many seconds it took.
+        partial: what others can do with an unfinished upload.
+        names: what became of odd names.
+        times: of files.
+        latency: of each verb.
+        server: what else the backend found out, in its own words.
+        seconds: how long all this took.
+        left_out: what there was no time for.
+    """
+
+    url: str
+    promised: Guarantees
+    is_local: bool = False
+    callers: str = ""
+    surroundings: Surroundings = field(default_factory=Surroundings)
+    across: Race = field(default_factory=Race)
+    inside: Race = field(default_factory=Race)
+    mkdir: Race | None = None
+    write: Race | None = None
+    lag: Lag = field(default_factory=Lag)
+    mount_lag: Lag | None = None
+    listing: tuple[int, float] | None = None
+    partial: Partial | None = None
+    names: Names | None = None
+    times: Times = field(default_factory=Times)
+    latency: dict[str, Latency] = field(default_factory=dict)
+    server: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+    left_out: list[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it as what `json.dumps` takes."""
+        return {each.name: _plain(getattr(self, each.name)) for each in fields(self)}
+
+
+def _plain(value: object) -> object:
+    if hasattr(value, "to_json"):
+        return value.to_json()
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, StrEnum):
+        return value.value
+    if isinstance(value, Lag | Guarantees):
+        return asdict(value)
+    return value

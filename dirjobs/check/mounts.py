@@ -1,0 +1,160 @@
+"""What a local path really is: which file system, which mount, which sync client.
+
+A mount or a client that keeps copies shows late what others did.  How late can't be seen
+from one machine alone, so what is known of each kind counts.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+
+from dirjobs.backends.posix.paths import Mount, mount_of, mountinfo
+
+_CLIENT_LAG = 300.0
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of medium that shows changes late.
+
+    Attributes:
+        name: as people call it.
+        lag: seconds by which it is late, at most, with its defaults.
+        why: where that is from.
+        bounded: False if nobody can promise a bound.
+    """
+
+    name: str
+    lag: float
+    why: str
+    bounded: bool = True
+
+
+DAVFS = Kind(
+    "davfs2 mount", 13.0, "it uploads new files after 10 s and lists others' changes after 1-2 s"
+)
+_UNKNOWN = Kind("network mount", 60.0, "nothing is known of its caches", bounded=False)
+_MOUNTS: Mapping[str, Kind] = {
+    "nfs": Kind("NFS mount", 60.0, "folders are cached for up to 60 s (acdirmax)"),
+    "fuse.rclone": Kind("rclone mount", 300.0, "folders are cached for 5 minutes (dir-cache-time)"),
+    "fuse.sshfs": Kind("sshfs mount", 20.0, "folders are cached for 20 s (dcache_timeout)"),
+    "cifs": Kind("SMB mount", 10.0, "folders are cached for some seconds (actimeo)"),
+    "davfs": DAVFS,
+    "fuse.davfs": DAVFS,
+    "fuse.davfs2": DAVFS,
+}
+_SAME = {"nfs4": "nfs", "smb3": "cifs", "smbfs": "cifs", "fuse.mount.davfs": "davfs"}
+
+
+def _client(name: str, why: str) -> Kind:
+    return Kind(f"folder that {name} synchronises", _CLIENT_LAG, why, bounded=False)
+
+
+_POLLS = "it asks the server every 30 s, after each upload, and never while it is offline"
+# Found in the folder itself or in one above it.
+_MARKERS: tuple[tuple[str, Kind], ...] = (
+    (".dropbox.cache/", _client("Dropbox", "it tells nobody how late it is")),
+    (".dropbox", _client("Dropbox", "it tells nobody how late it is")),
+    (".stfolder/", _client("Syncthing", "it gathers changes for 10 s and needs both sides up")),
+    (".stfolder", _client("Syncthing", "it gathers changes for 10 s and needs both sides up")),
+    (".sync_*.db", _client("Nextcloud or ownCloud", _POLLS)),
+    ("._sync_*.db", _client("Nextcloud or ownCloud", _POLLS)),
+    (".csync_journal.db", _client("Nextcloud or ownCloud", _POLLS)),
+    (".owncloudsync.log", _client("Nextcloud or ownCloud", _POLLS)),
+    (".nextcloudsync.log", _client("Nextcloud or ownCloud", _POLLS)),
+    (".tmp.drivedownload/", _client("Google Drive", "it tells nobody how late it is")),
+    (".tmp.driveupload/", _client("Google Drive", "it tells nobody how late it is")),
+    (".shortcut-targets-by-id/", _client("Google Drive", "it tells nobody how late it is")),
+)
+# Part of the path, where a client leaves no marker.
+_PLACES: tuple[tuple[re.Pattern[str], Kind], ...] = (
+    (
+        re.compile(r"[/\\]OneDrive(?: - [^/\\]+)?(?:[/\\]|$)"),
+        _client("OneDrive", "it tells nobody how late it is"),
+    ),
+    (
+        re.compile(r"/Library/CloudStorage/[^/]+"),
+        _client("a cloud's client", "it tells nobody how late it is"),
+    ),
+    (
+        re.compile(r"/Library/Mobile Documents/"),
+        _client("iCloud", "it tells nobody how late it is"),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Where a local folder is.
+
+    Attributes:
+        file_system: its type; empty if unknown, or if it is no local folder.
+        source: what is mounted there, without secrets.
+        kinds: what shows changes late here.
+    """
+
+    file_system: str = ""
+    source: str = ""
+    kinds: tuple[Kind, ...] = ()
+
+    @property
+    def lag(self) -> float:
+        """Seconds by which listings may be late; 0 if nothing known makes them so."""
+        return max((kind.lag for kind in self.kinds), default=0.0)
+
+    def to_json(self) -> dict[str, object]:
+        return asdict(self)
+
+
+def look_around(*paths: str, mounts: str | None = None) -> Surroundings:
+    """What is known of the place of a local folder.
+
+    Args:
+        paths: the folder, under each of its names.
+        mounts: the text of ``/proc/self/mountinfo``; read if left out.
+    """
+    known = mountinfo() if mounts is None else mounts
+    real = [os.path.realpath(path) for path in paths]
+    found = [mount for path in real if (mount := mount_of(path, known)) is not None]
+    kinds = [_kind_of_mount(mount) for mount in found]
+    kinds += [kind for path in real for kind in _clients(path)]
+    return Surroundings(
+        found[0].kind if found else "",
+        found[0].source if found else "",
+        tuple(dict.fromkeys(kind for kind in kinds if kind is not None)),
+    )
+
+
+def _kind_of_mount(mount: Mount) -> Kind | None:
+    if mount.kind == "fuse" and re.match("https?://", mount.source):
+        return DAVFS
+    kind = _MOUNTS.get(_SAME.get(mount.kind, mount.kind))
+    return kind or (_UNKNOWN if mount.is_network else None)
+
+
+def _clients(path: str) -> Iterable[Kind]:
+    for folder in _upwards(path):
+        try:
+            with os.scandir(folder) as found:
+                names = {f"{e.name}/" if e.is_dir(follow_symlinks=False) else e.name for e in found}
+        except OSError:
+            continue  # not ours to read
+        for marker, kind in _MARKERS:
+            if fnmatch.filter(names, marker):
+                yield kind
+    for place, kind in _PLACES:
+        if place.search(path):
+            yield kind
+
+
+def _upwards(path: str) -> Iterable[str]:
+    while True:
+        yield path
+        above = os.path.dirname(path)
+        if above == path:
+            return
+        path = above

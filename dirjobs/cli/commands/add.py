@@ -1,0 +1,209 @@
+"""``dirjobs add``: new jobs, from files, lines or sets of parameters."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+import click
+
+from dirjobs.admin import enqueue
+from dirjobs.cli.options import (
+    QueueCommand,
+    file_argument,
+    jobs_argument,
+    json_option,
+    opened,
+    verbose_option,
+)
+from dirjobs.cli.parallel import each
+from dirjobs.cli.sweep.sources import (
+    INPUT,
+    Batch,
+    NewJob,
+    called,
+    from_files,
+    from_lines,
+    from_parameters,
+    readable,
+)
+from dirjobs.console.errors import say, told_in_one_sentence
+from dirjobs.console.text import Bar, show, show_json
+from dirjobs.errors import ConfigurationError, DirJobsError, JobExists, StoreError
+from dirjobs.layout import nonce
+from dirjobs.policy import Terms, warranted
+from dirjobs.protocol.effects import Driver, Steps
+from dirjobs.protocol.give_back import Moves
+
+
+@click.command(cls=QueueCommand)
+@jobs_argument
+@file_argument("files", nargs=-1, metavar="[FILE]...")
+@click.option("--each-line", is_flag=True, help="A job for each line of FILE.")
+@click.option(
+    "--param",
+    "params",
+    multiple=True,
+    metavar="NAME=VALUES",
+    help="lr=0.1,0.01 or seed=1..5 or x=0..1..0.25; with several, a job for each combination.",
+)
+@click.option("--from-csv", metavar="FILE", help="A job for each row; the first line has names.")
+@click.option("--from-json", metavar="FILE", help="A job for each object of an array or line.")
+@click.option(
+    "--template", metavar="FILE", help="The content of each job: FILE, with {lr} etc. filled in."
+)
+@click.option("--name", "pattern", metavar="PATTERN", help="Names such as '{lr}_{seed}.json'.")
+@click.option("--skip-existing", is_flag=True, help="Leave out jobs whose name is in use.")
+@click.option("--dry-run", is_flag=True, help="Print the names and add nothing.")
+@json_option
+@verbose_option
+@told_in_one_sentence
+def add(
+    jobs: str,
+    files: tuple[str, ...],
+    each_line: bool,
+    params: tuple[str, ...],
+    from_csv: str | None,
+    from_json: str | None,
+    template: str | None,
+    pattern: str | None,
+    skip_existing: bool,
+    dry_run: bool,
+    as_json: bool,
+    verbose: int,
+) -> None:
+    """Put jobs into the queue, each whole or not at all, and none over another one.
+
+    \b
+      dirjobs add jobs/ parameters/*.json                    the files, under their names
+      find . -name '*.dat' | dirjobs add jobs/ -             the same, named on standard input
+      dirjobs add jobs/ --param lr=0.1,0.01 --param seed=1..5          ten JSON files
+      dirjobs add jobs/ --from-csv table.csv --template run.inp        one for each row
+      dirjobs add jobs/ --each-line commands.txt                       one for each line
+
+    A job of parameters is a JSON file with a name such as lr0.1_seed3.json, or what
+    --template makes of it.  In a --name, {number} counts the jobs.
+
+    If anything is wrong with the input nothing is added.  If adding is interrupted, the same
+    command with --skip-existing adds the rest.
+    """  # noqa: D301 - click wants the very character
+    with ExitStack() as stack:
+        driver = stack.enter_context(opened(jobs, verbose))
+        batch = _batch(stack, files, each_line, params, from_csv, from_json, template, pattern)
+        wanted = _unknown(driver, batch, skip_existing)
+        skipped = len(batch.names) - len(wanted)
+        if dry_run:
+            added = [name for name in batch.names if name in wanted]
+        else:
+            added = _add_all(driver, batch, wanted, skip_existing)
+            skipped = len(batch.names) - len(added)
+        where = driver.store.url
+    if as_json:
+        show_json({"added": [] if dry_run else added, "would_add": added, "skipped": skipped})
+    elif dry_run:
+        show("\n".join(added) if added else "No job would be added.")
+    else:
+        what = f"job {added[0]}" if len(added) == 1 else f"{len(added):,} jobs"
+        left_out = f"; {skipped:,} had names that are in use" if skipped else ""
+        show(f"Added {what} to {where}{left_out}.")
+
+
+def _batch(
+    stack: ExitStack,
+    files: tuple[str, ...],
+    each_line: bool,
+    params: tuple[str, ...],
+    from_csv: str | None,
+    from_json: str | None,
+    template: str | None,
+    pattern: str | None,
+) -> Batch:
+    tables = [("csv", from_csv), ("json", from_json)]
+    given = [(kind, path) for kind, path in tables if path is not None]
+    if params or given:
+        if files or each_line:
+            raise click.UsageError("give either files or parameters")
+        if len(given) > 1:
+            raise click.UsageError("give either --from-csv or --from-json")
+        table = None
+        for kind, path in given:
+            table = kind, stack.enter_context(readable(path)), called(path)
+        return _not_empty(from_parameters(params, table, template, pattern), "parameters")
+    if template is not None:
+        raise click.UsageError("--template wants parameters: --param, --from-csv or --from-json")
+    if not files:
+        raise click.UsageError("name the files to add, or - to read their names, or --param")
+    if each_line:
+        if len(files) > 1:
+            raise click.UsageError("--each-line wants one file, or -")
+        return _not_empty(from_lines(stack.enter_context(readable(files[0])), pattern), files[0])
+    if pattern is not None:
+        raise click.UsageError("--name is for parameters and --each-line: files keep their names")
+    return _not_empty(from_files(files), called(INPUT))
+
+
+def _not_empty(batch: Batch, what: str) -> Batch:
+    if not batch.names:
+        raise ConfigurationError(f"there is nothing to add in {called(what)}.")
+    return batch
+
+
+def _unknown(driver: Driver, batch: Batch, skip_existing: bool) -> frozenset[str]:
+    """The names that no job in the queue has.
+
+    Raises:
+        JobExists: some have, and that is not allowed.
+    """
+    known = driver.run(enqueue.known_jobs())
+    clashes = [name for name in batch.names if enqueue.key(name) in known]
+    if clashes and not skip_existing:
+        more = f" (and {len(clashes) - 1:,} more names are in use)" if len(clashes) > 1 else ""
+        where = known[enqueue.key(clashes[0])]
+        raise JobExists(
+            f"job {clashes[0]!r} exists already in {where}{more}: nothing was added; give the new"
+            " ones other names, or write --skip-existing to leave them out."
+        )
+    return frozenset(batch.names).difference(clashes)
+
+
+def _add_all(
+    driver: Driver, batch: Batch, wanted: frozenset[str], skip_existing: bool
+) -> list[str]:
+    guarantees = driver.store.guarantees
+    moves = Moves(f"add-{nonce()}", Terms(warranted(guarantees)), guarantees)
+
+    def place(job: NewJob) -> Steps[bool]:
+        try:
+            with job.open() as source:
+                yield from enqueue.place(moves, job.name, source, job.size)
+        except JobExists:
+            if not skip_existing:
+                raise
+            return False
+        return True
+
+    # By threads: they end in any order.
+    added: list[str] = []
+    todo = (job for job in batch.jobs() if job.name in wanted)
+    try:
+        with Bar("adding", len(wanted)) as bar:
+            for job, done in each(driver, todo, place):
+                if done:
+                    added.append(job.name)
+                bar.show(len(added))
+    except (DirJobsError, OSError) as error:
+        if not added:
+            raise
+        kind = StoreError if isinstance(error, OSError) else ConfigurationError
+        raise kind(f"{_so_far(added, wanted)}  What happened: {error}") from error
+    except KeyboardInterrupt:
+        say(_so_far(added, wanted))
+        raise
+    places = {name: number for number, name in enumerate(batch.names)}
+    return sorted(added, key=places.__getitem__)
+
+
+def _so_far(added: list[str], wanted: frozenset[str]) -> str:
+    return (
+        f"{len(added):,} of {len(wanted):,} jobs were added; the same command with"
+        " --skip-existing adds the rest."
+    )

@@ -1,0 +1,109 @@
+"""``dirjobs init``: the folders of a queue."""
+
+from __future__ import annotations
+
+import shlex
+import time
+
+import click
+
+from dirjobs.check import check
+from dirjobs.check.record import record
+from dirjobs.cli.commands.check import check_progress
+from dirjobs.cli.options import (
+    QueueCommand,
+    Seconds,
+    jobs_argument,
+    json_option,
+    opened_store,
+    verbose_option,
+)
+from dirjobs.console.errors import told_in_one_sentence
+from dirjobs.console.text import show, show_json
+from dirjobs.errors import ConfigurationError, NotFound
+from dirjobs.layout import AGREEMENT, WAITING
+from dirjobs.policy import DEFAULT_SYNC_TIME, Mode, Terms, warranted
+from dirjobs.protocol.effects import Driver, Exists, Read, Steps, Write
+from dirjobs.protocol.folders import make_folders
+from dirjobs.recovery.agreement import lawful
+from dirjobs.recovery.heartbeat import agreement_from_bytes, agreement_to_bytes
+
+
+@click.command(cls=QueueCommand)
+@jobs_argument
+@click.option(
+    "--mode",
+    type=click.Choice([mode.value for mode in Mode]),
+    help="How workers make sure of a job.  [default: what the folder or server warrants]",
+)
+@click.option(
+    "--sync-time", type=Seconds(), help="Mode sync: how long changes take to be seen everywhere."
+)
+@click.option(
+    "--check/--no-check", "tries", default=True, help="Try what the share guarantees, or don't."
+)
+@json_option
+@verbose_option
+@told_in_one_sentence
+def init(
+    jobs: str,
+    mode: str | None,
+    sync_time: float | None,
+    tries: bool,
+    as_json: bool,
+    verbose: int,
+) -> None:
+    """Make a queue: the folders for waiting, running, done and failed jobs.
+
+    JOBS is a folder or a URL; what is there already stays as it is.  The mode is best left
+    out: what the share guarantees is tried then, within half a minute (`dirjobs check` takes
+    longer and tells more), and the queue is set up accordingly.
+    """
+    if sync_time is not None and mode not in (None, Mode.SYNC):
+        raise click.UsageError(f"--sync-time means nothing with --mode {mode}")
+    with opened_store(jobs, verbose) as store:
+        driver = Driver(store, time.sleep)
+        wish = Mode(mode) if mode else Mode.SYNC if sync_time is not None else None
+        made = driver.run(_make(wish, sync_time, warranted(store.guarantees)))
+        url = store.url
+        tried = None
+        if tries and wish is None and not store.exists(AGREEMENT):
+            with check_progress() as tell:
+                tried = record(store, check(jobs, short=True, tell=tell))
+    if as_json:
+        told = {} if tried is None else {"recorded": tried.to_json()}
+        show_json({"queue": url, "made": made, **told})
+        return
+    show(f"{'Made' if made else 'There was already'} a queue in {url}.")
+    if tried is not None:
+        show(tried.sentence)
+    where = shlex.quote(url)  # not what was typed, which may hold a password
+    show(f"Add jobs with `dirjobs add {where} FILE...`, or just put files into {WAITING}.")
+
+
+def _make(wish: Mode | None, sync_time: float | None, natural: Mode) -> Steps[bool]:
+    there = yield from _is_there()
+    yield from make_folders()
+    if wish is None:
+        return not there
+    wait = DEFAULT_SYNC_TIME if sync_time is None else sync_time
+    terms = lawful(Terms(wish, wait if wish is Mode.SYNC else 0.0))
+    try:
+        agreed = agreement_from_bytes((yield Read(AGREEMENT)), Terms(natural))
+    except NotFound:
+        yield Write(AGREEMENT, agreement_to_bytes(terms))
+        return not there
+    if (agreed.mode, agreed.sync_time) != (terms.mode, terms.sync_time):
+        raise ConfigurationError(
+            f"this queue works in mode {agreed.mode.value!r} with sync_time {agreed.sync_time:g}"
+            f" already (see {AGREEMENT}): leave --mode and --sync-time out."
+        )
+    return not there
+
+
+def _is_there() -> Steps[bool]:
+    try:
+        there: bool = yield Exists(WAITING)
+    except NotFound:
+        return False
+    return there

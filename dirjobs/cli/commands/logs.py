@@ -1,0 +1,165 @@
+"""``dirjobs logs``: what a job printed."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import click
+
+from dirjobs.admin.locate import locate, places_in
+from dirjobs.admin.logs import Log, logs_of
+from dirjobs.cli.options import (
+    QueueCommand,
+    job_argument,
+    jobs_argument,
+    json_option,
+    opened,
+    verbose_option,
+)
+from dirjobs.console.errors import say, told_in_one_sentence
+from dirjobs.console.text import show_json
+from dirjobs.errors import ConfigurationError, NotFound
+from dirjobs.layout import RUNNING, WAITING, unsafe_name
+from dirjobs.protocol.effects import Driver
+from dirjobs.worker import OUTAGE
+
+_INTERVAL = 3.0
+_OVERLAP = 4096
+"""So many bytes at the end of what was shown tell where to go on in a file whose middle was
+left out meanwhile."""
+
+
+@click.command(cls=QueueCommand)
+@jobs_argument
+@job_argument("name", metavar="JOB")
+@click.option("-f", "--follow", is_flag=True, help="Go on until the job has ended.")
+@click.option("--worker", metavar="ID", help="Of the attempt by this worker, not of the latest.")
+@json_option
+@verbose_option
+@told_in_one_sentence
+def logs(
+    jobs: str, name: str, follow: bool, worker: str | None, as_json: bool, verbose: int
+) -> None:
+    """Print what a job has printed, at its latest attempt.
+
+    `dirjobs work` puts the output of a running job on the share every minute.  With -f new
+    output is shown as it comes there.
+    """
+    if follow and as_json:
+        raise click.UsageError("-f and --json don't go together")
+    if unsafe_name(name) is not None:
+        raise ConfigurationError(f"{name!r} can't be the name of a job.")
+    with opened(jobs, verbose) as driver:
+        if follow:
+            Follower(driver, name, worker).follow()
+            return
+        log = _latest(driver, name, worker)
+        if log is None:
+            raise _nothing(driver, name, worker)
+        if as_json:
+            text = driver.store.read(log.path).decode(errors="replace")
+            show_json({"job": name, "worker": log.worker, "path": log.path, "text": text})
+        else:
+            driver.store.download(log.path, sys.stdout.buffer)
+
+
+def _latest(driver: Driver, job: str, worker: str | None) -> Log | None:
+    found = driver.run(logs_of(job))
+    if worker is not None:
+        found = [log for log in found if worker in (log.worker, log.worker.partition("~")[0])]
+    return found[-1] if found else None
+
+
+def _nothing(driver: Driver, job: str, worker: str | None) -> ConfigurationError:
+    places = driver.run(locate(job))
+    if not places:
+        return ConfigurationError(f"this queue has no job {job!r}; `dirjobs list` tells.")
+    if worker is not None:
+        return ConfigurationError(f"job {job!r} has no log of worker {worker!r}.")
+    state = places[0].state
+    why = {
+        "running": "it comes within a minute if `dirjobs work` runs the job; -f waits for it",
+        "waiting": "it was not started yet",
+    }.get(state, "it was not run by `dirjobs work`")
+    return ConfigurationError(f"job {job!r} is {state} and has no log: {why}.")
+
+
+class Follower:
+    """Shows a log as it grows.
+
+    Args:
+        driver: of the queue.
+        job: whose.
+        worker: of whose attempt; None for the latest.
+    """
+
+    def __init__(self, driver: Driver, job: str, worker: str | None) -> None:
+        self._driver = driver
+        self._job = job
+        self._worker = worker
+        self._log: Log | None = None
+        self._shown = b""
+
+    def follow(self) -> None:
+        """Until the job is neither waiting nor running.
+
+        Raises:
+            ConfigurationError: there is no such job.
+            StoreError: the store refuses; while it can't be reached this waits.
+        """
+        if not self._driver.run(locate(self._job)):
+            raise _nothing(self._driver, self._job, self._worker)
+        away = False
+        while True:
+            try:
+                # The log is complete before the job leaves 01_running.
+                running = self._is_on_its_way()
+                self._look()
+            except OUTAGE as error:
+                if not away:
+                    say(f"the store can't be reached ({error}); waiting until it can")
+                away = running = True
+            else:
+                away = False
+            if not running:
+                break
+            self._driver.sleep(_INTERVAL)
+        if self._log is None:
+            raise _nothing(self._driver, self._job, self._worker)
+
+    def _is_on_its_way(self) -> bool:
+        for folder in (WAITING, RUNNING):
+            places = self._driver.run(places_in(folder))
+            if any(place.job.name == self._job for place in places):
+                return True
+        return False
+
+    def _look(self) -> None:
+        log = _latest(self._driver, self._job, self._worker)
+        if log is None or log == self._log:
+            return
+        content = io.BytesIO()
+        try:
+            self._driver.store.download(log.path, content)
+        except NotFound:
+            return
+        if self._log is None or log.worker != self._log.worker:
+            self._shown = b""
+        self._log = log
+        stdout = sys.stdout.buffer
+        stdout.write(new_part(self._shown, content.getvalue()))
+        stdout.flush()
+        self._shown = content.getvalue()
+
+
+def new_part(shown: bytes, content: bytes) -> bytes:
+    """What of `content` was not yet in `shown`, an earlier state of the same log."""
+    if content.startswith(shown):
+        return content[len(shown) :]
+    # Its middle was left out, and its end goes on.
+    tail = shown[-_OVERLAP:]
+    at = content.rfind(tail)
+    if at >= 0:
+        return content[at + len(tail) :]
+    return b"\n[...]\n" + content[-_OVERLAP:]

@@ -1,0 +1,84 @@
+"""``dirjobs results``: the parameters and results of all jobs as one table."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from dirjobs.admin.locate import Place
+from dirjobs.admin.results import columns, ended, outcome, with_results
+from dirjobs.cli.options import QueueCommand, jobs_argument, json_option, opened, verbose_option
+from dirjobs.cli.parallel import each
+from dirjobs.console.errors import told_in_one_sentence
+from dirjobs.console.text import Bar, show, show_json, show_table
+from dirjobs.protocol.effects import Driver, Steps
+
+_THREADS = 8
+
+
+@click.command(cls=QueueCommand)
+@jobs_argument
+@click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values.")
+@click.option(
+    "--state", type=click.Choice(["done", "failed"]), help="Only these jobs.  [default: both]"
+)
+@json_option
+@verbose_option
+@told_in_one_sentence
+def results(jobs: str, as_csv: bool, state: str | None, as_json: bool, verbose: int) -> None:
+    """Print a table of all jobs that have ended: state, parameters, results.
+
+    A row for each job; its parameters are those of the job, if that is a JSON object, and
+    its results those of the file result.json that the command wrote into $DIRJOBS_OUT.  A
+    result with the name of a parameter is called result.NAME.
+
+    \b
+      dirjobs results jobs/ --csv > table.csv
+    """  # noqa: D301 - click wants the very character
+    if as_csv and as_json:
+        raise click.UsageError("give either --csv or --json")
+    with opened(jobs, verbose) as driver:
+        places = [place for place in driver.run(ended()) if state in (None, place.state)]
+        rows = _rows(driver, places)
+    if as_json:
+        show_json(rows)
+        return
+    header = columns(rows)
+    table = [header, *([_cell(row.get(name, "")) for name in header] for row in rows)]
+    if as_csv:
+        show(_as_csv(table))
+    elif rows:
+        show_table(table, ("bold",))
+    else:
+        show("No job has ended yet.")
+
+
+def _rows(driver: Driver, places: Sequence[Place]) -> list[dict[str, Any]]:
+    have = driver.run(with_results())
+
+    def steps(at: int) -> Steps[dict[str, Any]]:
+        return outcome(places[at], places[at].job.name in have)
+
+    rows: dict[int, dict[str, Any]] = {}
+    with Bar("reading", len(places)) as bar:
+        for at, row in each(driver, range(len(places)), steps, _THREADS):
+            rows[at] = row
+            bar.show(len(rows))
+    return [rows[at] for at in range(len(places))]
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    return "" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def _as_csv(table: Sequence[Sequence[str]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(table)
+    return text.getvalue().removesuffix("\n")

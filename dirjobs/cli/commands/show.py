@@ -1,0 +1,131 @@
+"""``dirjobs show``: all about one job."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from dirjobs.admin.inspect import Lookout
+from dirjobs.admin.locate import Place, entry_at, locate
+from dirjobs.admin.logs import Log, logs_of
+from dirjobs.admin.report import Heard, iso, rounded
+from dirjobs.cli.options import (
+    QueueCommand,
+    job_argument,
+    jobs_argument,
+    json_option,
+    opened,
+    verbose_option,
+)
+from dirjobs.console.errors import told_in_one_sentence
+from dirjobs.console.text import printable, rough_duration, show, show_json
+from dirjobs.errors import ConfigurationError
+from dirjobs.layout import DONE, RUNNING, WORKERS, unsafe_name
+from dirjobs.process import this_process
+from dirjobs.protocol import attempts
+from dirjobs.protocol.effects import Steps
+from dirjobs.protocol.resolve import listing
+from dirjobs.recovery.heartbeat import worker_of
+
+
+@click.command("show", cls=QueueCommand)
+@jobs_argument
+@job_argument("name", metavar="JOB")
+@json_option
+@verbose_option
+@told_in_one_sentence
+def show_job(jobs: str, name: str, as_json: bool, verbose: int) -> None:
+    """Show where a job is, who has it, since when, and why earlier attempts ended."""
+    with opened(jobs, verbose) as driver:
+        found = driver.run(_about(name))
+    if as_json:
+        show_json(rounded(found))
+        return
+    for line in _lines(found):
+        show(printable(line))
+
+
+def _about(job: str) -> Steps[dict[str, Any]]:
+    if unsafe_name(job) is not None:
+        raise ConfigurationError(f"{job!r} can't be the name of a job.")
+    places = yield from locate(job)
+    notes = yield from attempts.read(job)
+    logs = yield from logs_of(job)
+    if not places:
+        known = " (though it has been: see its notes)" if notes or logs else ""
+        raise ConfigurationError(f"this queue has no job {job!r}{known}; `dirjobs list` tells.")
+    found: dict[str, Any] = {"job": job, "places": [], "attempts": notes}
+    for place in places:
+        about = yield from _place(place)
+        found["places"].append(about)
+    return {**found, "logs": [_log(log) for log in logs]}
+
+
+def _place(place: Place) -> Steps[dict[str, Any]]:
+    entry = yield from entry_at(place)
+    found: dict[str, Any] = {
+        "state": place.state,
+        "path": place.path,
+        "size": entry.size,
+        "modified": iso(entry.mtime),
+    }
+    if place.folder != RUNNING:
+        return {**found, **({"parked_by": place.worker} if place.worker else {})}
+    found["worker"] = place.worker or None
+    heard = yield from _holder(place.worker)
+    if heard is not None:
+        process = heard.beat.process
+        told = heard.beat.held_for.get(place.job.name)
+        found |= {
+            "worker_state": str(heard.state),
+            "host": process.host,
+            "pid": process.pid,
+            "heartbeat_age": heard.age,
+            "seconds": None if told is None else told + (heard.age or 0.0),
+        }
+    return found
+
+
+def _holder(worker: str) -> Steps[Heard | None]:
+    entries = [e for e in (yield from listing(WORKERS)) if worker_of(e.name) == worker]
+    heard = yield from Lookout(this_process()).hear(entries)
+    return min(heard, key=lambda one: (one.beat.ended, not one.is_at_work), default=None)
+
+
+def _log(log: Log) -> dict[str, Any]:
+    return {"path": log.path, "worker": log.worker, "modified": iso(log.entry.mtime)}
+
+
+def _lines(found: dict[str, Any]) -> list[str]:
+    lines = []
+    for place in found["places"]:
+        size = "" if place["size"] is None else f", {place['size']:,} bytes"
+        lines.append(f"{found['job']}: {place['state']} ({place['path']}{size})")
+        lines += _holder_lines(place)
+    if found["attempts"]:
+        lines.append("Noted attempts, the latest last:")
+    for note in found["attempts"]:
+        worker = f"  {note['worker']}" if note.get("worker") else ""
+        reason = " ".join(str(note.get("reason", "")).split())
+        died = "  (the worker died)" if note.get("died") else ""
+        lines.append(f"  {note.get('at', '')}{worker}  {reason}{died}")
+    lines += [f"Log: {log['path']}" for log in found["logs"]]
+    if not found["attempts"] and found["places"][0]["path"].startswith(DONE):
+        lines.append("Done at the first attempt, as far as is noted.")
+    return lines
+
+
+def _holder_lines(place: dict[str, Any]) -> list[str]:
+    if not place.get("worker"):
+        return []
+    if "pid" not in place:
+        return [f"  claimed by {place['worker']}, which never had a heartbeat"]
+    age = place["heartbeat_age"]
+    beat = "of unknown age" if age is None else f"{rough_duration(age)} ago"
+    since = place["seconds"]
+    time = "" if since is None else f" for {rough_duration(since)}"
+    return [
+        f"  claimed by {place['worker']} on {place['host']} (process {place['pid']}){time}",
+        f"  that worker is {place['worker_state']}; last heartbeat {beat}",
+    ]

@@ -1,0 +1,53 @@
+"""``dirjobs status``: how a queue is doing."""
+
+from __future__ import annotations
+
+import click
+
+from dirjobs.admin.inspect import Lookout
+from dirjobs.cli.options import QueueCommand, jobs_argument, json_option, opened, verbose_option
+from dirjobs.console.errors import told_in_one_sentence
+from dirjobs.console.text import (
+    on_terminal,
+    show,
+    show_json,
+    show_table,
+)
+from dirjobs.console.words import counted, failure_row, remarks, worker_row
+from dirjobs.process import this_process
+
+
+@click.command(cls=QueueCommand)
+@jobs_argument
+@json_option
+@verbose_option
+@told_in_one_sentence
+def status(jobs: str, as_json: bool, verbose: int) -> None:
+    """Show how many jobs are where, who works, how fast, and what failed last.
+
+    Ages are by the share's own clock.  A worker is silent if its heartbeat is late, and
+    dead if its process is gone or it was silent for two leases (10 minutes): others take
+    over its jobs, or `dirjobs requeue --dead` does.
+    """
+    with opened(jobs, verbose) as driver:
+        found = driver.run(Lookout(this_process()).look())
+        url = driver.store.url
+    if as_json:
+        show_json({"queue": url, **found.as_json()})
+        return
+    if on_terminal():
+        from rich.console import Console
+
+        from dirjobs.console.dashboard import Board
+
+        Console().print(Board(found, url))
+        return
+    show(f"{url}: {counted(found)}")
+    for remark in remarks(found):
+        show(remark.text)
+    if found.workers:
+        show("")
+        show_table(map(worker_row, found.workers), ("bold",))
+    if found.failures:
+        show("\nLatest failures:")
+        show_table(map(failure_row, found.failures), ("", "red"))

@@ -1,0 +1,88 @@
+"""``dirjobs wait``: until all jobs are done or failed."""
+
+from __future__ import annotations
+
+import click
+
+from dirjobs.admin.inspect import count_ends, left_to_do
+from dirjobs.cli.options import (
+    QueueCommand,
+    Seconds,
+    jobs_argument,
+    json_option,
+    opened,
+    verbose_option,
+)
+from dirjobs.console.errors import say, told_in_one_sentence
+from dirjobs.console.text import Bar, show, show_json
+from dirjobs.process import monotonic
+from dirjobs.protocol.effects import Driver
+from dirjobs.worker import OUTAGE
+
+TIMED_OUT = 3
+
+
+@click.command(cls=QueueCommand)
+@jobs_argument
+@click.option("--timeout", type=Seconds(), help="Give up after S seconds.  [default: never]")
+@click.option(
+    "--interval", type=Seconds(), default=5.0, show_default=True, help="Seconds between looks."
+)
+@json_option
+@verbose_option
+@told_in_one_sentence
+def wait(jobs: str, timeout: float | None, interval: float, as_json: bool, verbose: int) -> int:
+    """Wait until no job is waiting or running.
+
+    While the share can't be reached this waits, too.  Two requests for each look, however
+    many jobs there are.
+
+    \b
+    Exit codes:  0  all jobs ended in 02_done
+                 1  some are in 99_failed
+                 3  the time is over (--timeout)
+    """  # noqa: D301 - click wants the very character
+    with opened(jobs, verbose) as driver:
+        over = _wait(driver, timeout, max(0.05, interval))
+        ends = driver.run(count_ends())
+        left = 0 if over else driver.run(left_to_do())
+    if as_json:
+        show_json({"done": ends.done, "failed": ends.failed, "left": left, "timed_out": not over})
+    elif over:
+        show(f"{ends.done:,} done, {ends.failed:,} failed.")
+    else:
+        what = "job is" if left == 1 else "jobs are"
+        say(f"the time is over: {left:,} {what} still waiting or running.")
+    if not over:
+        return TIMED_OUT
+    return 1 if ends.failed else 0
+
+
+def _wait(driver: Driver, timeout: float | None, interval: float) -> bool:
+    """Whether all jobs ended in time."""
+    until = None if timeout is None else monotonic() + timeout
+    total, away, empty = 0, False, False
+    with Bar("waiting", 0) as bar:
+        while True:
+            pause = interval
+            try:
+                left = driver.run(left_to_do())
+            except OUTAGE as error:
+                if not away:
+                    say(f"the store can't be reached ({error}); waiting until it can")
+                away, empty = True, False
+            else:
+                away = False
+                if not left and empty:
+                    return True  # seen twice: a job may be on its way back between two listings
+                pause = interval if left else min(interval, 0.2)
+                empty = not left
+                total = max(total, left)
+                bar.total = total
+                bar.show(total - left)
+            if until is not None:
+                time_left = until - monotonic()
+                if time_left <= 0:
+                    return False
+                pause = min(pause, time_left)
+            driver.sleep(pause)

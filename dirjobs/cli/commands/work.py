@@ -1,0 +1,190 @@
+"""``dirjobs work``: one worker that runs a command for each job."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from dirjobs.cli.options import (
+    QueueCommand,
+    Seconds,
+    check_is_queue,
+    default_wid,
+    jobs_argument,
+    verbose_option,
+)
+from dirjobs.console.errors import say, show_log, told_in_one_sentence
+from dirjobs.errors import ConfigurationError
+from dirjobs.runner.signals import Interrupted, Interruption
+from dirjobs.settings import Filter
+
+
+class WorkCommand(QueueCommand):
+    """Everything after the first ``--`` is the command, word for word."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if "--" in args:
+            at = args.index("--")
+            ctx.meta["command"] = args[at + 1 :]
+            args = args[:at]
+        rest = super().parse_args(ctx, args)
+        if not ctx.resilient_parsing and not ctx.meta.get("command"):
+            raise click.UsageError(
+                "the command to run is missing: write it after --, such as"
+                " `dirjobs work jobs/ -- python simulate.py {}`",
+                ctx,
+            )
+        return rest
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return ["JOBS", "[OPTIONS]", "--", "COMMAND", "{}"]
+
+
+def like(pattern: str) -> Filter:
+    """A filter for jobs whose names are like a shell pattern."""
+    return lambda _, name: fnmatch.fnmatchcase(name, pattern)
+
+
+@click.command(cls=WorkCommand)
+@jobs_argument
+@click.option(
+    "--slots", type=click.IntRange(1, 1000), default=1, metavar="N", help="Run N jobs at once."
+)
+@click.option("--wid", help="This worker's id, unique in the queue.  [default: host-process-...]")
+@click.option("--filter", "pattern", metavar="GLOB", help="Take only files like 'run*_lr0.1*'.")
+@click.option("--ext", default="", metavar="EXT", help="Take only files that end with EXT.")
+@click.option(
+    "--order",
+    type=click.Choice(["natural", "oldest", "random"]),
+    default="natural",
+    help="Natural: job2 before job10.",
+)
+@click.option("--wait", is_flag=True, help="When nothing is waiting, go on looking for new jobs.")
+@click.option(
+    "--poll",
+    type=Seconds(least=0.01),
+    default=10.0,
+    help="Look for new jobs every S seconds.  [default: 10]",
+)
+@click.option(
+    "--max-jobs", type=click.IntRange(1), metavar="N", help="End when N jobs have been taken."
+)
+@click.option(
+    "--max-hours",
+    type=Seconds(),
+    metavar="H",
+    help="Take no other job after H hours; what runs may end.",
+)
+@click.option(
+    "--timeout", type=Seconds(least=0.001), help="End a command after S seconds: its job failed."
+)
+@click.option(
+    "--retries",
+    type=click.IntRange(0, 1000),
+    default=0,
+    metavar="N",
+    help="Run a command that fails up to N times more.",
+)
+@click.option(
+    "--drain", is_flag=True, help="On Ctrl-C and SIGTERM, let the jobs that run end first."
+)
+@click.option(
+    "--keep-going", is_flag=True, help="Don't stop when 5 jobs in a row fail within a second each."
+)
+@click.option(
+    "--mode",
+    type=click.Choice(["trust", "verify", "sync"]),
+    help="How to make sure of a job.  [default: what the folder's file system or server warrants]",
+)
+@click.option(
+    "--sync-time",
+    type=Seconds(),
+    help="Mode sync (which this option chooses): how long changes take to be seen"
+    " everywhere.  [default: 70]",
+)
+@click.option(
+    "--min-age",
+    type=Seconds(),
+    default=0.0,
+    help="Take only files unchanged for S seconds; for files copied in by hand.",
+)
+@verbose_option
+@told_in_one_sentence
+def work(
+    jobs: str,
+    wid: str | None,
+    pattern: str | None,
+    ext: str,
+    order: str,
+    mode: str | None,
+    sync_time: float | None,
+    min_age: float,
+    verbose: int,
+    **how: Any,
+) -> int:
+    """Run COMMAND for each waiting job, until none is left.
+
+    JOBS is the queue: a folder or a URL.  In any argument of COMMAND
+
+    \b
+      {}              is the path of the job's file (on a URL: of a copy fetched for it)
+      {name}, {stem}  its name, and its name without the extension
+      {lr}            a parameter of the job, if its file is a JSON object ({param:lr}: the
+                      same, whatever the parameter is called)
+
+    and in its environment DIRJOBS_JOB (the path), DIRJOBS_NAME, DIRJOBS_WID, DIRJOBS_ATTEMPT,
+    DIRJOBS_OUT and, for each parameter, DIRJOBS_PARAM_LR.  No shell is involved: for pipes
+    write `-- bash -c 'sort "$DIRJOBS_JOB" | uniq -c'`.
+
+    If COMMAND ends with exit code 0 the job goes to 02_done, otherwise to 99_failed.  What
+    it prints goes to logs/ on the share (`dirjobs logs`), files that it writes into the
+    folder $DIRJOBS_OUT to results/JOB/ (`dirjobs results`).  What it leaves running in its
+    process group is ended with it.
+
+    Ctrl-C and SIGTERM end the running commands (SIGTERM, after 5 s SIGKILL) and give their
+    jobs back; a second one does so at once.  With --drain the first one lets them end.
+
+    \b
+    Exit codes:  0    every job taken ended in 02_done
+                 1    some failed
+                 2    something is not right with the command line or the folder
+                 130  Ctrl-C (143: SIGTERM); the jobs that ran were given back
+    """  # noqa: D301 - click wants the very character
+    show_log(verbose)
+    if sync_time is not None and mode is None:
+        mode = "sync"
+    elif sync_time is not None and mode != "sync":
+        raise ConfigurationError(
+            f"--sync-time means nothing with --mode {mode}: leave one of them out."
+        )
+    command: Sequence[str] = click.get_current_context().meta["command"]
+    interruption = Interruption()
+    try:
+        with interruption:
+            from dirjobs.layers import Logged
+            from dirjobs.policy import DEFAULT_TIMEOUT
+            from dirjobs.queue import DirJobs
+            from dirjobs.registry import open_store, with_timeout
+            from dirjobs.runner.process import Program
+            from dirjobs.runner.run import Rules, Shift
+
+            program = Program(command)
+            store = open_store(jobs, with_timeout(jobs, None, DEFAULT_TIMEOUT))
+            check_is_queue(store)
+            dj = DirJobs(
+                Logged(store) if verbose > 1 else store,
+                wid=default_wid() if wid is None else wid,
+                job_ext=ext,
+                job_filter=None if pattern is None else like(pattern),
+                mode=mode,
+                sync_time=sync_time,
+                order=order,
+                min_age=min_age,
+            )
+            return Shift(dj, program, Rules(**how), interruption).work()
+    except Interrupted as interrupted:
+        say(f"stopped by {interrupted}.")
+        return interrupted.exit_code

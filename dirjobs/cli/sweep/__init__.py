@@ -1,0 +1,1 @@
+"""Parameter sweeps: sets of parameters and the jobs made of them."""

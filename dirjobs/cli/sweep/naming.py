@@ -1,0 +1,124 @@
+"""Names and contents of the jobs that are made of parameters."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+
+from dirjobs import layout
+from dirjobs.cli.sweep.parameters import Row, Rows, Value
+from dirjobs.errors import ConfigurationError
+
+LONGEST = 100
+"""Bytes: longer names get a number and a digest instead."""
+
+NUMBER = "number"
+"""The placeholder for which job this is, counted from 1."""
+
+_PLACEHOLDER = re.compile(r"\{\{([^{}\s]+)\}\}|\{([^\W\d][\w.-]*)\}")
+_ODD = re.compile(r"[^A-Za-z0-9._+-]+")
+
+
+def content_of(row: Row) -> bytes:
+    """The JSON file of a set of parameters."""
+    return json.dumps(row, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+
+
+def filled(pattern: str, values: Mapping[str, str], what: str) -> str:
+    """`pattern` with each ``{name}`` replaced, and ``{{name}}`` by ``{name}``.
+
+    Raises:
+        ConfigurationError: there is no such value.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        literal, name = match.groups()
+        if literal is not None:
+            return f"{{{literal}}}"
+        if name not in values:
+            known = ", ".join(f"{{{each}}}" for each in values)
+            raise ConfigurationError(
+                f"{what} has the placeholder {{{name}}}, but no parameter has that name"
+                f" (known: {known}); write {{{{{name}}}}} for the text itself."
+            )
+        return values[name]
+
+    return _PLACEHOLDER.sub(value, pattern)
+
+
+def as_text(value: Value) -> str:
+    """A value as a command or a template gets it: strings as they are, the rest as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+class Naming:
+    """Gives each set of parameters a name that can be read and sorted, and that no other has.
+
+    Args:
+        rows: all sets; gone through once.
+        pattern: such as ``{lr}_{seed}.json``; None for ``lr0.1_seed03``.
+        suffix: what names end with if there is no pattern.
+
+    Raises:
+        ConfigurationError: a set can't be read, or the pattern has an unknown placeholder,
+            makes a name that is not portable, or makes one name twice.
+    """
+
+    def __init__(self, rows: Rows, pattern: str | None, suffix: str) -> None:
+        self._pattern = pattern
+        self._suffix = suffix
+        self._widths: dict[str, int] = {}
+        count = 0
+        for row in rows():
+            count += 1
+            for name, value in row.items():
+                if type(value) is int:
+                    self._widths[name] = max(self._widths.get(name, 1), len(str(value)))
+        self._widths[NUMBER] = len(str(count))
+
+    def names(self, rows: Iterable[Row]) -> list[str]:
+        """The names, in the order of the sets."""
+        found: list[str] = []
+        taken: dict[str, int] = {}
+        for number, row in enumerate(rows, 1):
+            name = self._name(row, number)
+            if name.casefold() in taken:
+                if self._pattern is not None:
+                    raise ConfigurationError(
+                        f"--name {self._pattern!r} gives {name!r} to jobs"
+                        f" {taken[name.casefold()]} and {number}: put {{{NUMBER}}} into it."
+                    )
+                name = self._unlike(taken, name)
+            taken[name.casefold()] = number
+            found.append(name)
+        return found
+
+    def _name(self, row: Row, number: int) -> str:
+        if self._pattern is not None:
+            parts = {name: self._portable(name, value) for name, value in row.items()}
+            parts.setdefault(NUMBER, self._portable(NUMBER, number))
+            return layout.check_new_job(filled(self._pattern, parts, f"--name {self._pattern!r}"))
+        name = "_".join(self._readable(key, value) for key, value in row.items()) + self._suffix
+        if len(name) > LONGEST or layout.unportable_name(name) or not layout.is_job_name(name):
+            digest = hashlib.sha256(content_of(row)).hexdigest()[:8]
+            name = f"job{self._portable(NUMBER, number)}-{digest}{self._suffix}"
+        return name
+
+    def _readable(self, key: str, value: Value) -> str:
+        # A letter then a digit shows where the name ends; anything else needs a sign.
+        joint = "" if type(value) in (int, float) and not key[-1:].isdigit() else "-"
+        return f"{_ODD.sub('-', key)}{joint}{self._portable(key, value)}"
+
+    def _portable(self, key: str, value: Value) -> str:
+        if type(value) is int:
+            return f"{value:0{self._widths.get(key, 1)}d}"
+        return _ODD.sub("-", as_text(value)) or "-"
+
+    def _unlike(self, taken: Mapping[str, int], name: str) -> str:
+        stem = name.removesuffix(self._suffix)
+        number = 2
+        while (other := f"{stem}-{number}{self._suffix}").casefold() in taken:
+            number += 1
+        return other

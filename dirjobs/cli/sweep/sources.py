@@ -1,0 +1,232 @@
+"""Where the jobs of ``dirjobs add`` come from: files, lines, sets of parameters."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import stat
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from dirjobs import layout
+from dirjobs.cli.sweep.naming import NUMBER, Naming, as_text, content_of, filled
+from dirjobs.cli.sweep.parameters import Row, Rows, csv_rows, json_rows, product
+from dirjobs.errors import ConfigurationError
+
+INPUT = "-"
+"""Stands for standard input."""
+
+
+@dataclass(frozen=True)
+class NewJob:
+    """A job to be added.
+
+    Attributes:
+        name: its name.
+        open: gives its content.
+        size: of the content in bytes.
+    """
+
+    name: str
+    open: Callable[[], BinaryIO]
+    size: int
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Jobs to be added, all of whose names are known and allowed.
+
+    Attributes:
+        names: of all jobs, in order.
+        jobs: gives them once more, with their contents.
+    """
+
+    names: Sequence[str]
+    jobs: Callable[[], Iterator[NewJob]]
+
+
+@contextmanager
+def readable(path: str) -> Iterator[str]:
+    """A path from which `path` can be read more than once: itself, or a temporary file with
+    what comes from standard input."""
+    if path != INPUT:
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="dirjobs-") as folder:
+        copy = os.path.join(folder, "input")
+        with open(copy, "wb") as file:
+            shutil.copyfileobj(_standard_input(), file)
+        yield copy
+
+
+def _standard_input() -> BinaryIO:
+    return sys.stdin.buffer
+
+
+def called(path: str) -> str:
+    """What to call a path in a sentence."""
+    return "standard input" if path == INPUT else path
+
+
+# -- files ---------------------------------------------------------------------------------
+
+
+def from_files(paths: Sequence[str]) -> Batch:
+    """A job for each file, under the file's own name.
+
+    Raises:
+        ConfigurationError: a file can't be read, or its name can't be a job's, or two
+            files have one name.
+    """
+    found: list[str] = []
+    by_name: dict[str, str] = {}
+    for path in paths:
+        for file in _named_on_input() if path == INPUT else (path,):
+            _check_file(file)
+            name = layout.check_new_job(os.path.basename(file))
+            other = by_name.setdefault(name.casefold(), file)
+            if other is not file:
+                raise ConfigurationError(
+                    f"{other!r} and {file!r} would be one job, {name!r}: rename one of them."
+                )
+            found.append(file)
+
+    def jobs() -> Iterator[NewJob]:
+        for file in found:
+            yield NewJob(os.path.basename(file), _opener(file), os.stat(file).st_size)
+
+    return Batch([os.path.basename(file) for file in found], jobs)
+
+
+def _opener(path: str) -> Callable[[], BinaryIO]:
+    return lambda: open(path, "rb")
+
+
+def _named_on_input() -> Iterator[str]:
+    for line in _standard_input():
+        name = os.fsdecode(line.rstrip(b"\r\n"))
+        if name:
+            yield name
+
+
+def _check_file(path: str) -> None:
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise ConfigurationError(f"{path!r} can't be added: {why}.") from error
+    if stat.S_ISDIR(mode):
+        raise ConfigurationError(f"{path!r} is a folder: name the files in it, such as {path}/*.")
+    if not stat.S_ISREG(mode):
+        raise ConfigurationError(f"{path!r} can't be added: it is no regular file.")
+    if not os.access(path, os.R_OK):
+        raise ConfigurationError(f"{path!r} can't be added: you may not read it.")
+
+
+# -- lines ---------------------------------------------------------------------------------
+
+
+def from_lines(path: str, pattern: str | None) -> Batch:
+    """A job for each line of a file that is not blank; the line is its content.
+
+    Args:
+        path: of the file; it is read twice.
+        pattern: makes the names of ``{number}``; None for ``line0001.txt``.
+
+    Raises:
+        ConfigurationError: a name can't be a job's, or there are two of one name.
+    """
+    count = sum(1 for _ in _lines(path))
+    width = max(4, len(str(count)))
+
+    def rows() -> Iterator[Row]:
+        return ({NUMBER: f"{number:0{width}d}"} for number in range(1, count + 1))
+
+    pattern = f"line{{{NUMBER}}}.txt" if pattern is None else pattern
+    found = Naming(rows, pattern, "").names(rows())
+
+    def jobs() -> Iterator[NewJob]:
+        for name, line in zip(found, _lines(path), strict=False):
+            yield in_memory(name, line)
+
+    return Batch(found, jobs)
+
+
+def _lines(path: str) -> Iterator[bytes]:
+    with open(path, "rb") as file:
+        for line in file:
+            text = line.rstrip(b"\r\n")
+            if text.strip():
+                yield text + b"\n"
+
+
+def in_memory(name: str, content: bytes) -> NewJob:
+    """A job with this content."""
+    return NewJob(name, lambda: io.BytesIO(content), len(content))
+
+
+# -- parameters ----------------------------------------------------------------------------
+
+
+def from_parameters(
+    params: Sequence[str],
+    table: tuple[str, str, str] | None,
+    template: str | None,
+    pattern: str | None,
+) -> Batch:
+    """A job for each set of parameters.
+
+    Args:
+        params: what ``--param`` options say.
+        table: ``csv`` or ``json``, the path of the file with the sets, and what to call it.
+        template: path of a file whose placeholders are filled in; None for a JSON file of
+            the parameters.
+        pattern: makes the names; None for names such as ``lr0.1_seed03.json``.
+
+    Raises:
+        ConfigurationError: something of it makes no sense; the message says what.
+    """
+    rows: Rows = lambda: [{}]  # noqa: E731
+    if table is not None:
+        read = csv_rows if table[0] == "csv" else json_rows
+        path, shown = table[1:]
+        rows = lambda: read(path, shown)  # noqa: E731
+    rows = product(rows, params)
+    content: Callable[[Row], bytes] = content_of
+    suffix = ".json"
+    if template is not None:
+        content, suffix = _template(template), os.path.splitext(template)[1]
+        for row in rows():
+            content(row)
+    found = Naming(rows, pattern, suffix).names(rows())
+
+    def jobs() -> Iterator[NewJob]:
+        try:
+            for name, row in zip(found, rows(), strict=True):
+                yield in_memory(name, content(row))
+        except ValueError as error:
+            if isinstance(error, ConfigurationError):
+                raise
+            raise ConfigurationError("the file with the parameters changed meanwhile.") from error
+
+    return Batch(found, jobs)
+
+
+def _template(path: str) -> Callable[[Row], bytes]:
+    _check_file(path)
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            text = file.read()
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"the template {path!r} is not UTF-8 text.") from error
+
+    def content(row: Row) -> bytes:
+        values = {name: as_text(value) for name, value in row.items()}
+        return filled(text, values, f"the template {path!r}").encode()
+
+    return content

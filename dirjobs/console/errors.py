@@ -1,0 +1,132 @@
+"""What goes wrong, told in one sentence: never a traceback, never a password."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, NoReturn, ParamSpec, TypeVar
+
+import click
+
+from dirjobs.errors import DirJobsError, StoreError
+from dirjobs.redaction import redacted
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+MISTAKE = 2
+_RIGHTS = "you need the right to read and write there"
+_ADVICE = {
+    errno.EACCES: _RIGHTS,
+    errno.EPERM: _RIGHTS,
+    errno.EROFS: "it can't be written to",
+    errno.ENOSPC: "make room there, then start again",
+    errno.EDQUOT: "make room there, then start again",
+}
+
+
+def sentence(text: object) -> str:
+    """`text` on one line, without secrets."""
+    return redacted(" ".join(str(text).split()))
+
+
+def say(text: object) -> None:
+    """Tell the person at the terminal, on standard error."""
+    click.echo(f"dirjobs: {sentence(text)}", err=True)
+
+
+class Mistake(click.ClickException):
+    """Something that the user can put right; ends the program with exit code 2."""
+
+    exit_code = MISTAKE
+
+
+def told_in_one_sentence(command: Callable[P, T]) -> Callable[P, T]:
+    """Make a `Mistake` of every error that is about the queue, its store or a file."""
+
+    @wraps(command)
+    def told(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return command(*args, **kwargs)
+        except (DirJobsError, OSError) as error:
+            if not isinstance(error, StoreError) and getattr(error, "errno", 0) == errno.EPIPE:
+                raise  # nobody reads our output any more; click knows what to do
+            raise Mistake(sentence(explained(error))) from error
+
+    return told
+
+
+def explained(error: Exception) -> str:
+    """What an error says; with what to do, where the operating system only says what."""
+    code = getattr(error, "errno", None)
+    if not isinstance(error, OSError) or code is None:
+        return str(error)
+    what = str(error)
+    if not isinstance(error, DirJobsError | StoreError):
+        what = f"{error.filename!r}: {error.strerror}" if error.filename else str(error.strerror)
+    return f"{what}; {_ADVICE[code]}." if code in _ADVICE else what
+
+
+class Program(click.Group):
+    """The group of all commands; every mistake of its user is one sentence."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        if not standalone_mode:
+            return super().main(args, prog_name, complete_var, False, **extra)
+        survive_odd_names()
+        try:
+            code = super().main(args, prog_name, complete_var, False, **extra)
+        except click.ClickException as error:
+            refuse(error)
+        except click.Abort:
+            sys.exit(130)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def refuse(error: click.ClickException) -> NoReturn:
+    """Say what is wrong and end the program."""
+    text = error.format_message()
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            click.echo(text)
+            sys.exit(MISTAKE)
+        text = f"{text.rstrip('.')} (see `{error.ctx.command_path} --help`)."
+    say(text)
+    sys.exit(error.exit_code)
+
+
+def survive_odd_names() -> None:
+    """Print what the terminal's encoding can't show as escapes instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+class _Redacting(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return redacted(f"dirjobs: {super().format(record)}")
+
+
+def show_log(verbosity: int) -> None:
+    """Show the library's log on standard error.
+
+    Args:
+        verbosity: 0 for warnings, 1 for what goes on as well, 2 for every store call too.
+    """
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Redacting())
+    log = logging.getLogger("dirjobs")
+    log.handlers = [handler]
+    log.propagate = False
+    log.setLevel((logging.WARNING, logging.INFO, logging.DEBUG)[min(verbosity, 2)])

@@ -1,0 +1,111 @@
+"""How the state of a queue is told, in words and rows of tables."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from dirjobs.admin.report import Claimed, Failure, Overview, Seen, State
+from dirjobs.console.text import clock_time, printable, rough_duration
+
+_SHOWN_JOBS = 3
+
+
+def counted(found: Overview) -> str:
+    """``12 waiting, 6 running, 40 done, 2 failed``."""
+    if not found.total:
+        return "no jobs"
+    parts = {
+        "waiting": found.waiting,
+        "running": found.running,
+        "done": found.done,
+        "failed": found.failed,
+    }
+    over = found.done + found.failed
+    told = ", ".join(f"{number:,} {how}" for how, number in parts.items())
+    return f"{told} ({100 * over // found.total} % of {found.total:,} over)"
+
+
+class Remark(NamedTuple):
+    """A line that a person should read.
+
+    Attributes:
+        text: what it says.
+        style: rich's name of its colour.
+    """
+
+    text: str
+    style: str = ""
+
+
+def remarks(found: Overview) -> list[Remark]:
+    """What else a person should know."""
+    lines = []
+    if found.paused:
+        lines.append(Remark("Paused: `dirjobs resume` lets the workers go on.", "yellow"))
+    if found.rate:
+        lines.append(Remark(f"{speed(found)}."))
+    if found.total and not found.waiting and not found.running:
+        lines.append(ended(found))
+    if found.waiting and not any(is_at_work(worker) for worker in found.workers):
+        lines.append(Remark("Nobody works: start `dirjobs work`.", "yellow"))
+    dead = [worker for worker in found.workers if worker.state is State.DEAD and worker.jobs]
+    if dead:
+        jobs = sum(len(worker.jobs) for worker in dead)
+        text = f"{jobs:,} running of dead workers: `dirjobs requeue --dead` gives them back."
+        lines.append(Remark(text, "red"))
+    if found.parked:
+        copies = "copy is" if found.parked == 1 else "copies are"
+        text = f"{found.parked:,} second {copies} parked in _queue/parked."
+        lines.append(Remark(text, "yellow"))
+    return lines
+
+
+def ended(found: Overview) -> Remark:
+    """How a queue ended in which nothing is left to do."""
+    if not found.failed:
+        return Remark("All jobs are done.", "green")
+    text = f"All jobs have ended, {found.failed:,} failed: `dirjobs retry --failed` tries again."
+    return Remark(text, "red")
+
+
+def speed(found: Overview) -> str:
+    """``1,230 jobs an hour; about 3 min 20 s left``."""
+    rate = found.rate or 0.0
+    text = f"{rate:,.3g} jobs an hour" if rate < 1000 else f"{rate:,.0f} jobs an hour"
+    if found.remaining is None:
+        return text
+    return f"{text}; about {rough_duration(found.remaining)} left"
+
+
+def is_at_work(worker: Seen) -> bool:
+    """Whether a worker lives, as far as is known."""
+    return worker.state in (State.WORKING, State.IDLE, State.STARTING, State.SILENT)
+
+
+def worker_row(worker: Seen) -> tuple[str, ...]:
+    """The cells that show a worker."""
+    state = f"{worker.state}, draining" if worker.draining else str(worker.state)
+    where = f"{worker.host}:{worker.pid}" if worker.pid else worker.host
+    if worker.state is State.UNKNOWN:
+        age = ""
+    elif worker.age is None:
+        age = "age unknown"
+    else:
+        age = f"{rough_duration(worker.age)} ago"
+    return worker.id, where, state, age, running(worker.jobs)
+
+
+def running(jobs: tuple[Claimed, ...]) -> str:
+    """``a.json (2 min 10 s), b.json and 3 more``."""
+    shown = [
+        job.job if job.seconds is None else f"{job.job} ({rough_duration(job.seconds)})"
+        for job in jobs[:_SHOWN_JOBS]
+    ]
+    more = f" and {len(jobs) - _SHOWN_JOBS} more" if len(jobs) > _SHOWN_JOBS else ""
+    return ", ".join(shown) + more
+
+
+def failure_row(failure: Failure) -> tuple[str, ...]:
+    """The cells that show a failed job."""
+    reason = printable(" ".join(failure.reason.split()))
+    return clock_time(failure.at), failure.job, reason

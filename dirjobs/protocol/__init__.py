@@ -1,0 +1,1 @@
+"""Who may run a job: claiming it, ending it, giving it back."""

@@ -1,0 +1,261 @@
+"""Which job to try next: a cached listing of ``00_waiting`` and a window into it."""
+
+from __future__ import annotations
+
+import logging
+import math
+import random
+import re
+from collections.abc import Callable, Collection, Iterable
+from threading import Lock
+from typing import NamedTuple
+
+from dirjobs import layout
+from dirjobs.errors import ConfigurationError
+from dirjobs.policy import Order
+from dirjobs.store import Entry
+
+log = logging.getLogger("dirjobs")
+
+_DIGITS = re.compile("([0-9]+)")
+_OLD = 10.0
+_OLD_FACTOR = 20
+_LOST_IN_A_ROW = 32
+_CHEAP = 16
+_WIDER = 32
+_STILL_GROWING = 5
+
+
+class _Sight(NamedTuple):
+    """A file as it was seen last; since when like this, and when for the first time."""
+
+    entry: Entry
+    since: float
+    first: float
+
+
+def longest_use(took: float) -> float:
+    """Seconds for which a listing that took so many seconds is used."""
+    return max(_OLD, _OLD_FACTOR * took)
+
+
+def natural_key(name: str) -> str:
+    """Sorts ``job2`` before ``job10``."""
+    parts = _DIGITS.split(name)
+    if len(parts) == 3:  # most names have one number
+        return parts[0] + parts[1].zfill(20) + parts[2]
+    parts[1::2] = [digits.zfill(20) for digits in parts[1::2]]
+    return "".join(parts)
+
+
+class Waiting:
+    """Candidates for a claim.
+
+    One worker takes them in strict order.  Whoever loses a race jumps to a random place
+    in a window at the head of the list, and goes on in order from there: where one job
+    was still to be had, its neighbours mostly are.  Losing widens the window, a new
+    listing narrows it: few collisions among fifty workers, and no more disorder than that takes.
+    The listing is made anew when it is used up, when it is old, when losing has cost more
+    time than listing did, or when so many were lost in a row that few can be left; over a
+    network, where a listing is one request as a loss is, after the second.
+
+    Args:
+        order: see `Order`.
+        job_ext: only names that end with this.
+        job_filter: ``f(path, name)``, True for jobs to take.
+        min_age: seconds that a file must have been seen unchanged.
+        name_problem: why the store can't carry a name, or None.
+        full_path: a store path in the user's spelling, for `job_filter`.
+        rng: draws the places.
+    """
+
+    def __init__(
+        self,
+        *,
+        order: Order = Order.NATURAL,
+        job_ext: str = "",
+        job_filter: Callable[[str, str], object] | None = None,
+        min_age: float = 0.0,
+        name_problem: Callable[[str], str | None] = layout.unsafe_name,
+        full_path: Callable[[str], str] = str,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.order = order
+        self.job_ext = job_ext
+        self.job_filter = job_filter
+        self.min_age = min_age
+        self.name_problem = name_problem
+        self.full_path = full_path
+        self.rng = rng or random.Random()
+        self.ripe_at: float | None = None
+        """When the first of the files that are too young will be old enough; those that
+        have gone on changing for long are not waited for."""
+        self._lock = Lock()
+        self._entries: list[Entry | str | None] = []  # None: taken
+        self._left = 0  # how many are not
+        self._head = 0  # all before are taken
+        self._next = 0
+        self._window = 1.0
+        self._lost_in_a_row = 0
+        self._stale_at = -math.inf
+        self._listing_took = 0.0
+        self._lost_time = 0.0
+        self._last_loss = 0.0
+        self._seen: dict[str, _Sight] = {}
+        self._told: set[str] = set()
+
+    @property
+    def needs_times(self) -> bool:
+        """Whether it matters when files changed, or whether they do."""
+        return self.order is Order.OLDEST or self.min_age > 0
+
+    def fill(self, listing: Iterable[Entry], began: float, now: float) -> None:
+        """Take over a new listing, made between `began` and `now` (seconds, monotonic)."""
+        files = [entry for entry in listing if not entry.is_folder]
+        entries = [entry for entry in files if entry.name.endswith(self.job_ext)]
+        if len(entries) < len(files):
+            self._tell_of_other_files([entry.name for entry in files])
+        if self.min_age:
+            entries = self._ripe(entries, now)
+        if self.order is Order.NATURAL:
+            entries.sort(key=lambda entry: natural_key(entry.name))
+        elif self.order is Order.OLDEST:
+            entries.sort(key=lambda entry: (entry.mtime or 0.0, natural_key(entry.name)))
+        else:
+            self.rng.shuffle(entries)
+        self._begin_anew([*entries], began, now)
+
+    def fill_with_names(self, files: list[str], began: float, now: float) -> None:
+        """The same, if the listing has only the names of the files."""
+        entries = [name for name in files if name.endswith(self.job_ext)]
+        if len(entries) < len(files):
+            self._tell_of_other_files(files)
+        if self.order is Order.NATURAL:
+            entries.sort(key=natural_key)
+        else:
+            self.rng.shuffle(entries)
+        self._begin_anew([*entries], began, now)
+
+    def _begin_anew(self, entries: list[Entry | str | None], began: float, now: float) -> None:
+        with self._lock:
+            self._entries = entries
+            self._left = len(entries)
+            self._head = 0
+            self._listing_took = now - began
+            self._stale_at = now + longest_use(self._listing_took)
+            self._lost_time = 0.0
+            self._lost_in_a_row = 0
+            self._window = max(1.0, min(self._window, len(entries)) / 2)
+            self._jump()
+
+    def used_up(self, now: float) -> bool:
+        """Whether a new listing is due."""
+        if not self._left or now > self._stale_at:
+            return True
+        lost = self._lost_in_a_row
+        return self._lost_time > self._listing_took or (
+            lost >= 2 and (lost >= _LOST_IN_A_ROW or self._listing_took < _CHEAP * self._last_loss)
+        )
+
+    def take(self, unwanted: Collection[str] = ()) -> Entry | None:
+        """The next job to try; None if this listing has no more.
+
+        Raises:
+            ConfigurationError: the user's filter raised.
+        """
+        while True:
+            with self._lock:
+                if not self._left:
+                    return None
+                listed = self._pop()
+            entry = Entry(listed) if isinstance(listed, str) else listed
+            if entry.name not in unwanted and self._is_wanted(entry.name):
+                return entry
+
+    def won(self) -> None:
+        """The last candidate became ours."""
+        self._lost_in_a_row = 0
+
+    def lost(self, seconds: float) -> None:
+        """Somebody else was faster; finding that out took `seconds`."""
+        with self._lock:
+            self._lost_time += seconds
+            self._last_loss = seconds
+            self._lost_in_a_row += 1
+            self._window = min(_WIDER * self._window, max(1.0, len(self._entries)))
+            self._jump()
+
+    def _jump(self) -> None:
+        """Go on anywhere in the window."""
+        self._next = self._first_left()
+        if self._window >= 2:
+            self._next += self.rng.randrange(int(self._window))
+
+    def _pop(self) -> Entry | str:
+        """The next entry that is left; there is one."""
+        entries, at = self._entries, self._next
+        while at < len(entries) and entries[at] is None:
+            at += 1
+        if at >= len(entries):
+            at = self._first_left()
+        entry = entries[at]
+        assert entry is not None
+        entries[at] = None
+        self._left -= 1
+        self._next = at + 1
+        return entry
+
+    def _first_left(self) -> int:
+        while self._head < len(self._entries) and self._entries[self._head] is None:
+            self._head += 1
+        return self._head
+
+    def _is_wanted(self, name: str) -> bool:
+        if not layout.is_job_name(name):
+            return False
+        problem = self.name_problem(name)
+        if problem:
+            self._tell_once(name, f"{name!r} in {layout.WAITING} is skipped: {problem}; rename it")
+            return False
+        if self.job_filter is None:
+            return True
+        path = self.full_path(f"{layout.WAITING}/{name}")
+        try:
+            return bool(self.job_filter(path, name))
+        except Exception as error:
+            raise ConfigurationError(
+                f"job_filter raised {type(error).__name__} ({error}) for job {name!r};"
+                " it must return True or False."
+            ) from error
+
+    def _ripe(self, entries: list[Entry], now: float) -> list[Entry]:
+        """The entries that were seen unchanged for `min_age` seconds of our own clock."""
+        seen = {}
+        for entry in entries:
+            sight = self._seen.get(entry.name) or _Sight(entry, since=now, first=now)
+            seen[entry.name] = sight if sight.entry == entry else _Sight(entry, now, sight.first)
+        self._seen = seen
+        # A log that somebody writes into must not keep a worker for ever.
+        longest = _STILL_GROWING * self.min_age
+        young = [
+            now - sight.since
+            for sight in seen.values()
+            if now - sight.since < self.min_age and now - sight.first < longest
+        ]
+        self.ripe_at = now + self.min_age - max(young) if young else None
+        return [entry for entry in entries if now - seen[entry.name].since >= self.min_age]
+
+    def _tell_of_other_files(self, files: Iterable[str]) -> None:
+        for name in files:
+            if not name.endswith(self.job_ext) and layout.is_job_name(name):
+                self._tell_once(
+                    "",
+                    f"{name!r} and files like it in {layout.WAITING} are left alone, since"
+                    f" job_ext={self.job_ext!r}; use job_ext='' to take every file",
+                )
+                return
+
+    def _tell_once(self, key: str, message: str) -> None:
+        if key not in self._told:
+            self._told.add(key)
+            log.warning("%s", message)

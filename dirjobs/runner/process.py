@@ -1,0 +1,219 @@
+"""The command that `dirjobs work` runs for each job, and one run of it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from threading import Thread
+
+from dirjobs.errors import ConfigurationError
+from dirjobs.process import only_zombies
+from dirjobs.runner.output_buffer import Capture, follow
+from dirjobs.runner.template import PLACE, Subject, fill
+
+if sys.platform == "win32":
+    from dirjobs.runner.windows_job import JobObject
+
+GRACE = 5.0
+"""Seconds between asking a program to end and killing it."""
+_LAST_WORDS = 1.0
+"""Seconds to wait for the end of the output of a program that has ended."""
+_LOOK = 0.02
+_ABOUT_THE_JOB = (errno.E2BIG, errno.ENAMETOOLONG)
+
+
+class CannotStart(Exception):
+    """The operating system refuses to start the program.
+
+    Attributes:
+        about_the_job: it may start for other jobs.
+    """
+
+    def __init__(self, message: str, *, about_the_job: bool) -> None:
+        super().__init__(message)
+        self.about_the_job = about_the_job
+
+
+class Program:
+    """A command with placeholders in it.
+
+    Args:
+        command: the program and its arguments.
+
+    Raises:
+        ConfigurationError: there is no such program.
+    """
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self._command = tuple(command)
+        name = self._command[0]
+        self.is_the_job = PLACE in name
+        """Whether the job's file itself is what gets executed."""
+        if "{" not in name and shutil.which(name) is None:
+            raise ConfigurationError(
+                f"the command {name!r} was not found or may not be executed: check its spelling"
+                " and that it is installed on this machine."
+            )
+
+    def command_for(self, subject: Subject) -> list[str]:
+        """The command for one job.
+
+        Raises:
+            UnknownParameter: it asks for a parameter that the job doesn't have.
+        """
+        return [fill(part, subject) for part in self._command]
+
+    def start(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        capture: Capture,
+        changed: Callable[[], None],
+    ) -> Run:
+        """Start `command`, without a shell.
+
+        Args:
+            command: from `command_for`.
+            environment: variables beside those of this process.
+            capture: gets what it prints.
+            changed: called, in another thread, when it has ended.
+
+        Raises:
+            CannotStart: the operating system refuses.
+        """
+        try:
+            return Run(command, environment, capture, changed)
+        except ValueError as error:  # a NUL, or no valid Unicode
+            told = f"its arguments can't be passed ({error})"
+            raise CannotStart(told, about_the_job=True) from error
+        except OSError as error:
+            raise CannotStart(
+                f"{command[0]!r} can't be started: {error.strerror}",
+                about_the_job=self.is_the_job or error.errno in _ABOUT_THE_JOB,
+            ) from error
+
+
+class Run:
+    """A program at work, in a process group of its own; arguments as `Program.start`."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        capture: Capture,
+        changed: Callable[[], None],
+    ) -> None:
+        self.ended = False
+        variables = {**os.environ, **environment}
+        if sys.platform == "win32":
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                bufsize=0,
+                env=variables,
+                creationflags=subprocess.CREATE_NEW_PROCESS_GROUP,
+            )
+            self._all = JobObject(self._process)
+        else:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                bufsize=0,
+                env=variables,
+                process_group=0,
+            )
+        assert self._process.stdout is not None
+        self._reader = follow(self._process.stdout, capture)  # type: ignore[arg-type]
+        self._changed = changed
+        Thread(target=self._wait, name="dirjobs-wait", daemon=True).start()
+
+    @property
+    def group(self) -> int:
+        """The number of its process group."""
+        return self._process.pid
+
+    @property
+    def code(self) -> int | None:
+        """Its exit code; minus a signal's number if that killed it; None while it runs."""
+        return self._process.returncode if self.ended else None
+
+    def _wait(self) -> None:
+        self._process.wait()
+        self.ended = True
+        self._changed()
+
+    def stop(self, hurried: Callable[[], bool]) -> bool:
+        """End what is left of the program and of all that it started in its group: asked
+        first, killed after `GRACE` seconds.
+
+        Args:
+            hurried: True when there is no time for that.
+
+        Returns:
+            False if there was nothing left.
+        """
+        if not self._is_left():
+            if sys.platform == "win32":
+                self._all.kill()  # what it started may run on
+            return False
+        self._ask()
+        deadline = time.monotonic() + GRACE
+        while self._is_left() and time.monotonic() < deadline and not hurried():
+            time.sleep(_LOOK)
+        self._kill()
+        deadline = time.monotonic() + GRACE  # for what hangs in the kernel there is no end
+        while self._is_left() and time.monotonic() < deadline:
+            time.sleep(_LOOK)
+        return True
+
+    def hear_out(self) -> None:
+        """Wait for the last of the output, but not for a daemon that keeps it open."""
+        self._reader.join(_LAST_WORDS)
+
+    def _ask(self) -> None:
+        if sys.platform == "win32":
+            with suppress(OSError):
+                self._process.send_signal(signal.CTRL_BREAK_EVENT)
+        else:
+            self._signal(signal.SIGTERM)
+
+    def _kill(self) -> None:
+        if sys.platform == "win32":
+            self._all.kill()
+        else:
+            self._signal(signal.SIGKILL)
+
+    def _signal(self, number: int) -> None:
+        if sys.platform != "win32":
+            with suppress(ProcessLookupError, PermissionError):  # all gone, or zombies (macOS)
+                os.killpg(self.group, number)
+
+    def _is_left(self) -> bool:
+        """Whether any process of the program's group is left."""
+        if not self.ended or sys.platform == "win32":
+            return not self.ended
+        try:
+            os.killpg(self.group, 0)
+        except (ProcessLookupError, PermissionError):
+            return False
+        return not only_zombies(self.group)
+
+
+def outcome(code: int | None) -> str:
+    """Why a program that ended with `code` failed; nothing if it did not."""
+    if code == 0:
+        return ""
+    if code is None:
+        return "it could not be ended"
+    return f"killed by signal {-code}" if code < 0 else f"exit code {code}"

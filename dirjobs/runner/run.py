@@ -1,0 +1,212 @@
+"""One worker's time at the queue: as many jobs at once as it has slots."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import signal
+import tempfile
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+
+from dirjobs.console.errors import explained, say
+from dirjobs.console.text import show
+from dirjobs.layers import patient
+from dirjobs.layout import LOGS, WAITING
+from dirjobs.protocol.effects import Driver
+from dirjobs.queue import DirJobs
+from dirjobs.runner.execution import Tools
+from dirjobs.runner.process import Program
+from dirjobs.runner.shutdown import Course, Level
+from dirjobs.runner.signals import Interrupted, Interruption
+from dirjobs.runner.slots import Lookout, Slot, Source
+from dirjobs.runner.summary import Record
+from dirjobs.runner.upload import Delivery
+from dirjobs.runner.watchdog import Guard
+
+_LEAVE_BEHIND = 3.0
+"""Seconds that slots have to end when the worker is to stop."""
+_SLICE = 0.5
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How a worker works.
+
+    Attributes:
+        slots: how many jobs at once.
+        wait: go on looking for jobs when there are none.
+        poll: seconds between two looks.
+        max_jobs: how many jobs to take at most.
+        max_hours: for how long to take jobs.
+        timeout: seconds that the command may take.
+        retries: how often it is run again when it fails.
+        drain: the first signal lets the jobs end.
+        keep_going: although every job fails at once.
+    """
+
+    slots: int = 1
+    wait: bool = False
+    poll: float = 10.0
+    max_jobs: int | None = None
+    max_hours: float | None = None
+    timeout: float | None = None
+    retries: int = 0
+    drain: bool = False
+    keep_going: bool = False
+
+
+class Shift:
+    """Runs a program for each job of a queue.
+
+    Args:
+        dj: the queue; closed at the end.
+        program: what to run.
+        rules: how.
+        interruption: ends it all.
+    """
+
+    def __init__(
+        self, dj: DirJobs, program: Program, rules: Rules, interruption: Interruption
+    ) -> None:
+        self._dj = dj
+        self._program = program
+        self._rules = rules
+        self._interruption = interruption
+        self._course = Course()
+        self._record = Record(None if rules.keep_going else self._stop_taking)
+        self._events: SimpleQueue[Slot | int] = SimpleQueue()
+        """Slots that have ended, and signals."""
+        self._working: set[Slot] = set()
+        self._error: BaseException | None = None
+        self._deadline = math.inf
+        self._leave_at = math.inf
+        self._signals = 0
+
+    def work(self) -> int:
+        """Work until there is nothing more to do.
+
+        Returns:
+            the exit code: 0 if all jobs are done, 1 if not.
+
+        Raises:
+            Interrupted: after the jobs that ran were given back.
+            ConfigurationError, StoreError: as `DirJobs.next_and_lock`.
+        """
+        try:
+            with ExitStack() as stack:
+                stack.callback(self._close)
+                stack.enter_context(self._interruption.told_to(self._events.put))
+                folder = tempfile.mkdtemp(prefix="dirjobs-")
+                stack.callback(shutil.rmtree, folder, ignore_errors=True)
+                guard = stack.enter_context(Guard())
+                self._run(self._tools(guard, folder))
+        finally:
+            if self._record:
+                show(str(self._record))
+        if self._error is not None:
+            raise self._error
+        if self._course.level >= Level.STOPPING:
+            raise Interrupted(self._interruption.first or signal.SIGTERM)
+        if not self._record and self._course.level is Level.WORKING and not self._dj.draining:
+            show(f"No job is waiting in {self._dj.full_path(WAITING)}.")
+        elif not self._record.all_done:
+            show(f"What they printed is in {self._dj.full_path(LOGS)}.")
+        return 0 if self._record.all_done else 1
+
+    def _tools(self, guard: Guard, folder: str) -> Tools:
+        store = self._dj.store
+        driver = Driver(patient(store), time.sleep)
+        delivery = Delivery(driver, self._course)
+        rules = self._rules
+        return Tools(
+            self._dj, self._program, delivery, guard, self._course, folder, rules.timeout,
+            rules.retries,
+        )  # fmt: skip
+
+    def _run(self, tools: Tools) -> None:
+        rules = self._rules
+        if rules.max_hours is not None:
+            self._deadline = time.monotonic() + 3600 * rules.max_hours
+        source = Source(
+            self._dj, self._course, wait=rules.wait, poll=rules.poll, max_jobs=rules.max_jobs
+        )
+        slots = [
+            Slot(number, source, tools, self._record, self._events.put)
+            for number in range(1, rules.slots + 1)
+        ]
+        lookout = Lookout(lambda: [s.errand for s in slots if s.errand is not None], self._course)
+        lookout.start()
+        self._working.update(slots)
+        self._look_at_the_clock()
+        for slot in slots:
+            slot.start()
+        try:
+            while self._working and not self._may_leave():
+                self._next_event()
+                self._look_at_the_clock()
+        finally:
+            lookout.stop()
+
+    def _next_event(self) -> None:
+        try:
+            # Never for ever: Python sees a signal that comes right before a wait, or to
+            # another thread, when the wait is over.
+            event = self._events.get(timeout=_SLICE)
+        except Empty:
+            return
+        if isinstance(event, Slot):
+            self._working.discard(event)
+            if event.error is not None and self._error is None:
+                self._error = event.error
+                self._end(Level.DRAINING)
+                if isinstance(event.error, Exception) and any(s.errand for s in self._working):
+                    say(f"{explained(event.error)}  The other jobs that run are finished first.")
+        else:
+            self._interrupted(event)
+
+    def _look_at_the_clock(self) -> None:
+        if time.monotonic() >= self._deadline:
+            self._deadline = math.inf
+            show(f"{self._rules.max_hours:g} hours are over: no other job is taken.")
+            self._end(Level.DRAINING)
+
+    # -- the end --------------------------------------------------------------------------
+
+    def _stop_taking(self, why: str) -> None:
+        say(why)
+        self._end(Level.DRAINING)
+
+    def _interrupted(self, number: int) -> None:
+        """One level further with each signal."""
+        self._signals += 1
+        step = self._signals + (0 if self._rules.drain else 1)
+        level = (Level.DRAINING, Level.STOPPING, Level.KILLING)[min(step, 3) - 1]
+        running = sum(slot.errand is not None for slot in self._working)
+        if level is Level.DRAINING and running:
+            name = signal.Signals(number).name
+            say(f"{name}: ending when the {running} running jobs have ended; again: giving back.")
+        self._end(level)
+
+    def _end(self, level: Level) -> None:
+        self._course.rise_to(level)
+        self._dj.drain(at_once=level >= Level.STOPPING)
+        if level >= Level.STOPPING:
+            self._leave_at = time.monotonic() + _LEAVE_BEHIND
+
+    def _may_leave(self) -> bool:
+        """Whether those who still work may be left behind: nobody who is only looking for a
+        job is waited for for long, and in the end nobody at all.  What they hold is given back
+        by `DirJobs.close`, or by others, since this worker says that it has ended."""
+        if time.monotonic() < self._leave_at:
+            return False
+        return self._course.level is Level.KILLING or not any(s.errand for s in self._working)
+
+    def _close(self) -> None:
+        if self._course.level is Level.KILLING:
+            self._dj.close()
+            return
+        with self._interruption.held_back():
+            self._dj.close()

@@ -1,0 +1,192 @@
+"""The slots of a worker: threads that take one job after the other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from threading import Condition, Lock, Thread
+
+from dirjobs.job import Job
+from dirjobs.queue import DirJobs
+from dirjobs.runner.execution import End, Errand, Report, Tools
+from dirjobs.runner.shutdown import Course, Level
+from dirjobs.runner.summary import Record
+
+LOOK = 60.0
+"""Seconds between two looks at a job that runs, and two writings of its log."""
+_SLICE = 1.0
+
+
+class Source:
+    """Hands out jobs to all slots of a worker until there is a reason to end.
+
+    As long as another slot has a job, a slot that finds none looks again every now and then,
+    so that jobs that are added meanwhile find all slots at work.
+
+    Args:
+        dj: the queue.
+        course: ends it.
+        wait: look again even when no slot has a job.
+        poll: seconds between two looks after nothing was found.
+        max_jobs: how many jobs to take at most.
+    """
+
+    def __init__(
+        self,
+        dj: DirJobs,
+        course: Course,
+        *,
+        wait: bool = False,
+        poll: float = 10.0,
+        max_jobs: int | None = None,
+    ) -> None:
+        self._dj = dj
+        self._course = course
+        self._wait = wait
+        self._poll = poll
+        self._max_jobs = max_jobs
+        self._changed = Condition()
+        self._taken = self._asking = self._busy = 0
+        self._look_at: float | None = None
+        """When to look again; None while there seem to be jobs."""
+
+    def next(self) -> Job | None:
+        """A job; None if this slot is to end.
+
+        Raises:
+            ConfigurationError, StoreError: as `DirJobs.next_and_lock`.
+        """
+        while True:
+            with self._changed:
+                while not self._may_ask():
+                    if self._is_over():
+                        return None
+                    left = _SLICE if self._look_at is None else self._look_at - time.monotonic()
+                    self._changed.wait(max(0.01, min(left, _SLICE)))
+                self._asking += 1
+            job = None
+            try:
+                job = self._dj.next_and_lock()
+            finally:
+                with self._changed:
+                    self._asking -= 1
+                    if job is not None:
+                        self._taken += 1
+                        self._busy += 1
+                    self._look_at = None if job else time.monotonic() + self._poll
+                    self._changed.notify_all()
+            if job is not None:
+                return job
+
+    def ended(self) -> None:
+        """A job that was handed out has ended."""
+        with self._changed:
+            self._busy -= 1
+            self._look_at = None
+            self._changed.notify_all()
+
+    def _may_ask(self) -> bool:
+        if self._is_over() or self._all_taken(self._taken + self._asking):
+            return False
+        if self._look_at is None:
+            return True
+        return not self._asking and time.monotonic() >= self._look_at
+
+    def _is_over(self) -> bool:
+        if (
+            self._course.level >= Level.DRAINING
+            or self._dj.draining
+            or self._all_taken(self._taken)
+        ):
+            return True
+        found_nothing = self._look_at is not None and not self._busy and not self._asking
+        return found_nothing and not self._wait
+
+    def _all_taken(self, number: int) -> bool:
+        return self._max_jobs is not None and number >= self._max_jobs
+
+
+class Slot:
+    """One job at a time, until the source has no more.
+
+    Args:
+        number: from 1, for its thread's name.
+        source: gives the jobs.
+        tools: what they are done with.
+        record: is told what became of them.
+        ended: called at the end, in the slot's thread.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        source: Source,
+        tools: Tools,
+        record: Record,
+        ended: Callable[[Slot], None],
+    ) -> None:
+        self._source = source
+        self._tools = tools
+        self._record = record
+        self._ended = ended
+        self.errand: Errand | None = None
+        """What it is at, if it has a job."""
+        self.error: BaseException | None = None
+        """Why it ended early."""
+        self._thread = Thread(target=self._run, name=f"dirjobs-slot-{number}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            while (job := self._source.next()) is not None:
+                self.errand = Errand(job, self._tools)
+                try:
+                    self._record.note(self._carried_out(self.errand))
+                finally:
+                    self.errand = None
+                    self._source.ended()
+        except BaseException as error:  # noqa: BLE001 - it is raised again in the main thread
+            self.error = error
+        finally:
+            self._ended(self)
+
+    def _carried_out(self, errand: Errand) -> Report:
+        try:
+            return errand.carry_out()
+        except BaseException:
+            self._record.note(Report(errand.job.name(), End.GIVEN_BACK))
+            raise
+
+
+class Lookout:
+    """A thread that looks after the jobs that run.
+
+    Args:
+        errands: gives those that are under way.
+        course: ends it.
+        every: seconds between two looks.
+    """
+
+    def __init__(
+        self, errands: Callable[[], list[Errand]], course: Course, every: float | None = None
+    ) -> None:
+        self._errands = errands
+        self._course = course
+        self._every = LOOK if every is None else every
+        self._lock = Lock()
+        self._over = False
+        self._thread = Thread(target=self._run, name="dirjobs-lookout", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._over = True
+        self._course.changed()
+
+    def _run(self) -> None:
+        while not self._course.wait_for(lambda: self._over, self._every):
+            for errand in self._errands():
+                errand.look()

@@ -1,0 +1,74 @@
+"""What became of the jobs of one worker: told line by line, counted, and judged."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from threading import Lock
+
+from dirjobs.console.text import duration, show
+from dirjobs.runner.execution import End, Report
+
+_FAILURES, _AT_ONCE = 5, 1.0
+
+
+class Record:
+    """Counts reports of all slots.
+
+    A host where a library or a mount is missing fails job after job within a second: a black
+    hole that would swallow the whole queue.
+
+    Args:
+        black_hole: called, once, with why this worker must take no other job; None if it
+            may go on in any case.
+    """
+
+    def __init__(self, black_hole: Callable[[str], None] | None) -> None:
+        self._black_hole = black_hole
+        self._began = time.monotonic()
+        self._lock = Lock()
+        self._tally: Counter[End] = Counter()
+        self._latest: deque[Report] = deque(maxlen=_FAILURES)
+        self.is_black_hole = False
+
+    def note(self, report: Report) -> None:
+        """Count and tell what became of one job."""
+        with self._lock:
+            self._tally[report.end] += 1
+            self._latest.append(report)
+            if report.end is not End.LOST:
+                show(_line(report), report.end.value)
+            if self._black_hole is None or self.is_black_hole:
+                return
+            self.is_black_hole = len(self._latest) == _FAILURES and all(map(_at_once, self._latest))
+        if self.is_black_hole:
+            self._black_hole(
+                f"the last {_FAILURES} jobs failed within a second each, {report.job!r} with"
+                f" {report.reason!r}: something may be missing on this machine, so this worker"
+                " stops; see their logs, `dirjobs retry --failed` when it is put right, or use"
+                " --keep-going."
+            )
+
+    def __bool__(self) -> bool:
+        return bool(self._tally)
+
+    @property
+    def all_done(self) -> bool:
+        return set(self._tally) <= {End.DONE}
+
+    def __str__(self) -> str:
+        """The summary."""
+        parts = [f"{number} {end.value}" for end, number in self._tally.items()]
+        return f"{', '.join(parts)} in {duration(time.monotonic() - self._began)}"
+
+
+def _at_once(report: Report) -> bool:
+    return report.end is End.FAILED and report.seconds < _AT_ONCE
+
+
+def _line(report: Report) -> str:
+    if report.end is End.GIVEN_BACK:
+        return f"{report.job}  {report.end.value}"
+    reason = f"{report.reason}, " if report.reason else ""
+    return f"{report.job}  {report.end.value}  ({reason}{duration(report.seconds)})"

@@ -1,0 +1,186 @@
+"""What a worker brings to the share beside the jobs: their logs and their results."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from threading import Lock
+from typing import BinaryIO, TypeVar
+
+from dirjobs.console.errors import say
+from dirjobs.errors import NoSpace, NotFound, StoreError
+from dirjobs.layout import ATTEMPTS, RESULTS
+from dirjobs.policy import DEFAULT_HEARTBEAT
+from dirjobs.process import monotonic
+from dirjobs.protocol import attempts
+from dirjobs.protocol.effects import Driver, Exists, Steps, Upload, Write
+from dirjobs.protocol.resolve import listing, make_folder
+from dirjobs.runner.shutdown import Course
+from dirjobs.store import split
+from dirjobs.worker import OUTAGE, through_outages
+
+T = TypeVar("T")
+log = logging.getLogger("dirjobs")
+
+PATIENCE = 600.0
+"""Seconds to wait for somebody to make room on a full share."""
+_PAUSE, _LONGEST_PAUSE = 2.0, 30.0
+
+
+class Delivery:
+    """Writes logs and results of jobs, and notes on them.  Safe to use from several threads.
+
+    Args:
+        driver: on the queue's store.
+        course: ends the patience with a full disk.
+    """
+
+    def __init__(self, driver: Driver, course: Course) -> None:
+        self._driver = driver
+        self._course = course
+        self._lock = Lock()
+        self._noted: set[str] = set()
+        self._listed_at = -float("inf")
+
+    # -- logs and notes -------------------------------------------------------------------
+
+    def log(self, path: str, data: bytes, *, patient: bool) -> None:
+        """Write a log.  It is for people: if the store refuses, that is told, no more.
+
+        Args:
+            path: where in the queue.
+            data: the whole log.
+            patient: wait through outages.
+        """
+        try:
+            if patient:
+                self._through_outages(lambda: _put_log(path, data))
+            else:
+                self._driver.run(_put_log(path, data))
+        except StoreError as error:
+            say(f"{path!r} could not be written: {error}")
+
+    def note(self, job: str, worker: str, reason: str) -> None:
+        """Note a failed attempt at a job."""
+        self._driver.run(attempts.note(job, worker, reason))
+
+    def attempts_at(self, job: str) -> int:
+        """How many tries of a job have been noted, so far as was known half a minute ago."""
+        with self._lock:
+            now = monotonic()
+            if now - self._listed_at >= DEFAULT_HEARTBEAT:
+                self._listed_at = now
+                try:
+                    self._noted = {entry.name for entry in self._driver.run(listing(ATTEMPTS))}
+                except StoreError as error:
+                    log.info("%s can't be listed (%s)", ATTEMPTS, error)
+            if f"{job}.json" not in self._noted:
+                return 0
+        return attempts.tries(self._driver.run(attempts.read(job)))
+
+    def is_there(self, path: str) -> bool:
+        """Whether a file is on the share.  While that can't be reached this waits.
+
+        Raises:
+            StoreError: the store refuses.
+        """
+        return self._through_outages(lambda: _is_there(path))
+
+    # -- results --------------------------------------------------------------------------
+
+    def results(self, job: str, folder: str) -> str:
+        """Bring everything in a local folder to ``results/<job>/``.
+
+        Outages are waited for, without end; a full share for `PATIENCE` seconds.
+
+        Args:
+            job: the job's name.
+            folder: may have folders in it, empty ones don't count.
+
+        Returns:
+            what is not there in the end, and why; nothing if everything is.
+        """
+        problems = []
+        patience = _Patience(self._course)
+        for name in files_in(folder):
+            path = f"{RESULTS}/{job}/{name}"
+            try:
+                with open(os.path.join(folder, name), "rb") as file:
+                    self._deliver(path, file, patience)
+            except OSError as error:
+                problems.append(f"{path!r}: {error}")
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        return f"{problems[0]}{more}" if problems else ""
+
+    def _deliver(self, path: str, file: BinaryIO, patience: _Patience) -> None:
+        for part in path.split("/")[2:]:
+            if problem := self._driver.store.name_problem(part):
+                raise StoreError(f"a file can't be called {part!r} there: {problem}")
+        while True:
+            try:
+                return self._through_outages(lambda: _put_file(path, file))
+            except NoSpace as error:
+                if patience.is_over(error):
+                    raise
+
+    def _through_outages(self, steps: Callable[[], Steps[T]]) -> T:
+        try:
+            return self._driver.run(steps())
+        except OUTAGE as error:
+            return self._driver.run(through_outages(steps, error))
+
+
+class _Patience:
+    """How long somebody has time to make room on a full share, for one job."""
+
+    def __init__(self, course: Course) -> None:
+        self._course = course
+        self._until: float | None = None
+        self._pause = _PAUSE
+
+    def is_over(self, error: NoSpace) -> bool:
+        """Wait a while, unless that was done long enough."""
+        now = monotonic()
+        if self._until is None:
+            self._until = now + PATIENCE
+            say(f"{error}  Waiting for room, at most {PATIENCE:g} s.")
+        pause, self._pause = self._pause, min(2 * self._pause, _LONGEST_PAUSE)
+        return now >= self._until or self._course.wait_for_stop(min(pause, self._until - now))
+
+
+def files_in(folder: str) -> Iterator[str]:
+    """The files in a local folder and its sub-folders, as paths in it with ``/``.
+
+    What a link to a file points to counts as a file; links to folders and what is neither
+    file nor folder are left out.
+    """
+    for where, folders, files in os.walk(folder):
+        folders.sort()
+        for name in sorted(files):
+            path = os.path.join(where, name)
+            if os.path.isfile(path):
+                yield os.path.relpath(path, folder).replace(os.sep, "/")
+
+
+def _put_log(path: str, data: bytes) -> Steps[None]:
+    try:
+        yield Write(path, data)
+    except NotFound:
+        yield from make_folder(split(path)[0])
+        yield Write(path, data)
+
+
+def _put_file(path: str, file: BinaryIO) -> Steps[None]:
+    file.seek(0)
+    try:
+        yield Upload(path, file)
+    except NotFound:
+        yield from make_folder(split(path)[0])
+        file.seek(0)
+        yield Upload(path, file)
+
+
+def _is_there(path: str) -> Steps[bool]:
+    there: bool = yield Exists(path)
+    return there
