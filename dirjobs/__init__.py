@@ -28,7 +28,7 @@ from dirjobs.errors import (
 from dirjobs.job import Job
 from dirjobs.queue import DirJobs
 from dirjobs.registry import open_store
-from dirjobs.store import Entry, Guarantees, Store
+from dirjobs.store import Entry, FileKind, Guarantees, Store
 
 __version__ = "1.0.0.dev0"
 
@@ -42,6 +42,7 @@ __all__ = [
     "DirJobs",
     "DirJobsError",
     "Entry",
+    "FileKind",
     "Guarantees",
     "InvalidName",
     "Job",

@@ -17,11 +17,20 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import Enum
 from types import TracebackType
 from typing import BinaryIO, NamedTuple, Self
 
 from dirjobs.errors import Unsupported
 from dirjobs.layout import unsafe_name
+
+
+class FileKind(Enum):
+    """What a name in a listing stands for."""
+
+    FILE = "a regular file: what a job is"
+    FOLDER = "a folder"
+    OTHER = "a symbolic link, a device, a pipe: never followed, opened or removed"
 
 
 class Entry(NamedTuple):
@@ -31,14 +40,13 @@ class Entry(NamedTuple):
         name: the last segment, decoded.
         mtime: seconds since the epoch by the *store's* clock; None if not told.
         size: bytes; None if not told.
-        is_folder: True for anything that is not a regular file (folders, symbolic
-            links, devices): never a job.
+        kind: FILE, FOLDER or OTHER.
     """
 
     name: str
     mtime: float | None = None
     size: int | None = None
-    is_folder: bool = False
+    kind: FileKind = FileKind.FILE
 
 
 @dataclass(frozen=True)
@@ -203,7 +211,7 @@ class Store(ABC):
         Raises:
             NotFound: there is no such folder.
         """
-        return [entry.name for entry in self.list(folder) if not entry.is_folder]
+        return [entry.name for entry in self.list(folder) if entry.kind is FileKind.FILE]
 
     def name_problem(self, name: str) -> str | None:
         """Why `name` (one segment) can't be used on this store; None if it can.

@@ -17,7 +17,7 @@ from dirjobs.protocol.resolve import listing
 from dirjobs.recovery.control import PAUSE, drained
 from dirjobs.recovery.heartbeat import Beat, unreadable, worker_of
 from dirjobs.recovery.peers import is_provably_dead
-from dirjobs.store import Entry
+from dirjobs.store import Entry, FileKind
 
 CLOCK = "~clock"
 """The file by whose mtime somebody who looks learns what time it is on the store."""
@@ -127,7 +127,7 @@ def count() -> Steps[Counts]:
     if ended:
         # Or is it a copy of a finished job, as file managers make it, that runs again?
         ended -= {place.job for place in (yield from places_in(RUNNING))}
-    parked = sum(not entry.is_folder for entry in (yield from listing(PARKED)))
+    parked = sum(entry.kind is FileKind.FILE for entry in (yield from listing(PARKED)))
     claims = [
         Claimed(place.job.name, place.worker, None, place.job.size)
         for place in running

@@ -12,7 +12,7 @@ from dirjobs.errors import ConfigurationError
 from dirjobs.layout import DONE, FAILED, PARKED, RUNNING, WAITING
 from dirjobs.protocol.effects import Exists, List, Steps
 from dirjobs.protocol.resolve import listing
-from dirjobs.store import Entry
+from dirjobs.store import Entry, FileKind
 
 _PATTERN = re.compile(r"[*?\[]")
 STATES = {
@@ -61,7 +61,7 @@ def places_of(folder: str, entries: Iterable[Entry]) -> Iterator[Place]:
 
 def place_of(folder: str, entry: Entry) -> Place | None:
     """What a file in one of the queue's folders is; None if it is no job."""
-    if entry.is_folder:
+    if entry.kind is not FileKind.FILE:
         return None
     name, worker = entry.name, ""
     staged = layout.parse_staged(name)

@@ -17,7 +17,7 @@ from dirjobs.protocol.resolve import differ
 from dirjobs.recovery.membership import Presence
 from dirjobs.recovery.peers import Other
 from dirjobs.recovery.requeue import orphans_in
-from dirjobs.store import Entry
+from dirjobs.store import Entry, FileKind
 
 log = logging.getLogger("dirjobs")
 
@@ -94,7 +94,7 @@ def _claims_of(jobs: Collection[str]) -> Steps[dict[str, tuple[str, Entry]]]:
     with suppress(NotFound):
         for entry in (yield List(RUNNING)):
             claim = layout.parse_claim(entry.name)
-            if claim is None or entry.is_folder or claim.job not in jobs:
+            if claim is None or entry.kind is not FileKind.FILE or claim.job not in jobs:
                 continue
             job = Entry(claim.job, entry.mtime, entry.size)
             found[f"{RUNNING}/{entry.name}"] = (claim.worker, job)

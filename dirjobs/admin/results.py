@@ -12,6 +12,7 @@ from dirjobs.layout import DONE, FAILED, RESULTS
 from dirjobs.protocol.candidates import natural_key
 from dirjobs.protocol.effects import Read, Steps
 from dirjobs.protocol.resolve import listing
+from dirjobs.store import FileKind
 
 RESULT = "result.json"
 """The file in ``results/<job>/`` with an object of numbers and strings."""
@@ -31,7 +32,9 @@ def ended() -> Steps[list[Place]]:
 
 def with_results() -> Steps[frozenset[str]]:
     """The jobs that have a folder in ``results``; one request."""
-    return frozenset(entry.name for entry in (yield from listing(RESULTS)) if entry.is_folder)
+    return frozenset(
+        entry.name for entry in (yield from listing(RESULTS)) if entry.kind is FileKind.FOLDER
+    )
 
 
 def outcome(place: Place, has_result: bool) -> Steps[dict[str, Any]]:

@@ -28,7 +28,7 @@ from dirjobs.errors import (
 )
 from dirjobs.layout import unportable_name, unsafe_name
 from dirjobs.redaction import redacted
-from dirjobs.store import Entry, Guarantees, Store, check_path, split
+from dirjobs.store import Entry, FileKind, Guarantees, Store, check_path, split
 
 log = logging.getLogger("dirjobs.fsspec")
 
@@ -296,14 +296,17 @@ def _fresh(filesystem: AbstractFileSystem) -> AbstractFileSystem:
 
 
 def _entry(name: str, info: Mapping[str, Any]) -> Entry:
-    regular = info.get("type") == "file" and not info.get("islink")
-    size = info.get("size")
-    return Entry(
-        name,
-        _time(info),
-        int(size) if regular and isinstance(size, int | float) else None,
-        not regular,
-    )
+    kind, size = _kind(info), info.get("size")
+    if kind is not FileKind.FILE or not isinstance(size, int | float):
+        size = None
+    return Entry(name, _time(info), None if size is None else int(size), kind)
+
+
+def _kind(info: Mapping[str, Any]) -> FileKind:
+    if info.get("islink"):
+        return FileKind.OTHER
+    kinds = {"file": FileKind.FILE, "directory": FileKind.FOLDER}
+    return kinds.get(str(info.get("type")), FileKind.OTHER)
 
 
 def _time(info: Mapping[str, Any]) -> float | None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import BinaryIO, NamedTuple
 
 from dirjobs.errors import AlreadyExists, ConfigurationError, Denied, NotFound
-from dirjobs.store import Entry, Guarantees, Store, check_path, split
+from dirjobs.store import Entry, FileKind, Guarantees, Store, check_path, split
 
 _PROMISES = Guarantees(
     atomic_rename=True,
@@ -83,7 +83,7 @@ class MemoryStore(Store):
         check_path(folder)
         with self._tree.lock:
             return [
-                Entry(name, None, None, True)
+                Entry(name, kind=FileKind.FOLDER)
                 if file is None
                 else Entry(name, file.mtime, len(file.data))
                 for name, file in self._folder(folder).items()

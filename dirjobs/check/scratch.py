@@ -16,7 +16,7 @@ from dirjobs.errors import ConfigurationError, NotFound, StoreError
 from dirjobs.layers import Layer
 from dirjobs.layout import QUEUE, nonce
 from dirjobs.process import Process, is_surely_gone, this_process
-from dirjobs.store import Entry, Store, check_path
+from dirjobs.store import Entry, FileKind, Store, check_path
 
 log = logging.getLogger("dirjobs")
 
@@ -116,7 +116,7 @@ def scratch(store: Store, connections: int) -> Iterator[Place]:
         StoreError: nothing can be made or written here.
     """
     try:
-        there = {entry.name for entry in store.list("") if entry.is_folder}
+        there = {entry.name for entry in store.list("") if entry.kind is FileKind.FOLDER}
     except NotFound as error:
         raise ConfigurationError(
             f"{store.url!r} is not there: make that folder, or check the spelling."
@@ -140,7 +140,7 @@ def scratch(store: Store, connections: int) -> Iterator[Place]:
 def _leftovers(store: Store, above: str, now: float, ours: str) -> Iterator[Place]:
     for entry in store.list(above.rstrip("/")):
         match = _FOLDER.fullmatch(entry.name)
-        if match and entry.is_folder and match[1] != ours:
+        if match and entry.kind is FileKind.FOLDER and match[1] != ours:
             left = Place(Below(store, f"{above}{entry.name}"), match[1])
             with suppress(NotFound):  # its own check, or another one, was faster
                 if _is_abandoned(left.here, entry, now):
@@ -196,10 +196,10 @@ class _Broom:
         files = []
         for entry in entries:
             path = f"{folder}/{entry.name}" if folder else entry.name
-            if entry.is_folder:
+            if entry.kind is FileKind.FOLDER:
                 if depth < _DEEPEST:
                     yield from self.sweep(path, depth + 1)
-            elif path != OWNER and (self.place.tag in entry.name or _DRAFT.fullmatch(entry.name)):
+            elif entry.kind is FileKind.FILE and path != OWNER and self._is_ours(entry.name):
                 files.append(path)
         share = len(self.stores)
         shares = [files[number::share] for number in range(share)]
@@ -213,6 +213,9 @@ class _Broom:
             return
         except StoreError as error:
             yield error
+
+    def _is_ours(self, name: str) -> bool:
+        return self.place.tag in name or _DRAFT.fullmatch(name) is not None
 
 
 def _remove(store: Store, paths: Sequence[str]) -> list[StoreError]:

@@ -10,7 +10,7 @@ from dirjobs.layout import RUNNING, WAITING
 from dirjobs.protocol import attempts
 from dirjobs.protocol.effects import Steps
 from dirjobs.protocol.resolve import Settling, differ
-from dirjobs.store import Entry
+from dirjobs.store import Entry, FileKind
 
 
 class Trial(Settling):
@@ -33,7 +33,7 @@ class Trial(Settling):
         workers: dict[str, set[str]] = {}
         for entry in (yield from self.listing(RUNNING)):
             claim = layout.parse_claim(entry.name)
-            if claim is not None and not entry.is_folder:
+            if claim is not None and entry.kind is FileKind.FILE:
                 there[f"{RUNNING}/{entry.name}"] = entry
                 workers.setdefault(claim.job, set()).add(claim.worker)
         torn = set()

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from dirjobs import layout
 from dirjobs.errors import ConfigurationError
 from dirjobs.policy import Order
-from dirjobs.store import Entry
+from dirjobs.store import Entry, FileKind
 
 log = logging.getLogger("dirjobs")
 
@@ -111,7 +111,7 @@ class Waiting:
 
     def fill(self, listing: Iterable[Entry], began: float, now: float) -> None:
         """Take over a new listing, made between `began` and `now` (seconds, monotonic)."""
-        files = [entry for entry in listing if not entry.is_folder]
+        files = [entry for entry in listing if entry.kind is FileKind.FILE]
         entries = [entry for entry in files if entry.name.endswith(self.job_ext)]
         if len(entries) < len(files):
             self._tell_of_other_files([entry.name for entry in files])

@@ -33,7 +33,7 @@ from dirjobs.protocol.effects import Exists, Rename, Steps, Wait
 from dirjobs.protocol.give_back import Held, Moves
 from dirjobs.protocol.intents import State
 from dirjobs.protocol.resolve import differ
-from dirjobs.store import Entry, Guarantees, split
+from dirjobs.store import Entry, FileKind, Guarantees, split
 
 SURELY_NOT_DONE = (NotFound, Denied, Unavailable, Unsupported)
 _GROWING_LOOKS = 4
@@ -287,7 +287,7 @@ class Claims(Moves):
                 mine = entry
                 continue
             other = layout.parse_claim(entry.name)
-            if other is None or entry.is_folder:
+            if other is None or entry.kind is not FileKind.FILE:
                 continue
             foreign.add(other.job)
             if layout.same_name(other.job, claim.job.name):

@@ -16,7 +16,7 @@ from dirjobs.protocol.claim import Claims
 from dirjobs.protocol.effects import Steps
 from dirjobs.protocol.resolve import Moved, differ
 from dirjobs.recovery.heartbeat import Beat
-from dirjobs.store import Entry, split
+from dirjobs.store import Entry, FileKind, split
 
 log = logging.getLogger("dirjobs")
 
@@ -53,7 +53,7 @@ def orphans_in(folder: str, listing: Collection[Entry], dead: Collection[str]) -
     """The files in ``00_waiting`` or ``01_running`` that the dead workers left."""
     found = []
     for entry in listing:
-        if entry.is_folder:
+        if entry.kind is not FileKind.FILE:
             continue
         staged = layout.parse_staged(entry.name)
         claim = layout.parse_claim(entry.name) if folder == RUNNING else None

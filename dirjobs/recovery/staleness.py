@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from dirjobs.store import Entry
+from dirjobs.store import Entry, FileKind
 
 
 @dataclass
@@ -47,7 +47,9 @@ class Watch:
             now: when it was there.
         """
         marks: dict[str, object] = {
-            entry.name: (entry.mtime, entry.size) for entry in listing if not entry.is_folder
+            entry.name: (entry.mtime, entry.size)
+            for entry in listing
+            if entry.kind is FileKind.FILE
         }
         watching = self._looked_at is not None and now - self._looked_at <= self.longest_gap
         self._looked_at = began

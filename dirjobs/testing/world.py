@@ -24,7 +24,7 @@ from enum import StrEnum
 
 from dirjobs.errors import AlreadyExists, AmbiguousResult, NotFound, StoreError
 from dirjobs.layout import DONE, FAILED, PARKED, RUNNING, WAITING, WORKERS
-from dirjobs.store import Entry, split
+from dirjobs.store import Entry, FileKind, split
 
 
 class Kind(StrEnum):
@@ -182,7 +182,7 @@ class World:
         if folder in ("", "_queue"):
             prefix = f"{folder}/" if folder else ""
             return [
-                Entry(name.removeprefix(prefix), 0.0, None, True)
+                Entry(name.removeprefix(prefix), 0.0, None, FileKind.FOLDER)
                 for name in (*self.folders, "_queue")
                 if name.startswith(prefix) and "/" not in name.removeprefix(prefix)
             ]

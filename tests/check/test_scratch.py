@@ -17,6 +17,7 @@ from dirjobs.check.scratch import OWNER, Below, scratch
 from dirjobs.errors import ConfigurationError, Denied, StoreError
 from dirjobs.layers import Layer
 from dirjobs.process import Process, this_process
+from dirjobs.store import FileKind
 from tests.command_line import starting, wait_until
 
 TAG = "abcdefghjk"
@@ -27,7 +28,7 @@ def tree(store, folder=""):
     found = {}
     for entry in store.list(folder):
         path = f"{folder}/{entry.name}" if folder else entry.name
-        found |= tree(store, path) if entry.is_folder else {path: store.read(path)}
+        found |= tree(store, path) if entry.kind is FileKind.FOLDER else {path: store.read(path)}
     return found
 
 
@@ -206,3 +207,30 @@ def _mentions(pid, text):
             return text.encode() in file.read()
     except OSError:
         return False
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a POSIX system")
+@pytest.mark.parametrize("where", ["itself", "inside"])
+def test_a_check_tidies_up_through_no_link(tmp_path, where):
+    """A link in place of what a killed check left, or in it: what it leads to stays."""
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    for name in (OWNER, ".nfs_notes", f"thesis-{TAG}.tex"):
+        (mine / name).write_text("{}")
+    queue = tmp_path / "jobs"
+    (queue / "_queue").mkdir(parents=True)
+    left = queue / "_queue" / f"~check-{TAG}"
+    if where == "itself":
+        left.symlink_to(mine)
+    else:
+        left.mkdir()
+        (left / "to").symlink_to(mine)
+        (left / f"link.{TAG}").symlink_to(mine / OWNER)
+    with scratch(PosixStore(queue), 2) as place:
+        long_ago = 1_000_000.0
+        os.utime(left, (long_ago, long_ago), follow_symlinks=False)
+        assert place.tag != TAG
+    with scratch(PosixStore(queue), 2):
+        pass
+    assert sorted(os.listdir(mine)) == sorted([".nfs_notes", OWNER, f"thesis-{TAG}.tex"])
+    assert os.path.lexists(left)

@@ -13,6 +13,7 @@ import pytest
 
 from dirjobs.backends.smb import SmbStore, open_store
 from dirjobs.errors import AlreadyExists, Busy, Denied, NotFound, Unsupported
+from dirjobs.store import FileKind
 from tests.amounts import amount
 from tests.servers.proxy import Proxy
 from tests.servers.samba import Samba, needed
@@ -109,7 +110,7 @@ def test_mkdir_is_exclusive_and_remove_spares_folders(store: SmbStore) -> None:
         store.mkdir("")
     with pytest.raises(Denied):
         store.remove("folder")
-    assert [entry.is_folder for entry in store.list("")] == [True]
+    assert [entry.kind for entry in store.list("")] == [FileKind.FOLDER]
 
 
 @pytest.mark.parametrize("name", ["a:b", "a*b", "a?b", 'a"b', "a|b", "a<b", "a\\b", "a.", "a "])
@@ -130,7 +131,7 @@ def test_other_names_come_back_as_they_were(store: SmbStore, name: str) -> None:
 def test_symbolic_links_out_of_the_share_are_no_jobs(samba: Samba, store: SmbStore) -> None:
     folder = samba.root / store.url.rpartition("/")[2]
     (folder / "link").symlink_to("/etc/hostname")
-    assert [e for e in store.list("") if not e.is_folder] == []
+    assert [e for e in store.list("") if e.kind is FileKind.FILE] == []
 
 
 def test_a_large_folder_is_listed_whole(samba: Samba, store: SmbStore) -> None:

@@ -11,6 +11,7 @@ import pytest
 from dirjobs.backends.posix import store as posix
 from dirjobs.backends.posix.store import PosixStore, open_store
 from dirjobs.errors import AlreadyExists, ConfigurationError, Denied, NotFound, Unsupported
+from dirjobs.store import FileKind
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs a POSIX system")
 
@@ -41,10 +42,12 @@ def oddities(tmp_path):
 @pytest.mark.usefixtures("oddities")
 def test_only_regular_files_are_listed_as_files(store):
     assert store.names_of_files("") == ["file"]
-    kinds = {entry.name: entry.is_folder for entry in store.list("")}
-    assert kinds.pop("file") is False
-    assert set(kinds) == {"link", "dangling", "folder", "folder-link", "fifo", "socket"}
-    assert all(kinds.values())
+    kinds = {entry.name: entry.kind for entry in store.list("")}
+    assert kinds.pop("file") is FileKind.FILE
+    assert kinds.pop("folder") is FileKind.FOLDER
+    assert kinds == dict.fromkeys(
+        ("link", "dangling", "folder-link", "fifo", "socket"), FileKind.OTHER
+    )
 
 
 @pytest.mark.usefixtures("oddities")

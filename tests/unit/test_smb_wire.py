@@ -12,7 +12,7 @@ from smbprotocol.structure import Structure
 from dirjobs.backends.smb import wire
 from dirjobs.backends.smb.status import ERRORS, SHARING_VIOLATION, error_for
 from dirjobs.errors import AmbiguousResult, Busy, Unavailable
-from dirjobs.store import Entry
+from dirjobs.store import Entry, FileKind
 
 
 def parsed(kind: type[Structure], message: wire.Message) -> Structure:
@@ -117,10 +117,10 @@ def test_a_listing_is_unpacked() -> None:
         ("smile \U0001f600", 0, 1 << 40, 0x80),
     )
     assert list(wire.entries(body)) == [
-        Entry("job1.txt", 1.5, 7, False),
-        Entry("folder", 0.0, None, True),
-        Entry("link", None, None, True),
-        Entry("smile \U0001f600", None, 1 << 40, False),
+        Entry("job1.txt", 1.5, 7, FileKind.FILE),
+        Entry("folder", 0.0, None, FileKind.FOLDER),
+        Entry("link", None, None, FileKind.OTHER),
+        Entry("smile \U0001f600", None, 1 << 40, FileKind.FILE),
     ]
 
 

@@ -27,7 +27,7 @@ from dirjobs.backends.posix.paths import (
 from dirjobs.backends.posix.paths import mountinfo as _mountinfo
 from dirjobs.errors import ConfigurationError, Denied, StoreError, Unsupported
 from dirjobs.layout import nonce, unportable_name, unsafe_name
-from dirjobs.store import Entry, Guarantees, Store, check_path, split
+from dirjobs.store import Entry, FileKind, Guarantees, Store, check_path, split
 
 _PIECE = 1 << 20
 _WINDOWS = sys.platform == "win32"
@@ -98,7 +98,9 @@ class PosixStore(Store):
                     if regular(status.st_mode):
                         append(Entry(item.name, status.st_mtime, status.st_size))
                     else:
-                        append(Entry(item.name, status.st_mtime, None, True))
+                        is_folder = stat.S_ISDIR(status.st_mode)
+                        kind = FileKind.FOLDER if is_folder else FileKind.OTHER
+                        append(Entry(item.name, status.st_mtime, None, kind))
         except OSError as error:
             self._fail(error, folder)
         return entries

@@ -14,7 +14,7 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from dirjobs.store import Entry
+from dirjobs.store import Entry, FileKind
 
 HEADER = 64
 CREDIT = 65536
@@ -34,7 +34,6 @@ FOLDER_ONLY, FILE_ONLY, DELETE_ON_CLOSE, NO_FOLLOW = 0x1, 0x40, 0x1000, 0x200000
 
 # [MS-FSCC] 2.6: attributes
 ATTRIBUTE_DIRECTORY, ATTRIBUTE_REPARSE_POINT = 0x10, 0x400
-NOT_A_FILE = ATTRIBUTE_DIRECTORY | ATTRIBUTE_REPARSE_POINT
 
 FILE_DIRECTORY_INFORMATION, FILE_RENAME_INFORMATION = 1, 10
 SAME_HANDLE = b"\xff" * 16
@@ -197,10 +196,17 @@ def entries(body: bytes) -> Iterator[Entry]:
             break
         name = buffer[name_at : name_at + name_length].decode("utf-16-le", "surrogatepass")
         if name not in (".", ".."):
-            is_folder = attributes & NOT_A_FILE != 0
-            yield Entry(name, seconds(written), None if is_folder else size, is_folder)
+            kind = kind_of(attributes)
+            yield Entry(name, seconds(written), size if kind is FileKind.FILE else None, kind)
         if not step:
             return
         at += step
     if end:
         raise ValueError("an entry of a listing points out of the answer")
+
+
+def kind_of(attributes: int) -> FileKind:
+    """What the attributes of a name say that it is; a link is a reparse point."""
+    if attributes & ATTRIBUTE_REPARSE_POINT:
+        return FileKind.OTHER
+    return FileKind.FOLDER if attributes & ATTRIBUTE_DIRECTORY else FileKind.FILE

@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes
 
 from dirjobs.backends.webdav.address import port_or_default
 from dirjobs.errors import NotFound, StoreError
-from dirjobs.store import Entry
+from dirjobs.store import Entry, FileKind
 
 log = logging.getLogger("dirjobs.webdav")
 
@@ -55,7 +55,7 @@ class Listing:
             NotFound: `where` is a file.
             StoreError: not one entry is in this folder.
         """
-        if self.own is not None and not self.own.is_folder:
+        if self.own is not None and self.own.kind is not FileKind.FOLDER:
             raise NotFound(f"{where} is a file, not a folder.")
         if self.refusals:
             shown = ", ".join(ascii(href) for href in self.refused)
@@ -78,7 +78,8 @@ class Listing:
             if len(self.refused) < 3:
                 self.refused.append(href[:200])
             return
-        entry = Entry(name, parse_date(modified), None if folder else parse_size(length), folder)
+        kind = FileKind.FOLDER if folder else FileKind.FILE
+        entry = Entry(name, parse_date(modified), None if folder else parse_size(length), kind)
         if name:
             # Two hrefs that are one name after decoding are one file to us.
             self._found.setdefault(name, entry)

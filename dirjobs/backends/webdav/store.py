@@ -22,7 +22,7 @@ from dirjobs.backends.webdav.status import OK, Verb, error_for
 from dirjobs.backends.webdav.transfer import announced, undone_if_unavailable
 from dirjobs.errors import AmbiguousResult, Denied, NotFound, StoreError, Unavailable
 from dirjobs.layout import unsafe_name
-from dirjobs.store import Entry, Guarantees, Store, check_path, split
+from dirjobs.store import Entry, FileKind, Guarantees, Store, check_path, split
 
 log = logging.getLogger("dirjobs.webdav")
 
@@ -193,7 +193,7 @@ class WebdavStore(Store):
         ) -> None:
             folder = href.endswith("/") if collection is None else collection
             date, size = parse_date(modified), parse_size(length)
-            found.append(Entry("", date, size, folder))
+            found.append(Entry("", date, size, FileKind.FOLDER if folder else FileKind.FILE))
 
         with self._session().raw(Verb.LOOK, self._file(path), _LOOK, _propfind.BODY) as response:
             if response.status_code in OK[Verb.LOOK]:
@@ -268,7 +268,7 @@ class WebdavStore(Store):
 
     def remove(self, path: str) -> None:
         # DELETE takes a folder with all that is in it, so look what it is.
-        if self._look(path).is_folder:
+        if self._look(path).kind is FileKind.FOLDER:
             raise Denied(f"{self.full_path(path)} is a folder, and only files are removed.")
         response = self._session().status(Verb.DELETE, self._file(path), _DELETE)
         self._require(Verb.DELETE, response, path)
@@ -304,7 +304,7 @@ class WebdavStore(Store):
 
     def _is_folder(self, path: str) -> bool:
         try:
-            return self._look(path).is_folder
+            return self._look(path).kind is FileKind.FOLDER
         except NotFound:
             return False
 

@@ -12,7 +12,7 @@ import pytest
 
 from dirjobs.errors import NotFound, StoreError
 from dirjobs.layout import same_name
-from dirjobs.store import Store
+from dirjobs.store import FileKind, Store
 from dirjobs.testing.conformance.base import Base
 
 NAMES = [
@@ -92,8 +92,8 @@ class ListTests(Base):
         store.mkdir("folder/inner")
         store.write("folder/file", b"")
         store.write("folder/inner/deep", b"")
-        found = {entry.name: entry.is_folder for entry in store.list("folder")}
-        assert found == {"inner": True, "file": False}
+        found = {entry.name: entry.kind for entry in store.list("folder")}
+        assert found == {"inner": FileKind.FOLDER, "file": FileKind.FILE}
 
     def test_names_of_files(self, store: Store) -> None:
         store.mkdir("folder")
