@@ -6,8 +6,8 @@ import random
 from dataclasses import replace
 
 from dirjobs.policy import Mode
-from dirjobs.testing.scenario import Scenario
-from dirjobs.testing.world import Kind
+from tests.simulation.scenario import Scenario
+from tests.simulation.world import Kind
 
 from .mutants import Mutant
 from .scenarios import JOBS, Family, inside_waiting, scenario

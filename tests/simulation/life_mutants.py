@@ -8,8 +8,8 @@ from functools import partial
 
 from dirjobs.policy import Mode
 from dirjobs.protocol.effects import Write
-from dirjobs.testing.scenario import Scenario
-from dirjobs.testing.world import Kind
+from tests.simulation.scenario import Scenario
+from tests.simulation.world import Kind
 
 from .claim_mutants import of_kinds
 from .mutants import Mutant

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from dirjobs.testing.workers import SimulatedWorker
+from tests.simulation.workers import SimulatedWorker
 
 from .scenarios import Family
 

@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Self
 
-from dirjobs.testing.simulation import Simulation, Violation
+from tests.simulation.simulation import Simulation, Violation
 
 from .scenarios import Family, any_scenario
 

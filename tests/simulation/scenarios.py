@@ -9,8 +9,8 @@ from dataclasses import replace
 from dirjobs.policy import Mode, Terms
 from dirjobs.protocol.effects import Rename, Request
 from dirjobs.store import split
-from dirjobs.testing.scenario import Scenario
-from dirjobs.testing.world import Kind
+from tests.simulation.scenario import Scenario
+from tests.simulation.world import Kind
 
 JOBS = ("job.txt", "bigjob.txt", "job2.txt", "ä b.txt")
 EPSILON = 0.01

@@ -9,7 +9,7 @@ import os
 
 import pytest
 
-from dirjobs.testing.world import Kind
+from tests.simulation.world import Kind
 
 from .claim_mutants import CLAIM_MUTANTS, twins
 from .life_mutants import LIFE_MUTANTS

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from dirjobs import layout
 from dirjobs.layout import WORKERS
-from dirjobs.testing.workers import SimulatedWorker, Visitor
+from tests.simulation.workers import SimulatedWorker, Visitor
 
 if TYPE_CHECKING:
-    from dirjobs.testing.simulation import Simulation
+    from tests.simulation.simulation import Simulation
 
 
 class Trouble:

@@ -13,17 +13,17 @@ from dirjobs.policy import Order
 from dirjobs.process import Process
 from dirjobs.protocol.candidates import Waiting
 from dirjobs.protocol.claim import Claims
-from dirjobs.protocol.effects import Request, Steps
+from dirjobs.protocol.effects import Driver, Request, Steps
 from dirjobs.protocol.give_back import Held
 from dirjobs.recovery.heartbeat import Beat
 from dirjobs.recovery.membership import Presence
 from dirjobs.store import Guarantees
-from dirjobs.testing.scenario import PROMISES
-from dirjobs.testing.tasks import Task
 from dirjobs.worker import OUTAGE, Worker, through_outages
+from tests.simulation.scenario import PROMISES
+from tests.simulation.tasks import SimulatedStore, Task, sleep
 
 if TYPE_CHECKING:
-    from dirjobs.testing.simulation import Simulation
+    from tests.simulation.simulation import Simulation
 
 _HESITATIONS = 0.25
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
@@ -69,7 +69,7 @@ class SimulatedWorker:
         sure = not (scenario.lost or scenario.mute or scenario.late or scenario.outage)
         self.worker = self.worker_class(self.claims, waiting, self.presence, names_suffice=sure)
 
-    def hesitate(self, request: Request) -> float:  # noqa: ARG002
+    def hesitate(self, request: Request) -> float:
         """Seconds by which a request is held up."""
         return 0.0
 
@@ -89,7 +89,7 @@ class SimulatedWorker:
     def _began(self, _: object, error: Exception | None) -> None:
         sim = self.simulation
         if isinstance(error, WorkerIdInUse) and self.presence is not None:
-            Task(self, self.presence.end(), self._refused).go()
+            self._call(self.presence.end(), self._refused)
             return
         if error is not None:
             raise Violation(f"{self.view}: start raised {error!r}")
@@ -121,7 +121,10 @@ class SimulatedWorker:
             except OUTAGE as error:
                 return (yield from through_outages(steps, error))
 
-        Task(self, persistent(), end).go()
+        self._call(persistent(), end)
+
+    def _call(self, steps: Steps[Any], end: Callable[[Any, Exception | None], None]) -> None:
+        Task(self, lambda: Driver(SimulatedStore(), sleep).run(steps), end).go()
 
     def _take(self) -> None:
         self._task(self.worker.next, self._took)
@@ -220,7 +223,7 @@ class SimulatedWorker:
             self._task(self.claims.sweep, end)
         else:
             # A beat that fails is simply followed by the next one, as in the real thread.
-            Task(self, self.presence.beat(), end).go()
+            self._call(self.presence.beat(), end)
 
 
 class Visitor(SimulatedWorker):
@@ -234,7 +237,7 @@ class Visitor(SimulatedWorker):
 
     def begin(self) -> None:
         assert self.presence is not None
-        Task(self, requeue(self.presence, (), dead=True), self._went).go()
+        self._call(requeue(self.presence, (), dead=True), self._went)
 
     def _went(self, _: object, error: Exception | None) -> None:
         self.crashed = True  # the process has ended

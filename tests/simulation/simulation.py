@@ -13,15 +13,17 @@ import random
 from collections import Counter
 from collections.abc import Callable
 
+from greenlet import greenlet
+
 from dirjobs import layout
 from dirjobs.layout import DONE, FAILED, PARKED, RUNNING, WAITING
 from dirjobs.protocol.candidates import longest_use
 from dirjobs.protocol.give_back import Held
 from dirjobs.store import split
-from dirjobs.testing.scenario import Scenario
-from dirjobs.testing.trouble import Trouble
-from dirjobs.testing.workers import SimulatedWorker, Violation
-from dirjobs.testing.world import File, Kind, World
+from tests.simulation.scenario import Scenario
+from tests.simulation.trouble import Trouble
+from tests.simulation.workers import SimulatedWorker, Violation
+from tests.simulation.world import File, Kind, World
 
 __all__ = ["Scenario", "Simulation", "Violation"]
 
@@ -42,6 +44,8 @@ class Simulation:
         self.steps = 0
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._serial = 0
+        self.greenlets: list[greenlet] = []
+        """Every call of the protocol, also those that a crash has broken off."""
         self.world = World(
             scenario.kind,
             self.rng,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from dirjobs.policy import Terms
 from dirjobs.protocol.effects import Request
 from dirjobs.store import Guarantees
-from dirjobs.testing.world import Kind
+from tests.simulation.world import Kind
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,8 @@ class Scenario:
     clock_step: float = 0.0
     troubled_until: float = float("inf")
     within_bounds: bool = False
-    faulty: Callable[[Request], bool] = lambda request: True  # noqa: ARG005
-    hesitant: Callable[[Request], bool] = lambda request: True  # noqa: ARG005
+    faulty: Callable[[Request], bool] = lambda request: True
+    hesitant: Callable[[Request], bool] = lambda request: True
     sweeps: bool = True
 
 

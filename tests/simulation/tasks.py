@@ -1,9 +1,11 @@
-"""One generator of the protocol, driven by the simulation."""
+"""One call of the protocol, driven by the simulation."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from greenlet import getcurrent, greenlet
 
 from dirjobs import layout
 from dirjobs.errors import (
@@ -25,32 +27,88 @@ from dirjobs.protocol.effects import (
     Read,
     Rename,
     Request,
-    Steps,
     Upload,
     Wait,
     Write,
 )
-from dirjobs.store import split
-from dirjobs.testing.world import File
+from dirjobs.store import Entry, Guarantees, Store, split
+from tests.simulation.world import File
 
 if TYPE_CHECKING:
-    from dirjobs.testing.workers import SimulatedWorker
+    from tests.simulation.workers import SimulatedWorker
+
+
+class SimulatedStore(Store):
+    """A store whose every verb hands a request to the simulation, and gets its answer.
+
+    The protocol calls it as it calls any store: plain code in a greenlet of its own, which
+    the simulation puts aside until it has an answer.
+    """
+
+    url = "simulated://"
+    guarantees = Guarantees()
+
+    def list(self, folder: str) -> list[Entry]:
+        return _ask(List(folder))
+
+    def names_of_files(self, folder: str) -> list[str]:
+        return _ask(ListNames(folder))
+
+    def rename(self, src: str, dst: str) -> None:
+        _ask(Rename(src, dst))
+
+    def exists(self, path: str) -> bool:
+        return _ask(Exists(path))
+
+    def read(self, path: str) -> bytes:
+        return _ask(Read(path))
+
+    def write(self, path: str, data: bytes) -> None:
+        _ask(Write(path, data))
+
+    def upload(self, path: str, source: BinaryIO) -> None:
+        _ask(Upload(path, source))
+
+    def remove(self, path: str) -> None:
+        _ask(Forget(path))
+
+    def mkdir(self, path: str) -> None:
+        _ask(Mkdir(path))
+
+    def mtime(self, path: str) -> float:
+        raise NotImplementedError(path)
+
+    def download(self, path: str, target: BinaryIO) -> None:
+        raise NotImplementedError(path)
+
+
+def _ask(request: Request) -> Any:
+    """Hand a request to the simulation; returns, or raises, its answer."""
+    return getcurrent().parent.switch(request)
+
+
+def sleep(seconds: float) -> None:
+    """Let virtual seconds pass."""
+    _ask(Wait(seconds))
 
 
 class Task:
-    """A generator of the protocol whose requests the simulation carries out."""
+    """A call of the protocol, whose requests the simulation carries out."""
 
     def __init__(
         self,
         worker: SimulatedWorker,
-        steps: Steps[Any],
+        call: Callable[[], Any],
         end: Callable[[Any, Exception | None], None],
     ) -> None:
         self.simulation = worker.simulation
         self.worker = worker
         self.view = worker.view
-        self.steps = steps
         self.end = end
+        self._greenlet = greenlet(lambda _: call())
+        # Kept to the end of the run: what is collected earlier would go on with its
+        # `finally` clauses at a moment that no seed replays.
+        self.simulation.greenlets.append(self._greenlet)
 
     def go(self, answer: Any = None, error: StoreError | None = None) -> None:
         """Give the protocol its answer, and take its next request."""
@@ -60,15 +118,16 @@ class Task:
         if sim.now < self.worker.frozen_until:
             sim.later(self.worker.frozen_until - sim.now, lambda: self.go(answer, error))
             return
+        task = self._greenlet
+        task.parent = getcurrent()
         try:
-            request = self.steps.throw(error) if error else self.steps.send(answer)
-        except StopIteration as stop:
-            self.end(stop.value, None)
-            return
+            request = task.throw(error) if error else task.switch(answer)
         except (StoreError, ClaimLost, ConfigurationError) as failure:
             self.end(None, failure)
             return
-        if isinstance(request, Wait):
+        if task.dead:
+            self.end(request, None)
+        elif isinstance(request, Wait):
             sim.later(request.seconds, self.go)
         else:
             self._send(request)
