@@ -6,7 +6,7 @@
 ...         print(job.path())
 """
 
-from dirjobs.admin.status import Status
+from dirjobs.admin.inspect import Status
 from dirjobs.errors import (
     AlreadyExists,
     AmbiguousResult,

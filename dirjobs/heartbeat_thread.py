@@ -1,39 +1,34 @@
-"""The thread that keeps a worker's heartbeat going, and its end."""
+"""The thread that keeps a worker alive to others, and its end."""
 
 from __future__ import annotations
 
 import logging
 import os
-import time
 from contextlib import suppress
 from threading import Event, Thread
 
 from dirjobs.errors import StoreError
-from dirjobs.process import monotonic
-from dirjobs.protocol.effects import Driver
-from dirjobs.protocol.give_back import Held
+from dirjobs.protocol.exits import Claim
 from dirjobs.protocol.intents import State
-from dirjobs.recovery.membership import Presence
-from dirjobs.store import Store
-from dirjobs.worker import OUTAGE, Worker
+from dirjobs.recovery.membership import Membership
+from dirjobs.worker import TRANSIENT_ERRORS, Worker
 
-log = logging.getLogger("dirjobs")
+log = logging.getLogger(__name__)
 
 
-class Pulse:
+class HeartbeatThread:
     """Beats until it is stopped.  Knows nothing of `DirJobs`, so that it keeps none alive.
 
     Args:
         worker: whose claims are given back at the end.
-        presence: the heartbeat.
-        store: a connection of its own, so that a long transfer delays no heartbeat.
+        membership: the heartbeat, on a connection of its own, so that a long transfer delays
+            none.
     """
 
-    def __init__(self, worker: Worker, presence: Presence, store: Store) -> None:
+    def __init__(self, worker: Worker, membership: Membership) -> None:
         self._worker = worker
-        self._presence = presence
-        self._store = store
-        self._driver = Driver(store, time.sleep)
+        self._membership = membership
+        self._share = membership.share
         self._stopped = Event()
         self._pid = os.getpid()
         self._thread = Thread(target=self._run, name="dirjobs-heartbeat", daemon=True)
@@ -42,20 +37,20 @@ class Pulse:
         """Announce the worker, then keep it announced.
 
         Raises:
-            WorkerIdInUse, ConfigurationError, StoreError: as `Presence.start`.
-            BrokenOff: this worker was drained at once meanwhile.
+            WorkerIdInUse, ConfigurationError, StoreError: as `Membership.start`.
+            ClaimAborted: this worker was drained at once meanwhile.
         """
         try:
             # In mode sync this takes as long as a change takes to be seen everywhere.
-            sleep = self._presence.orders.nap
-            Driver(self._store, sleep).run(self._presence.start())
+            with self._share.waiting_by(self._membership.control.sleep_unless_aborted):
+                self._membership.start()
             self._thread.start()
         except BaseException:
             # A signal, most likely: nobody must take us for a live worker.
             self._stopped.set()
             with suppress(StoreError):
-                self._driver.run(self._presence.end())
-            self._store.close()
+                self._membership.end()
+            self._share.store.close()
             raise
 
     def stop(self) -> None:
@@ -66,38 +61,41 @@ class Pulse:
         self._worker.leaving = True
         if self._thread.is_alive():
             self._thread.join()
-        claims = self._worker.claims
+        held = self._membership.parts.intents.in_state(State.HELD)
         try:
-            for path, asked in claims.ledger.in_state(State.HELD).items():
-                self._give_back(Held(asked.worker, asked.job, path))
-            self._driver.run(self._presence.end())
+            for path, intent in held.items():
+                self._give_back(Claim(intent.worker, intent.job, path))
+            self._membership.end()
         except StoreError as error:
             log.warning(
                 "could not say goodbye (%s); others take over when the lease is over", error
             )
         finally:
-            self._store.close()
+            self._share.store.close()
 
-    def _give_back(self, held: Held) -> None:
+    def _give_back(self, claim: Claim) -> None:
         """Unless the store refuses; what is left under an ended id, the others put back.
 
         Raises:
             StoreError: the store can't be reached, so there is no use in going on.
         """
+        self._membership.throughput.let_go(claim.path)
         try:
-            self._driver.run(self._worker.release(held))
-        except OUTAGE:
+            self._membership.parts.exits.release(claim.path, claim.job)
+        except TRANSIENT_ERRORS:
             raise
         except StoreError as error:
-            log.warning("job %r could not be given back (%s)", held.job.name, error)
+            log.warning("job %r could not be given back (%s)", claim.job.name, error)
 
     def _run(self) -> None:
         silent = False
         took = 0.0
-        while not self._stopped.wait(max(0.0, self._presence.claims.terms.heartbeat - took)):
-            began = monotonic()
+        now = self._share.now
+        me = self._membership.me
+        while not self._stopped.wait(max(0.0, me.policy.heartbeat - took)):
+            began = now()
             try:
-                self._driver.run(self._presence.beat())
+                self._membership.beat()
             except StoreError as error:
                 if not silent:
                     log.warning("no heartbeat could be written (%s); trying on", error)
@@ -109,4 +107,4 @@ class Pulse:
                 if silent:
                     log.warning("the heartbeat is written again")
                 silent = False
-            took = monotonic() - began
+            took = now() - began

@@ -5,16 +5,40 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, BinaryIO, Self
+from typing import BinaryIO, Protocol, Self
 
 from dirjobs.errors import ClaimLost, JobClosed
 from dirjobs.layout import DONE, FAILED
-from dirjobs.protocol.effects import Read, Steps
-from dirjobs.protocol.give_back import Held
-from dirjobs.store import split
+from dirjobs.protocol.exits import Claim
+from dirjobs.store import Entry, split
 
-if TYPE_CHECKING:
-    from dirjobs.queue import DirJobs
+
+class Handle(Protocol):
+    """What a job asks of the queue that it was claimed from."""
+
+    def full_path(self, path: str) -> str:
+        """A path inside the queue, in the spelling that the user gave."""
+
+    def local_path(self, path: str) -> str | None:
+        """The same as a path of this machine; None if it can't be opened so."""
+
+    def in_full(self, claim: Claim) -> Entry:
+        """The job of a claim, with its mtime and size."""
+
+    def read(self, path: str) -> bytes:
+        """The content of a small file."""
+
+    def download(self, path: str, target: BinaryIO) -> None:
+        """Copy a file's content into `target`, in pieces."""
+
+    def still_holds(self, claim: Claim) -> bool:
+        """Whether a claim is there, and nobody had a reason to take us for dead."""
+
+    def finish(self, claim: Claim, folder: str, reason: str) -> None:
+        """Move a claim to ``02_done`` or ``99_failed``."""
+
+    def release(self, claim: Claim) -> None:
+        """Give a claim back."""
 
 
 class Job:
@@ -24,41 +48,39 @@ class Job:
     Ctrl-C), or call `done`, `failed` or `release` yourself, once.
     """
 
-    def __init__(self, queue: DirJobs, held: Held) -> None:
+    def __init__(self, queue: Handle, claim: Claim) -> None:
         self._queue = queue
-        self._held = held
+        self._claim = claim
         self._ended = ""
 
     # -- what it is -----------------------------------------------------------------------
 
     def name(self) -> str:
         """The job's file name, such as ``job1.txt``."""
-        return self._held.job.name
+        return self._claim.job.name
 
     def name_woext(self) -> str:
         """The job's file name without its extension."""
-        return os.path.splitext(self._held.job.name)[0]
+        return os.path.splitext(self._claim.job.name)[0]
 
     def full_name(self) -> str:
         """The name of the claim, such as ``w1.job1.txt``."""
-        return split(self._held.path)[1]
+        return split(self._claim.path)[1]
 
     def path(self) -> str:
         """Where the claimed file is: a path or URL in the spelling given to `DirJobs`."""
-        return self._queue.full_path(self._held.path)
+        return self._queue.full_path(self._claim.path)
 
     def local_path(self) -> str | None:
         """The claimed file as a path of this machine; None if it can't be opened so."""
-        return self._queue.store.local_path(self._held.path)
+        return self._queue.local_path(self._claim.path)
 
     def size(self) -> int | None:
         """Bytes, as listed when the job was claimed, or now if that listing had only names;
         None if the store doesn't tell."""
-        held = self._held
-        if held.job.size is not None:
-            return held.job.size
-        queue = self._queue
-        return queue._persist(queue._claims.in_full, held.path, held.job).size
+        if self._claim.job.size is not None:
+            return self._claim.job.size
+        return self._queue.in_full(self._claim).size
 
     # -- its content ----------------------------------------------------------------------
 
@@ -68,8 +90,7 @@ class Job:
         Raises:
             StoreError: it can't be read.
         """
-        data: bytes = self._queue._persist(_read, self._held.path)
-        return data
+        return self._queue.read(self._claim.path)
 
     def read_text(self, encoding: str = "utf-8") -> str:
         """The whole content as text.
@@ -88,7 +109,7 @@ class Job:
         Raises:
             StoreError: it can't be read.
         """
-        self._queue._patient.download(self._held.path, target)
+        self._queue.download(self._claim.path, target)
 
     def still_mine(self) -> bool:
         """Whether the claim is still there, asked afresh: before a side effect that can't
@@ -101,8 +122,7 @@ class Job:
         Raises:
             StoreError: the store refuses; while it can't be reached this waits.
         """
-        queue = self._queue
-        return not self._ended and queue._persist(queue._worker.still_holds, self._held)
+        return not self._ended and self._queue.still_holds(self._claim)
 
     # -- its end --------------------------------------------------------------------------
 
@@ -115,7 +135,7 @@ class Job:
             JobClosed: the job was ended before.
             StoreError: not known; call it again.
         """
-        self._end("done", self._queue._finish, DONE)
+        self._end("done", self._queue.finish, DONE, "")
 
     def failed(self, reason: str = "") -> None:
         """Move the job to ``99_failed``.
@@ -126,7 +146,7 @@ class Job:
         Raises:
             ClaimLost, JobClosed, StoreError: as `done`.
         """
-        self._end("failed", self._queue._finish, FAILED, reason)
+        self._end("failed", self._queue.finish, FAILED, reason)
 
     def release(self) -> None:
         """Give the job back to ``00_waiting``, for any worker.
@@ -135,7 +155,7 @@ class Job:
             JobClosed: the job was ended before.
             StoreError: not known; call it again.
         """
-        self._end("given back", self._queue._release)
+        self._end("given back", self._queue.release)
 
     def _end(self, how: str, end: Callable[..., None], *details: str) -> None:
         if self._ended:
@@ -144,7 +164,7 @@ class Job:
                 " release() once."
             )
         try:
-            end(self._held, *details)
+            end(self._claim, *details)
         except ClaimLost:
             self._ended = "lost"
             raise
@@ -174,8 +194,3 @@ class Job:
     def __repr__(self) -> str:
         state = f", {self._ended}" if self._ended else ""
         return f"<Job {self.name()!r} claimed as {self.path()!r}{state}>"
-
-
-def _read(path: str) -> Steps[bytes]:
-    data: bytes = yield Read(path)
-    return data

@@ -1,4 +1,4 @@
-"""The grammar of the names on the share: pure functions, no store.
+"""The folders of a queue, and what every file in them is: pure functions, no store.
 
     00_waiting/job1.txt                   a job
     00_waiting/~w1~k3x9q2.job1.txt        half way to its claim (mode verify)
@@ -7,32 +7,37 @@
     01_running/~w1~k3x9q2.w1.job1.txt     half way back (mode verify)
 
 Names beginning with ``~`` are never jobs.  A worker's id never contains a dot, so the
-first dot ends it, and never a ``~``, so ``w1~7f3k`` is unmistakably a later life of w1.
+first dot ends it, and never a ``~``, so ``w1~7f3k`` is unmistakably a later incarnation of w1.
 """
 
 from __future__ import annotations
 
 import re
-import secrets
-import unicodedata
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from dirjobs.errors import ConfigurationError, InvalidName
+from dirjobs.names import MAX_BYTES, unportable_name
+from dirjobs.store import Entry, FileKind, split
 
 WAITING, RUNNING, DONE, FAILED = "00_waiting", "01_running", "02_done", "99_failed"
 QUEUE = "_queue"
 WORKERS, PARKED, ATTEMPTS = f"{QUEUE}/workers", f"{QUEUE}/parked", f"{QUEUE}/attempts"
 AGREEMENT = f"{QUEUE}/queue.json"
 LOGS, RESULTS = "logs", "results"
+STATES = {
+    WAITING: "waiting",
+    RUNNING: "running",
+    DONE: "done",
+    FAILED: "failed",
+    PARKED: "parked",
+}
 FOLDERS = (WAITING, RUNNING, DONE, FAILED, QUEUE, WORKERS, PARKED, ATTEMPTS)
 
 MAX_WORKER_BYTES = 40
-MAX_CLAIM_BYTES = 199
-"""`<worker>.<job>` stays under 200 bytes: staged names around it must fit into 255."""
 
 _WORKER = re.compile(r"[A-Za-z0-9_-]+")
 _INCARNATION = re.compile(r"[A-Za-z0-9_-]{1,40}(?:~[a-z0-9]{4})?")
-_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 
 # What editors, file managers, sync clients and servers leave behind (from the lists of
 # Nextcloud, rsync, Samba, Syncthing, Dropbox and the browsers).
@@ -44,16 +49,45 @@ _NOT_A_JOB = re.compile(
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )
 _ORDINARY = re.compile(r"\w+\.(?:txt|json|csv|ya?ml|toml|sh|py)", re.ASCII)  # most, most quickly
-_DEVICE = re.compile(r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(?:\..*)?", re.IGNORECASE)
-_PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,100}")
-_FORBIDDEN = re.compile(r'["<>\\:*?|;/]')
 
 
-class Claim(NamedTuple):
+class ClaimName(NamedTuple):
     """A name in ``01_running`` taken apart."""
 
     worker: str
     job: str
+
+
+class JobFile(NamedTuple):
+    """A file that is a job, a claim or a copy of one, or one of these half way.
+
+    Attributes:
+        folder: where it is.
+        file: its name there.
+        job: the job, under its own name, with the file's mtime and size.
+        worker: who claims or parked it; empty if nobody.
+        stager: who moves it; empty unless it is half way.
+    """
+
+    folder: str
+    file: str
+    job: Entry
+    worker: str = ""
+    stager: str = ""
+
+    @property
+    def path(self) -> str:
+        return f"{self.folder}/{self.file}"
+
+    @property
+    def staged(self) -> bool:
+        """Whether it is half way from one folder to another."""
+        return bool(self.stager)
+
+    @property
+    def state(self) -> str:
+        """What the folder is called when a person asks for the state of a job."""
+        return STATES[self.folder]
 
 
 def check_worker_id(wid: object) -> str:
@@ -74,13 +108,8 @@ def check_worker_id(wid: object) -> str:
     return wid
 
 
-def nonce(length: int = 6) -> str:
-    """A random name that nobody else comes up with at the same time."""
-    return "".join(secrets.choice(_ALPHABET) for _ in range(length))
-
-
-def later_life(worker: str, tag: str) -> str:
-    """The name of a later life of `worker`, made unique by `tag` (its first 4 characters)."""
+def next_incarnation(worker: str, tag: str) -> str:
+    """A later name of `worker`, made unique by `tag` (its first 4 characters)."""
     return f"{base_id(worker)}~{tag[:4]}"
 
 
@@ -93,12 +122,12 @@ def claim_name(worker: str, job: str) -> str:
     return f"{worker}.{job}"
 
 
-def parse_claim(name: str) -> Claim | None:
+def parse_claim(name: str) -> ClaimName | None:
     """Worker and job of a claim; None if `name` is not one."""
     worker, dot, job = name.partition(".")
     if not dot or not job or not _INCARNATION.fullmatch(worker):
         return None
-    return Claim(worker, job)
+    return ClaimName(worker, job)
 
 
 def staged_claim(worker: str, job: str, tag: str) -> str:
@@ -111,17 +140,54 @@ def staged_return(worker: str, claim: str, tag: str) -> str:
     return f"~{worker}~{tag}.{claim}"
 
 
-def parse_staged(name: str) -> Claim | None:
+def parse_staged(name: str) -> ClaimName | None:
     """Who staged `name` (`staged_claim` or `staged_return`), and what; None if nobody."""
     who, dot, rest = name[1:].partition(".")
     worker, tilde, tag = who.rpartition("~")
     if name[:1] != "~" or not dot or not rest or not tilde or not tag:
         return None
-    return Claim(worker, rest) if _INCARNATION.fullmatch(worker) else None
+    return ClaimName(worker, rest) if _INCARNATION.fullmatch(worker) else None
 
 
 def staged_upload(tag: str) -> str:
     return f"~{tag}.part"
+
+
+def classify(folder: str, entry: Entry) -> JobFile | None:
+    """What an entry of one of the five folders of jobs is; None if it is no job.
+
+    A folder, a link or a device never is; nor is an upload that has not got its name yet,
+    or what people's programs leave in a folder.
+    """
+    if entry.kind is not FileKind.FILE:
+        return None
+    name, worker, stager = entry.name, "", ""
+    staged = parse_staged(name)
+    if staged is not None:
+        stager, name = staged
+    if folder in (RUNNING, PARKED):
+        claim = parse_claim(name)
+        if claim is None:
+            return None
+        worker, name = claim
+    elif staged is None and not is_job_name(name):
+        return None
+    return JobFile(folder, entry.name, Entry(name, entry.mtime, entry.size), worker, stager)
+
+
+def job_files(folder: str, listing: Iterable[Entry]) -> Iterator[JobFile]:
+    """The jobs in one of the five folders, as listed."""
+    return filter(None, (classify(folder, entry) for entry in listing))
+
+
+def may_be_removed(path: str) -> bool:
+    """Whether `path` can't be a job: a heartbeat, an order, or an upload that never got its
+    name."""
+    folder, name = split(path)
+    if folder == WORKERS:
+        return name.endswith(".json") or name == "~pause" or name.startswith("~drain.")
+    tag, _, rest = name.partition(".")
+    return folder == WAITING and tag[:1] == "~" and tag.count("~") == 1 and rest == "part"
 
 
 def is_job_name(name: str) -> bool:
@@ -136,47 +202,6 @@ def numbered(job: str, number: int) -> str:
     return f"{stem}~{number}.{suffix}" if dot and stem else f"{job}~{number}"
 
 
-def same_name(one: str, other: str) -> bool:
-    """Whether two names are one to a person: Unicode's normal forms are not told apart,
-    since file systems change them on the way."""
-    return one == other or (
-        not (one.isascii() and other.isascii())
-        and unicodedata.normalize("NFC", one) == unicodedata.normalize("NFC", other)
-    )
-
-
-def unsafe_name(name: str) -> str | None:
-    """Why no store at all may be asked for a segment of this name; None if one may."""
-    if _PLAIN.fullmatch(name):
-        return None  # most names, most quickly
-    if not name or name in (".", ".."):
-        return "it is not a file name"
-    for char in name:
-        if char in "/\\" or unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp"):
-            return f"it contains {char!r}"
-        if char in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069":
-            return f"it contains the text direction control {char!r}"
-    if len(name.encode()) > MAX_CLAIM_BYTES:
-        return f"it is {len(name.encode())} bytes long; at most {MAX_CLAIM_BYTES} are safe"
-    return None
-
-
-def unportable_name(name: str) -> str | None:
-    """Why some backend could not carry a segment of this name; None if all can."""
-    problem = unsafe_name(name)
-    if problem:
-        return problem
-    if found := _FORBIDDEN.search(name):
-        return f"it contains {found.group()!r}, which Windows shares or WebDAV servers mangle"
-    if name[-1] in ". ":
-        return f"it ends with {name[-1]!r}, which Windows drops"
-    if name[0] == " ":
-        return "it begins with a space, which some servers drop"
-    if _DEVICE.fullmatch(name):
-        return "it is a device on Windows"
-    return None
-
-
 def check_new_job(name: object) -> str:
     """`name`, if a job of this name works on every backend.
 
@@ -186,7 +211,7 @@ def check_new_job(name: object) -> str:
     if not isinstance(name, str):
         raise InvalidName(f"job name {name!r} must be a string.")
     problem = unportable_name(name)
-    room = MAX_CLAIM_BYTES - MAX_WORKER_BYTES - len("~abcd.")
+    room = MAX_BYTES - MAX_WORKER_BYTES - len("~abcd.")
     if problem is None and len(name.encode()) > room:
         problem = f"it is {len(name.encode())} bytes long; a job's name has room for {room}"
     if problem is None and not is_job_name(name):

@@ -1,13 +1,18 @@
-"""What the workers of a queue have agreed on: the mode and its times."""
+"""Mode and times: what a user asks for, what a store warrants, what comes of both.
+
+The law of the lease, and why a mode is right for a store, are in docs/architecture.md.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
 
 from dirjobs.errors import ConfigurationError
+from dirjobs.layout import check_worker_id
 from dirjobs.store import Guarantees
 
 DEFAULT_SYNC_TIME = 70.0
@@ -16,9 +21,11 @@ DEFAULT_LEASE = 300.0
 DEFAULT_TIMEOUT = 30.0
 DEFAULT_MAX_PAUSE = 60.0
 
+Filter = Callable[[str, str], object]
+
 
 class Mode(StrEnum):
-    """How a worker makes sure that a job is its own; in order of care."""
+    """How a worker makes sure that a job is its own; from the least to the most strict."""
 
     TRUST = "trust"
     """The store's rename is exclusive: one rename, no looks."""
@@ -28,7 +35,7 @@ class Mode(StrEnum):
     """Listings lag: rename, wait, look, wait, look."""
 
     @property
-    def care(self) -> int:
+    def strictness(self) -> int:
         return list(Mode).index(self)
 
 
@@ -42,8 +49,12 @@ class Order(StrEnum):
     RANDOM = "random"
 
 
+class UnknownLag(ConfigurationError):
+    """Nobody has said for how long a change may stay unseen on a store."""
+
+
 @dataclass(frozen=True)
-class Terms:
+class Policy:
     """Mode and times, all in seconds.
 
     Attributes:
@@ -72,18 +83,194 @@ class Terms:
         """The law: T >= (k+1)H + (k+2)W + P + R with one lost beat (k = 1)."""
         return 2 * self.heartbeat + 3 * self.timeout + self.max_pause + self.wait
 
-    def at_least(self, mode: Mode, sync_time: float) -> Terms:
-        """These terms, made as careful as `mode` and `sync_time` ask."""
+    def with_legal_lease(self) -> Policy:
+        """This policy, which others may have asked for, with a lease long enough for it: each
+        heartbeat says by which lease it wants to be judged."""
+        return replace(self, lease=max(self.lease, self.shortest_lease))
+
+    def at_least_as_strict_as(self, mode: Mode, sync_time: float) -> Policy:
+        """This policy, made as strict as `mode` and `sync_time` ask."""
         return replace(
             self,
-            mode=max(self.mode, mode, key=lambda one: one.care),
+            mode=max(self.mode, mode, key=lambda one: one.strictness),
             sync_time=max(self.sync_time, sync_time),
         )
 
-    def more_careful_than(self, other: Terms) -> bool:
-        return self.at_least(other.mode, other.sync_time) == self and (
+    def is_stricter_than(self, other: Policy) -> bool:
+        return self.at_least_as_strict_as(other.mode, other.sync_time) == self and (
             (self.mode, self.sync_time) != (other.mode, other.sync_time)
         )
+
+
+def warranted(promises: Guarantees, sync_time: float | None = None) -> tuple[Mode, float]:
+    """The least strict mode that a store's promises allow, and how long it waits.
+
+    ===============  ===============  ================================
+    `visible_after`  `atomic_rename`  mode
+    ===============  ===============  ================================
+    0                True             trust
+    0                False            verify
+    more than 0                       sync, for more than that
+    not known                         sync, if a `sync_time` is given
+    ===============  ===============  ================================
+
+    Args:
+        promises: of the store.
+        sync_time: seconds that the user wants to wait where listings lag; None for as long
+            as the store needs.
+
+    Raises:
+        UnknownLag: no bound is known, and no `sync_time` is given.
+        ConfigurationError: the `sync_time` is too short for this store.
+    """
+    lag = promises.visible_after
+    if lag == 0:
+        return (Mode.TRUST if promises.atomic_rename else Mode.VERIFY), 0.0
+    if sync_time is None:
+        if lag is None:
+            raise UnknownLag(
+                "nobody knows for how long a change may stay unseen on this store: give"
+                " sync_time=SECONDS (--sync-time) that is longer than that, or, if listings"
+                " are always fresh here, mode='verify' (--mode verify)."
+            )
+        return Mode.SYNC, _longer_than(lag)
+    return Mode.SYNC, _checked_sync_time(sync_time, lag)
+
+
+def cautious(promises: Guarantees) -> Policy:
+    """The policy of somebody who changes a queue in which no mode was agreed on yet: what the
+    store warrants; the strictest where nobody knows."""
+    try:
+        mode, wait = warranted(promises)
+    except UnknownLag:
+        mode, wait = Mode.SYNC, DEFAULT_SYNC_TIME
+    return Policy(mode, wait).with_legal_lease()
+
+
+def _longer_than(lag: float) -> float:
+    """A time to wait for changes that take up to `lag` seconds to be seen."""
+    return max(DEFAULT_SYNC_TIME, 1.1 * lag + 1.0)
+
+
+def _checked_sync_time(sync_time: float, lag: float | None) -> float:
+    if lag is not None and sync_time <= lag:
+        raise ConfigurationError(
+            f"sync_time={sync_time:g} is too short: on this store a change may stay unseen for"
+            f" {lag:g} seconds, so give more than that."
+        )
+    return sync_time
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The arguments of `DirJobs` that are about jobs and workers; see there."""
+
+    wid: str = "w1"
+    rnd_job: bool = False
+    job_ext: str = ".txt"
+    worker_sync: bool | None = None
+    sync_time: float | None = None
+    job_filter: Filter | None = None
+    mode: str | None = None
+    order: str | None = None
+    min_age: float = 0.0
+    heartbeat: float = DEFAULT_HEARTBEAT
+    lease: float = DEFAULT_LEASE
+    timeout: float = DEFAULT_TIMEOUT
+    max_pause: float = DEFAULT_MAX_PAUSE
+    max_attempts: int = 3
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense.
+
+        Raises:
+            ConfigurationError: an argument is not right.
+        """
+        check_worker_id(self.wid)
+        if not isinstance(self.job_ext, str):
+            raise ConfigurationError(f"job_ext={self.job_ext!r} must be a string such as '.txt'.")
+        if self.job_filter is not None and not callable(self.job_filter):
+            raise ConfigurationError(
+                f"job_filter={self.job_filter!r} must be a function of path and name."
+            )
+        if self.worker_sync not in (None, True, False):
+            raise ConfigurationError(f"worker_sync={self.worker_sync!r} must be True or False.")
+        if self.sync_time is not None:
+            seconds("sync_time", self.sync_time)
+        seconds("min_age", self.min_age)
+        _one_of("mode", self.mode, Mode)
+        _one_of("order", self.order, Order)
+        whole("max_attempts", self.max_attempts)
+        if self.mode is not None and self.worker_sync and self.mode != Mode.SYNC:
+            raise ConfigurationError(
+                f"mode={self.mode!r} and worker_sync=True contradict each other: give one of them."
+            )
+
+    @property
+    def picks(self) -> Order:
+        """In which order jobs are taken."""
+        if self.order is not None:
+            return Order(self.order)
+        return Order.RANDOM if self.rnd_job else Order.NATURAL
+
+    @property
+    def insists(self) -> bool:
+        """Whether the user named the mode."""
+        return self.mode is not None or self.worker_sync is not None
+
+    def policy(self, promises: Guarantees) -> Policy:
+        """What the user asks for, on a store that makes these promises.
+
+        Raises:
+            UnknownLag: the store can't tell for how long changes stay unseen, and the user
+                does not say either.
+            ConfigurationError: a time makes no sense, or the lease is too short.
+        """
+        if self.mode is None and not self.worker_sync:
+            mode, wait = warranted(promises, self.sync_time)
+        else:
+            mode, wait = Mode.SYNC if self.mode is None else Mode(self.mode), 0.0
+            if mode is Mode.SYNC:
+                lag = promises.visible_after
+                wait = (
+                    _longer_than(lag or 0.0)
+                    if self.sync_time is None
+                    else _checked_sync_time(float(self.sync_time), lag)
+                )
+        return self.with_mode(mode, wait)
+
+    def with_mode(self, mode: Mode, sync_time: float) -> Policy:
+        """The user's times, in this mode.
+
+        Raises:
+            ConfigurationError: a time makes no sense, or the lease is too short.
+        """
+        return check_lease(
+            Policy(
+                mode=mode,
+                sync_time=float(sync_time),
+                heartbeat=seconds("heartbeat", self.heartbeat, least=0.01),
+                lease=seconds("lease", self.lease),
+                timeout=seconds("timeout", self.timeout, least=0.001),
+                max_pause=seconds("max_pause", self.max_pause),
+            )
+        )
+
+
+def check_lease(policy: Policy) -> Policy:
+    """`policy`, if its lease is long enough that no live worker is declared dead.
+
+    Raises:
+        ConfigurationError: it isn't; the message gives the shortest one.
+    """
+    if policy.lease < policy.shortest_lease:
+        raise ConfigurationError(
+            f"lease={policy.lease:g} is too short for heartbeat={policy.heartbeat:g},"
+            f" timeout={policy.timeout:g}, max_pause={policy.max_pause:g} and"
+            f" sync_time={policy.wait:g}: use at least {policy.shortest_lease:g} seconds,"
+            " or make the others shorter."
+        )
+    return policy
 
 
 def seconds(name: str, value: object, *, least: float = 0.0) -> float:
@@ -99,24 +286,18 @@ def seconds(name: str, value: object, *, least: float = 0.0) -> float:
     return float(value)
 
 
-def warranted(promises: Guarantees) -> Mode:
-    """The least careful mode that a store's promises allow."""
-    if promises.atomic_rename and promises.visible_after == 0:
-        return Mode.TRUST
-    return Mode.VERIFY
-
-
-def check_lease(terms: Terms) -> Terms:
-    """`terms`, if their lease is long enough that no live worker is declared dead.
+def whole(name: str, value: object) -> int:
+    """`value`, if it is a whole number of at least 1.
 
     Raises:
-        ConfigurationError: it isn't; the message gives the shortest one.
+        ConfigurationError: it isn't.
     """
-    if terms.lease < terms.shortest_lease:
-        raise ConfigurationError(
-            f"lease={terms.lease:g} is too short for heartbeat={terms.heartbeat:g},"
-            f" timeout={terms.timeout:g}, max_pause={terms.max_pause:g} and"
-            f" sync_time={terms.wait:g}: use at least {terms.shortest_lease:g} seconds,"
-            " or make the others shorter."
-        )
-    return terms
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigurationError(f"{name}={value!r} must be a whole number of at least 1.")
+    return value
+
+
+def _one_of(name: str, value: str | None, known: type[Mode | Order]) -> None:
+    choices = [item.value for item in known]
+    if value is not None and value not in choices:
+        raise ConfigurationError(f"{name}={value!r} must be one of {', '.join(choices)}.")

@@ -4,42 +4,50 @@ from __future__ import annotations
 
 import io
 import os
-import time
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from threading import RLock
 from types import TracebackType
-from typing import BinaryIO, Self, TypeVar, TypeVarTuple
+from typing import BinaryIO, Self, TypeVar
 
-from dirjobs import layout
 from dirjobs.admin import enqueue
+from dirjobs.admin.inspect import Status, status
 from dirjobs.admin.requeue import requeue
-from dirjobs.admin.status import Status, status
-from dirjobs.errors import StoreError
-from dirjobs.heartbeat_thread import Pulse
+from dirjobs.errors import NotFound, StoreError
+from dirjobs.heartbeat_thread import HeartbeatThread
 from dirjobs.job import Job
-from dirjobs.layers import patient
-from dirjobs.policy import DEFAULT_HEARTBEAT, DEFAULT_LEASE, DEFAULT_MAX_PAUSE, DEFAULT_TIMEOUT
+from dirjobs.layers import patient as with_retries
+from dirjobs.layout import AGREEMENT, check_new_job, next_incarnation
+from dirjobs.names import nonce
+from dirjobs.policy import (
+    DEFAULT_HEARTBEAT,
+    DEFAULT_LEASE,
+    DEFAULT_MAX_PAUSE,
+    DEFAULT_TIMEOUT,
+    Filter,
+    Policy,
+    Settings,
+    UnknownLag,
+)
 from dirjobs.process import this_process
 from dirjobs.protocol import attempts
-from dirjobs.protocol.candidates import Waiting
-from dirjobs.protocol.claim import Claims
-from dirjobs.protocol.effects import Driver, Steps
+from dirjobs.protocol.agreement import from_bytes
+from dirjobs.protocol.candidates import Candidates
+from dirjobs.protocol.exits import Claim
 from dirjobs.protocol.folders import make_folders
-from dirjobs.protocol.give_back import Held
-from dirjobs.recovery.control import BrokenOff, Orders
-from dirjobs.recovery.membership import Presence
-from dirjobs.recovery.requeue import DEFAULT_MAX_ATTEMPTS
+from dirjobs.protocol.me import Me
+from dirjobs.protocol.parts import Parts
+from dirjobs.protocol.share import Share
+from dirjobs.recovery.control import ClaimAborted, Control
+from dirjobs.recovery.membership import Membership
+from dirjobs.recovery.orphans import DEFAULT_MAX_ATTEMPTS
 from dirjobs.registry import open_store, with_timeout
-from dirjobs.settings import Filter, Settings, whole
-from dirjobs.store import Store
-from dirjobs.worker import OUTAGE, Worker, through_outages
+from dirjobs.store import Entry, Store
+from dirjobs.worker import TRANSIENT_ERRORS, Worker, retry_through_outages
 
-Args = TypeVarTuple("Args")
 T = TypeVar("T")
 
 
@@ -97,25 +105,49 @@ class DirJobs:
         max_pause: float = DEFAULT_MAX_PAUSE,
         max_attempts: int = DEFAULT_MAX_ATTEMPTS,
     ) -> None:
-        self._max_attempts = whole("max_attempts", max_attempts)
         self._settings = Settings(
-            wid, rnd_job, job_ext, worker_sync, sync_time, job_filter, mode, order, min_age,
-            heartbeat, lease, timeout, max_pause,
-        )  # fmt: skip
+            wid=wid,
+            rnd_job=rnd_job,
+            job_ext=job_ext,
+            worker_sync=worker_sync,
+            sync_time=sync_time,
+            job_filter=job_filter,
+            mode=mode,
+            order=order,
+            min_age=min_age,
+            heartbeat=heartbeat,
+            lease=lease,
+            timeout=timeout,
+            max_pause=max_pause,
+            max_attempts=max_attempts,
+        )
         self.store = open_store(jobsdir, with_timeout(jobsdir, storage_options, timeout))
-        self._wish = self._settings.terms(self.store.guarantees)
-        self._patient = patient(self.store)
-        self._driver = Driver(self._patient, time.sleep)
+        self._share = Share(with_retries(self.store))
         try:
-            self._driver.run(make_folders())
+            self._wish = self._policy()
+            make_folders(self._share)
         except BaseException:
             self.store.close()  # nobody gets this object, so nobody else could
             raise
         self._lock = RLock()
-        self._orders = Orders()
+        self._control = Control()
         self._pid = 0
-        self._pulse: Pulse | None = None
+        self._thread: HeartbeatThread | None = None
         self._set_up(wid)
+
+    def _policy(self) -> Policy:
+        """What the user asks for; where neither user nor store know how late listings are,
+        what the queue's workers have agreed on."""
+        try:
+            return self._settings.policy(self.store.guarantees)
+        except UnknownLag:
+            try:
+                recorded = from_bytes(self._share.read(AGREEMENT), Policy())
+            except NotFound:
+                recorded = None
+            if recorded is None:
+                raise
+            return self._settings.with_mode(recorded.mode, recorded.sync_time)
 
     @property
     def wid(self) -> str:
@@ -144,12 +176,14 @@ class DirJobs:
                     return None
                 self._begin()
             try:
-                held = self._claiming.run(self._worker.next())
-            except OUTAGE as error:
-                held = self._claiming.run(through_outages(self._worker.next, error, self._orders))
-        except BrokenOff:
+                claim = self._worker.next()
+            except TRANSIENT_ERRORS as error:
+                claim = retry_through_outages(
+                    self._worker.share, self._worker.next, error, self._control
+                )
+        except ClaimAborted:
             return None
-        return None if held is None else Job(self, held)
+        return None if claim is None else Job(self._handle, claim)
 
     def __iter__(self) -> Iterator[Job]:
         """Jobs until the queue is empty; each is meant for a ``with`` block."""
@@ -172,7 +206,7 @@ class DirJobs:
             JobExists: the queue has a job of that name, in whatever folder.
             StoreError: the job was not added, or (AmbiguousResult) it is not known.
         """
-        layout.check_new_job(name)
+        check_new_job(name)
         if isinstance(content, os.PathLike):
             with Path(content).open("rb") as file:
                 return self._add(name, file, os.fstat(file.fileno()).st_size)
@@ -183,7 +217,7 @@ class DirJobs:
         return self._add(name, content, None)
 
     def _add(self, name: str, source: BinaryIO, size: int | None) -> str:
-        self._driver.run(enqueue.add(self._claims, name, source, size))
+        enqueue.add(self._worker.ending, name, source, size)
         return name
 
     def on_job_success(self, job: Job) -> None:
@@ -194,23 +228,6 @@ class DirJobs:
         """Move a job to ``99_failed``; the older name for `Job.failed`."""
         job.failed()
 
-    # -- what jobs do to the queue ----------------------------------------------------------
-
-    def _finish(self, held: Held, folder: str, reason: str = "") -> None:
-        if reason:
-            self._driver.run(attempts.note(held.job.name, held.worker, reason))
-        self._persist(self._worker.finish, held, folder)
-
-    def _release(self, held: Held) -> None:
-        self._persist(self._worker.release, held)
-
-    def _persist(self, steps: Callable[[*Args], Steps[T]], *args: *Args) -> T:
-        """Do what may be repeated, through every outage of the store."""
-        try:
-            return self._driver.run(steps(*args))
-        except OUTAGE as error:
-            return self._driver.run(through_outages(partial(steps, *args), error))
-
     # -- the queue ------------------------------------------------------------------------
 
     def status(self) -> Status:
@@ -219,7 +236,7 @@ class DirJobs:
         Raises:
             StoreError: the folders can't be listed.
         """
-        return self._driver.run(status())
+        return status(self._share)
 
     def requeue(self, *jobs: str, dead: bool = False) -> list[str]:
         """Give running jobs back to ``00_waiting``, at once.
@@ -238,19 +255,17 @@ class DirJobs:
         Raises:
             StoreError: what was done so far stays done; call it again.
         """
-        claims = Claims(f"requeue-{layout.nonce()}", self._wish, self.store.guarantees)
-        visitor = Presence(claims, this_process(), max_attempts=self._max_attempts)
-        return self._driver.run(requeue(visitor, jobs, dead=dead))
+        return requeue(self._share, jobs, dead=dead, max_attempts=self._settings.max_attempts)
 
     @property
     def mode(self) -> str:
         """How this worker makes sure of its jobs: ``trust``, ``verify`` or ``sync``."""
-        return self._claims.terms.mode.value
+        return self._worker.me.policy.mode.value
 
     @property
     def decided(self) -> Counter[str]:
         """How often each rule of the claim protocol decided something, by rule."""
-        return self._claims.decided
+        return self._worker.me.decided
 
     def full_path(self, path: str) -> str:
         """A path inside the queue, in the spelling that the user gave."""
@@ -260,39 +275,44 @@ class DirJobs:
     def runs_group(self, group: int) -> Iterator[None]:
         """While this lasts, a program runs in process group `group` (POSIX): the heartbeat
         names it, and a worker that died is not taken for gone while its program runs on."""
-        groups = self._presence.groups
-        groups.add(group)
+        incarnations = self._membership.incarnations
+        incarnations.groups.add(group)
         with suppress(StoreError):  # the next heartbeat tells
-            self._driver.run(self._presence.tell())
+            incarnations.tell()
         try:
             yield
         finally:
-            groups.discard(group)
+            incarnations.groups.discard(group)
 
     def drain(self, *, at_once: bool = False) -> None:
         """Take no other job: `next_and_lock` returns None from now on, also where it waits
         (for the end of a pause or an outage, or for files to get old enough; `at_once`: also
         in the middle of a claim).  May be called from a signal handler and any thread."""
         self._set_up_in_child()
-        self._orders.drain(at_once=at_once)
+        self._control.drain(at_once=at_once)
 
     @property
     def draining(self) -> bool:
         """Whether this worker takes no other job: by `drain`, or by an order in the queue
         (`dirjobs drain`), which is seen with the next heartbeat."""
-        return self._orders.draining and self._made_in == os.getpid()
+        return self._control.draining and self._made_in == os.getpid()
 
     # -- life -----------------------------------------------------------------------------
 
     def _set_up(self, incarnation: str) -> None:
-        settings, store = self._settings, self.store
-        self._claims = Claims(incarnation, self._wish, store.guarantees)
+        """The parts of a worker: those that claim, those that end jobs, and the heartbeat's
+        on a connection of its own; all know the same names."""
+        settings, store, share = self._settings, self.store, self._share
         self._made_in = os.getpid()
-        most, insists = self._max_attempts, settings.insists
-        self._presence = Presence(
-            self._claims, this_process(), insists=insists, max_attempts=most, orders=self._orders
+        me = Me(incarnation, self._wish, store.guarantees)
+        me.mode_not_requested = not settings.insists
+        ending = Parts(share, me)
+        beating = ending.over(Share(share.store.another()))
+        claiming = ending.over(Share(share.store, self._control.sleep_unless_aborted))
+        self._membership = Membership(
+            beating, this_process(), max_attempts=settings.max_attempts, control=self._control
         )
-        waiting = Waiting(
+        candidates = Candidates(
             order=settings.picks,
             job_ext=settings.job_ext,
             job_filter=settings.job_filter,
@@ -300,14 +320,19 @@ class DirJobs:
             name_problem=store.name_problem,
             full_path=store.full_path,
         )
-        suffice = store.names_suffice
-        self._worker = Worker(self._claims, waiting, self._presence, names_suffice=suffice)
-        self._claiming = Driver(self._patient, self._orders.nap)
+        self._worker = Worker(
+            claiming,
+            candidates,
+            self._membership,
+            ending=ending,
+            names_suffice=store.names_suffice,
+        )
+        self._handle = QueueHandle(self._worker)
 
     def _set_up_in_child(self) -> None:
         if self._made_in != os.getpid():
-            self._orders = Orders()
-            self._set_up(layout.later_life(self.wid, layout.nonce()))
+            self._control = Control()
+            self._set_up(next_incarnation(self.wid, nonce()))
 
     def _begin(self) -> None:
         """Become a worker: at the first job, and again in a forked child."""
@@ -315,12 +340,12 @@ class DirJobs:
             if self._pid == os.getpid():
                 return
             self._set_up_in_child()
-            pulse = Pulse(self._worker, self._presence, self._patient.another())
-            # Also when the program ends without close(); knows the pulse only, so that a
+            thread = HeartbeatThread(self._worker, self._membership)
+            # Also when the program ends without close(); knows the thread only, so that a
             # forgotten queue can go.
-            self._finalizer = weakref.finalize(self, pulse.stop)
-            pulse.start()
-            self._pulse = pulse
+            self._finalizer = weakref.finalize(self, thread.stop)
+            thread.start()
+            self._thread = thread
             self._pid = os.getpid()
 
     def close(self) -> None:
@@ -329,9 +354,9 @@ class DirJobs:
         Using the queue afterwards is fine: it begins anew.
         """
         with self._lock:
-            if self._pulse is not None and self._pid == os.getpid():
+            if self._thread is not None and self._pid == os.getpid():
                 self._finalizer()
-                self._pulse, self._pid = None, 0
+                self._thread, self._pid = None, 0
                 self._set_up(self.wid)
             self.store.close()
 
@@ -348,3 +373,44 @@ class DirJobs:
 
     def __repr__(self) -> str:
         return f"DirJobs({self.store.url!r}, wid={self.wid!r}, mode={self.mode!r})"
+
+
+class QueueHandle:
+    """What a job asks of the queue that it was claimed from; see `dirjobs.job.Handle`."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._share = worker.ending.share
+
+    def full_path(self, path: str) -> str:
+        return self._share.store.full_path(path)
+
+    def local_path(self, path: str) -> str | None:
+        return self._share.store.local_path(path)
+
+    def in_full(self, claim: Claim) -> Entry:
+        return self._persist(lambda: self._worker.ending.look.in_full(claim.path, claim.job))
+
+    def read(self, path: str) -> bytes:
+        return self._persist(lambda: self._share.read(path))
+
+    def download(self, path: str, target: BinaryIO) -> None:
+        self._share.store.download(path, target)
+
+    def still_holds(self, claim: Claim) -> bool:
+        return self._persist(lambda: self._worker.still_holds(claim))
+
+    def finish(self, claim: Claim, folder: str, reason: str) -> None:
+        if reason:
+            attempts.note(self._share, claim.job.name, claim.worker, reason)
+        self._persist(lambda: self._worker.finish(claim, folder))
+
+    def release(self, claim: Claim) -> None:
+        self._persist(lambda: self._worker.release(claim))
+
+    def _persist(self, call: Callable[[], T]) -> T:
+        """Do what may be repeated, through every outage of the store."""
+        try:
+            return call()
+        except TRANSIENT_ERRORS as error:
+            return retry_through_outages(self._share, call, error)

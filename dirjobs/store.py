@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import BinaryIO, NamedTuple, Self
 
 from dirjobs.errors import Unsupported
-from dirjobs.layout import unsafe_name
+from dirjobs.names import unsafe_name
 
 
 class FileKind(Enum):

@@ -4,38 +4,46 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from typing import TypeVar
 
-from dirjobs import layout
 from dirjobs.errors import AmbiguousResult, Busy, Denied, StoreError, Unavailable
-from dirjobs.layout import WAITING
-from dirjobs.policy import Mode
-from dirjobs.protocol.candidates import Waiting
-from dirjobs.protocol.claim import Claims
-from dirjobs.protocol.effects import Steps, Wait
+from dirjobs.layout import RUNNING, WAITING
+from dirjobs.protocol.candidates import Candidates
+from dirjobs.protocol.exits import Claim
 from dirjobs.protocol.folders import make_folders
-from dirjobs.protocol.give_back import Held
 from dirjobs.protocol.intents import State
-from dirjobs.protocol.resolve import names_in
-from dirjobs.recovery.control import Orders
-from dirjobs.recovery.membership import Presence
-from dirjobs.recovery.throughput import Tally
+from dirjobs.protocol.parts import Parts
+from dirjobs.protocol.share import Share
+from dirjobs.recovery.control import Control
+from dirjobs.recovery.membership import Membership
 
 T = TypeVar("T")
-log = logging.getLogger("dirjobs")
+log = logging.getLogger(__name__)
 
-_FRUITLESS = 8
-_BUSY_LOOKS = 5
-_LONGEST_PAUSE = 30.0
-OUTAGE = (Unavailable, AmbiguousResult, Busy)
+TRANSIENT_ERRORS = (Unavailable, AmbiguousResult, Busy)
 """What passes: the store can't be reached, or somebody has a claim of ours open."""
 
+_MAX_FRUITLESS_PASSES = 8
+"""Listings in a row that show the same jobs, all gone when asked for, before we give up:
+with doubling pauses 13 s, longer than the listings of a davfs2 mount are late."""
+_MAX_BUSY_PASSES = 5
+"""Passes in which the last jobs are open in other programs, before we give up: 1.5 s."""
+_LONGEST_PAUSE = 30.0
 
-class _Pass:
-    """What came of trying every candidate of one listing."""
+
+@dataclass
+class PassResult:
+    """What came of trying every candidate of one listing.
+
+    Attributes:
+        lost: jobs that a fresh listing showed, and that were gone when asked for.
+        busy: whether a job was open in some other program.
+        refusal: what the store said of a job that it does not let us have.
+    """
 
     lost: frozenset[str] = frozenset()
-    busy = False
+    busy: bool = False
     refusal: Denied | None = None
 
 
@@ -43,230 +51,241 @@ class Worker:
     """Takes jobs, one at a time or several at once.
 
     Args:
-        claims: the claim protocol.
-        waiting: which job to try next.
-        presence: the heartbeat; None for a worker that nobody needs to know of.
+        parts: the protocol, on the connection that claims.
+        candidates: which job to try next.
+        membership: the heartbeat; None for a worker that nobody needs to know of.
+        ending: the protocol, as jobs are ended: nothing but the store's end breaks that off.
         names_suffice: see `Store.names_suffice`.
     """
 
     def __init__(
         self,
-        claims: Claims,
-        waiting: Waiting,
-        presence: Presence | None = None,
+        parts: Parts,
+        candidates: Candidates,
+        membership: Membership | None = None,
         *,
+        ending: Parts | None = None,
         names_suffice: bool = False,
     ) -> None:
-        self.claims = claims
-        self.waiting = waiting
+        self.parts = parts
+        self.ending = ending or parts
+        self.me = parts.me
+        self.share = parts.share
+        self.intents = parts.intents
+        self.candidates = candidates
         self.names_suffice = names_suffice
-        self.presence = presence
-        self._needs_new_life = _never if presence is None else presence.needs_new_life
+        self.membership = membership
         self.leaving = False
         """Whether it is ending, in another thread: no job is begun any more."""
-        self._half_way: frozenset[str] = frozenset()
-        self._seen_half_way: frozenset[str] = frozenset()
-        self.orders = Orders() if presence is None else presence.orders
-        self.tally = Tally() if presence is None else presence.tally
+        self._staged: frozenset[str] = frozenset()
+        self._staged_seen: frozenset[str] = frozenset()
+        self.control = Control() if membership is None else membership.control
 
     # -- beginning a job ------------------------------------------------------------------
 
-    def next(self) -> Steps[Held | None]:
+    def next(self) -> Claim | None:
         """The next job, claimed; None if nothing is waiting that we may take, or if this
         worker is drained.
 
         Raises:
             StoreError: the store can't be used, or refuses every job.
         """
-        fruitless, busy_looks, pause = 0, 0, 0.05
+        control, membership = self.control, self.membership
+        fruitless, busy_passes, pause = 0, 0, 0.05
         lost_before: frozenset[str] = frozenset()
         while True:
-            if self.leaving or self.orders.draining:
+            if self.leaving or control.draining:
                 return None
-            if self.orders.paused and not (yield from self.orders.obey()):
+            if control.paused and not control.wait_while_paused(self.share):
                 return None
-            if self.presence is not None and self.presence.agreement.is_in_question:
-                yield from self._face_evidence(self.presence)
-            tried = _Pass()
-            held = yield from self._try_all(tried)
-            if held is not None and (self.leaving or self.orders.draining):
-                # Whoever ends this worker may have looked for claims before this one was.
-                yield from self.release(held)
-                return None
-            if held is not None:
-                return held
-            if self.waiting.ripe_at is not None:
-                yield from self.orders.rest(max(0.01, self.waiting.ripe_at - self.claims.clock()))
+            if membership is not None and membership.agreement.is_in_question:
+                self._fall_back(membership)
+            result = PassResult()
+            claim = self._try_all(result)
+            if claim is not None:
+                if self.leaving or control.draining:
+                    # Whoever ends this worker may have looked for claims before this one was.
+                    self.parts.exits.release(claim.path, claim.job)
+                    return None
+                return claim
+            if self.candidates.ripe_at is not None:
+                ripe_in = self.candidates.ripe_at - self.share.now()
+                control.sleep_unless_drained(self.share, max(0.01, ripe_in))
                 continue
-            if not tried.lost:
-                if (yield from self.claims.sweep(unanswered=True)):
+            if not result.lost:
+                if self.parts.sweeper.sweep(unanswered=True):
                     continue  # a claim of ours whose answer was lost: it may be ours yet
-                if (yield from self._take_over()):
+                if self._take_over():
                     continue
-                busy_looks += 1
-                if tried.busy and busy_looks <= _BUSY_LOOKS:
+                busy_passes += 1
+                if result.busy and busy_passes <= _MAX_BUSY_PASSES:
                     # A scanner, or whoever just put it there: closed in a moment.
-                    yield Wait(pause)
+                    self.share.sleep(pause)
                     pause *= 2
                     continue
-                if tried.refusal is not None and not tried.busy:
-                    raise tried.refusal
+                if result.refusal is not None and not result.busy:
+                    raise result.refusal
                 return None
-            # A race for the last jobs, a listing that lags, or a folder that is gone.
-            if not tried.lost <= lost_before:
+            # Every listed job was gone when asked for: rivals, a late listing, or a moved
+            # folder.  Try a few times.
+            if not result.lost <= lost_before:
                 fruitless, pause = 0, 0.05
             fruitless += 1
-            if fruitless > _FRUITLESS:
-                some = ", ".join(sorted(tried.lost)[:3])
+            if fruitless > _MAX_FRUITLESS_PASSES:
+                some = ", ".join(sorted(result.lost)[:3])
                 log.warning("%s: listed in %s, but gone when asked for; giving up", some, WAITING)
                 return None
-            lost_before = tried.lost
-            yield from make_folders()
-            yield Wait(pause)
+            lost_before = result.lost
+            make_folders(self.share)
+            self.share.sleep(pause)
             pause *= 2
 
-    def _take_over(self) -> Steps[bool]:
+    def _take_over(self) -> bool:
         """See to what workers that are gone have left, before we go as well; whenever
-        something is half way that was not when we last did."""
-        half_way, self._half_way = self._half_way, frozenset()
-        if self.presence is None or half_way <= self._seen_half_way:
+        something is staged that was not when we last did."""
+        staged, self._staged = self._staged, frozenset()
+        if self.membership is None or staged <= self._staged_seen:
             return False
-        self._seen_half_way = half_way
-        return (yield from self.presence.take_over(half_way))
+        self._staged_seen = staged
+        return self.membership.take_over(self.parts, staged)
 
-    def _face_evidence(self, presence: Presence) -> Steps[None]:
-        """Fall back to a more careful mode if there is a reason, and wait for the others."""
-        agreement = presence.agreement
-        yield from agreement.face_evidence()
-        if agreement.hold_until and presence.others.are_there:
-            yield from self.orders.rest(max(0.0, agreement.hold_until - self.claims.clock()))
-        agreement.hold_until = 0.0
+    def _fall_back(self, membership: Membership) -> None:
+        """Use a stricter mode if there is a reason, and wait until the others do as well."""
+        agreement = membership.agreement
+        agreement.fall_back_if_refuted()
+        if agreement.no_claims_before and membership.peers.any_alive:
+            hold = max(0.0, agreement.no_claims_before - self.share.now())
+            self.control.sleep_unless_drained(self.share, hold)
+        agreement.no_claims_before = 0.0
 
-    def _try_all(self, tried: _Pass) -> Steps[Held | None]:
+    def _try_all(self, result: PassResult) -> Claim | None:
         """Try candidates until one is ours or a fresh listing has no more."""
-        waiting = self.waiting
-        now = self.claims.clock()
-        if self._needs_new_life(now):
-            yield from self._new_life()
+        candidates, claimer = self.candidates, self.parts.claimer
+        now = self.share.now()
+        if self._needs_new_incarnation(now):
+            self._next_incarnation()
         fresh = False
         while True:
-            if not fresh and waiting.used_up(now):
-                now = yield from self._list_waiting()
+            if not fresh and candidates.used_up(now):
+                now = self._list_waiting()
                 fresh = True
-            job = waiting.take(self._unwanted(now))
+            skips = claimer.skipped_until
+            job = candidates.take(self._unwanted(now) if skips else claimer.claimed_by_others)
             if job is None:
                 if fresh:
                     return None
                 continue
-            asked = self.claims.asked_before(job)
-            if asked is State.ASKING:
+            asked = self.intents.state(f"{RUNNING}/{self.me.worker}.{job.name}")
+            if asked is State.PENDING:
                 continue  # another thread of ours is at it
             if asked is not None:
                 # Used again, or a listing from before another thread of ours had it?
-                if not (yield from self.claims.is_there(f"{WAITING}/{job.name}")):
+                if not self.parts.look.is_there(f"{WAITING}/{job.name}"):
                     continue
-                yield from self._new_life()
+                self._next_incarnation()
             try:
-                held = yield from self.claims.claim(job)
+                claim = claimer.claim(job)
             except Busy:
-                tried.busy = True
+                result.busy = True
                 continue
             except Denied as error:
-                tried.refusal = error
+                result.refusal = error
                 continue
-            before, now = now, self.claims.clock()
-            if held is not None and self._needs_new_life(now):
+            before, now = now, self.share.now()
+            if claim is not None and self._needs_new_incarnation(now):
                 # In the middle of the claim: others may have taken it back, or will.
                 # The sweep gives it back, even if the store can't be reached just now.
-                self.claims.ledger.unsettle(held.path)
-                yield from self._new_life()
-                yield from self.claims.sweep()
+                self.intents.leave_in_doubt(claim.path)
+                self._next_incarnation()
+                self.parts.sweeper.sweep()
                 continue
-            if held is not None:
-                waiting.won()
-                self.tally.claimed(held.path, now)
-                return held
+            if claim is not None:
+                candidates.won()
+                if self.membership is not None:
+                    self.membership.throughput.claimed(claim.path, now)
+                return claim
             if fresh:
-                tried.lost |= {job.name}
-            waiting.lost(now - before)
+                result.lost |= {job.name}
+            candidates.lost(now - before)
 
-    def _new_life(self) -> Steps[None]:
-        if self.presence is not None:
-            yield from self.presence.new_life()
+    def _needs_new_incarnation(self, now: float) -> bool:
+        """Whether nothing may be claimed under the present name any more: it may have been
+        declared dead, or may be so at `now`."""
+        me = self.me
+        return me.lease_gaps > me.lease_gaps_at_start or now - me.last_beat > me.longest_gap
+
+    def _next_incarnation(self) -> None:
+        if self.membership is not None:
+            self.membership.incarnations.next()
         else:
-            self.claims.worker = layout.later_life(self.claims.worker, self.claims.nonce())
+            self.me.become(self.me.next_incarnation())
 
-    def _list_waiting(self) -> Steps[float]:
-        """Fill `waiting`, and say when that was done."""
-        waiting = self.waiting
-        began = self.claims.clock()
-        agreed = 0.0 if self.presence is None else self.presence.agreement.min_age
-        waiting.min_age = max(waiting.min_age, agreed)
-        if self.names_suffice and self.claims.needs_names_only and not waiting.needs_times:
-            files = yield from names_in(WAITING)
-            now = self.claims.clock()
-            waiting.fill_with_names(files, began, now)
+    def _list_waiting(self) -> float:
+        """Fill the candidates, and say when that was done."""
+        candidates, parts = self.candidates, self.parts
+        began = self.share.now()
+        agreed = 0.0 if self.membership is None else self.membership.agreement.min_age
+        candidates.min_age = max(candidates.min_age, agreed)
+        if self.names_suffice and self.me.needs_names_only and not candidates.needs_times:
+            files = self.share.names_of_files(WAITING)
+            now = self.share.now()
+            candidates.fill_with_names(files, began, now)
             return now
-        listing = yield from self.claims.listing(WAITING)
-        if self.claims.terms.mode is not Mode.TRUST:
-            yield from self.claims.look_around()
-            _, self._half_way = self.claims.half_way(listing)
-        now = self.claims.clock()
-        waiting.fill(listing, began, now)
+        listing = self.share.listed(WAITING)
+        if not self.me.trusts:
+            parts.claimer.look_around()
+            _, self._staged = parts.sweeper.staged_here(listing)
+        now = self.share.now()
+        candidates.fill(listing, began, now)
         return now
 
     def _unwanted(self, now: float) -> Collection[str]:
-        claims = self.claims
-        if claims.left_alone:
-            claims.left_alone = {job: t for job, t in claims.left_alone.items() if t > now}
-            return claims.foreign | claims.left_alone.keys()
-        return claims.foreign
+        claimer = self.parts.claimer
+        claimer.skipped_until = {job: t for job, t in claimer.skipped_until.items() if t > now}
+        return claimer.claimed_by_others | claimer.skipped_until.keys()
 
     # -- ending a job ---------------------------------------------------------------------
 
-    def finish(self, held: Held, folder: str) -> Steps[str]:
-        """See `Moves.finish`."""
-        self.tally.let_go(held.path)
-        name = yield from self.claims.finish(held, folder, self._may_be_robbed)
-        self.tally.ended(self.claims.clock())
+    def finish(self, claim: Claim, folder: str) -> str:
+        """See `Exits.finish`."""
+        membership = self.membership
+        if membership is None:
+            return self.ending.exits.finish(claim, folder, self._lease_may_have_expired)
+        membership.throughput.let_go(claim.path)
+        name = self.ending.exits.finish(claim, folder, self._lease_may_have_expired)
+        membership.throughput.ended(self.share.now())
         return name
 
-    def _may_be_robbed(self, held: Held) -> bool:
+    def _lease_may_have_expired(self, claim: Claim) -> bool:
         """Whether others may have taken us for dead since we asked for this job."""
-        if self.presence is None:
-            return False
-        return (
-            self.presence.may_be_dead_to_others(self.claims.clock())
-            or self.claims.robberies > held.robberies
-        )
+        me = self.me
+        return me.own_lease_expired(self.share.now()) or me.lease_gaps > claim.lease_gaps
 
-    def still_holds(self, held: Held) -> Steps[bool]:
+    def still_holds(self, claim: Claim) -> bool:
         """Whether a claim is there, and nobody had a reason to take us for dead."""
-        if self._may_be_robbed(held) or not (yield from self.claims.is_there(held.path)):
+        if self._lease_may_have_expired(claim) or not self.ending.look.is_there(claim.path):
             return False
-        return not self._may_be_robbed(held)
+        return not self._lease_may_have_expired(claim)
 
-    def release(self, held: Held) -> Steps[bool]:
+    def release(self, claim: Claim) -> bool:
         """Give a job back, to be claimed by anybody."""
-        self.tally.let_go(held.path)
-        return (yield from self.claims.release(held.path, held.job))
+        if self.membership is not None:
+            self.membership.throughput.let_go(claim.path)
+        return self.ending.exits.release(claim.path, claim.job)
 
 
-def _never(_now: float) -> bool:
-    return False
-
-
-def through_outages(
-    steps: Callable[[], Steps[T]], error: StoreError, orders: Orders | None = None
-) -> Steps[T]:
-    """Repeat `steps`, which may be repeated, until the store is there again.
+def retry_through_outages(
+    share: Share, call: Callable[[], T], error: StoreError, control: Control | None = None
+) -> T:
+    """Repeat `call`, which may be repeated, until the store is there again.
 
     Says once that it waits, and once that it goes on.
 
     Args:
-        steps: what ended with `error` at the first try.
-        error: one of `OUTAGE`.
-        orders: who is drained waits no longer; None for somebody who can't be.
+        share: lets time pass.
+        call: what ended with `error` at the first try.
+        error: one of `TRANSIENT_ERRORS`.
+        control: who is drained waits no longer; None for somebody who can't be.
     """
     if isinstance(error, Busy):
         log.warning("%s Waiting until it is closed.", error)
@@ -275,17 +294,17 @@ def through_outages(
     pause = 1.0
     while True:
         asked_for = getattr(error, "retry_after", None) or 0.0
-        if orders is None:
-            yield Wait(max(pause, asked_for))
+        if control is None:
+            share.sleep(max(pause, asked_for))
         else:
-            yield from orders.rest(max(pause, asked_for))
+            control.sleep_unless_drained(share, max(pause, asked_for))
         pause = min(2 * pause, _LONGEST_PAUSE)
         try:
-            result = yield from steps()
-        except OUTAGE as again:
+            result = call()
+        except TRANSIENT_ERRORS as again:
             error = again
         else:
-            if orders is not None and orders.draining:
+            if control is not None and control.draining:
                 return result
             over = "it is closed" if isinstance(error, Busy) else "the store is there again"
             log.warning("%s; going on", over)

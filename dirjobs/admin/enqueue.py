@@ -6,20 +6,28 @@ import unicodedata
 from contextlib import suppress
 from typing import BinaryIO
 
-from dirjobs import layout
 from dirjobs.errors import AmbiguousResult, JobExists, NotFound
-from dirjobs.layout import DONE, FAILED, PARKED, RUNNING, WAITING
-from dirjobs.protocol.effects import Exists, Forget, Steps, Upload
+from dirjobs.layout import (
+    DONE,
+    FAILED,
+    PARKED,
+    RUNNING,
+    WAITING,
+    job_files,
+    staged_upload,
+)
+from dirjobs.names import same_name
 from dirjobs.protocol.folders import make_folders
-from dirjobs.protocol.give_back import Moves
-from dirjobs.protocol.resolve import Moved, listing
+from dirjobs.protocol.parts import Parts
+from dirjobs.protocol.resolve import Outcome
+from dirjobs.protocol.share import Share
 
 
-def add(moves: Moves, name: str, source: BinaryIO, size: int | None) -> Steps[None]:
+def add(parts: Parts, name: str, source: BinaryIO, size: int | None) -> None:
     """Upload a job under a staging name, then rename it inside ``00_waiting``.
 
     Args:
-        moves: settles the rename.
+        parts: the protocol.
         name: of the job; no folder of the queue may have it.
         source: the content, read once from here to its end.
         size: of the content in bytes, if known.
@@ -28,68 +36,71 @@ def add(moves: Moves, name: str, source: BinaryIO, size: int | None) -> Steps[No
         JobExists: the name is in use.
         StoreError: nothing was added, or (AmbiguousResult) it is not known.
     """
-    yield from _refuse_if_known(moves, name)
-    yield from place(moves, name, source, size)
+    _refuse_if_known(parts, name)
+    upload_and_rename(parts, name, source, size)
 
 
-def place(moves: Moves, name: str, source: BinaryIO, size: int | None) -> Steps[None]:
-    """Two requests of `add`, for a name that no folder but ``00_waiting`` can have.
+def upload_and_rename(parts: Parts, name: str, source: BinaryIO, size: int | None) -> None:
+    """The last two requests of `add`, once the name is known to be free.
 
     Raises:
         JobExists: the name is in use in ``00_waiting``.
         StoreError: as `add`.
     """
-    part = f"{WAITING}/{layout.staged_upload(moves.nonce())}"
+    share = parts.share
+    part = f"{WAITING}/{staged_upload(parts.me.nonce())}"
     asked_for_name = False
     try:
         try:
-            yield Upload(part, source)
+            share.upload(part, source)
         except NotFound:
-            yield from make_folders()
-            yield Upload(part, source)
+            make_folders(share)
+            share.upload(part, source)
         asked_for_name = True
-        moved = yield from moves.settle(part, f"{WAITING}/{name}", size)
+        outcome = parts.resolver.rename(part, f"{WAITING}/{name}", size)
     except (Exception, KeyboardInterrupt, SystemExit):
         if not asked_for_name:
-            yield from _discard(part)
+            _discard(share, part)
         raise
-    if moved is Moved.TAKEN:
-        yield from _discard(part)
+    if outcome is Outcome.TAKEN:
+        _discard(share, part)
         raise exists(name, WAITING)
     # Servers and proxies have said 404 to a rename that was carried out.
-    if moved is Moved.GONE and not (yield from moves.is_there(f"{WAITING}/{name}")):
+    if outcome is Outcome.GONE and not parts.look.is_there(f"{WAITING}/{name}"):
         raise AmbiguousResult(
             f"job {name!r} may have been added or not: its upload {part!r} is gone; look before"
             " you add it again."
         )
 
 
-def known_jobs() -> Steps[dict[str, str]]:
+def known_jobs(share: Share) -> dict[str, str]:
     """The names that a new job can't have, as `key` makes them alike, and in which folder
     each is; one listing for each folder."""
-    known: dict[str, str] = {}
-    for folder in (FAILED, DONE, WAITING):
-        known.update((key(entry.name), folder) for entry in (yield from listing(folder)))
-    for entry in (yield from listing(RUNNING)):
-        claim = layout.parse_claim(entry.name)
-        if claim is not None:
-            known[key(claim.job)] = RUNNING
-    return known
+    return {
+        key(file.job.name): folder
+        for folder in (FAILED, DONE, WAITING, RUNNING)
+        for file in job_files(folder, share.listed(folder))
+    }
 
 
 def key(name: str) -> str:
-    """What is the same for names that are one to a person; see `names.same_name`."""
+    """What is the same for names that are one to a person; see `same_name`."""
     return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
-def _refuse_if_known(moves: Moves, name: str) -> Steps[None]:
-    for folder in (WAITING, DONE, FAILED):
-        if (yield Exists(f"{folder}/{name}")):
+def _refuse_if_known(parts: Parts, name: str) -> None:
+    """Four requests.  A name may also be half way from one folder to another: in mode trust
+    only what leaves ``01_running`` can be."""
+    share = parts.share
+    looked_for = (WAITING, DONE, FAILED) if parts.me.trusts else (DONE,)
+    for folder in looked_for:
+        if share.exists(f"{folder}/{name}"):
             raise exists(name, folder)
-    for entry in (yield from moves.listing(RUNNING)):
-        claim = layout.parse_claim(entry.name)
-        if claim is not None and layout.same_name(claim.job, name):
-            raise exists(name, RUNNING)
+    for folder in (WAITING, FAILED, RUNNING):
+        if folder not in looked_for and any(
+            same_name(file.job.name, name) for file in job_files(folder, share.listed(folder))
+        ):
+            raise exists(name, folder)
 
 
 def exists(name: str, folder: str) -> JobExists:
@@ -102,6 +113,6 @@ def exists(name: str, folder: str) -> JobExists:
     )
 
 
-def _discard(part: str) -> Steps[None]:
+def _discard(share: Share, part: str) -> None:
     with suppress(OSError):  # the reason why it is not needed matters more to the caller
-        yield Forget(part)
+        share.remove(part)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from dirjobs.admin.locate import places_in, places_of
+from dirjobs.admin.locate import jobs_in
 from dirjobs.admin.report import Claimed, Counts, Failure, Heard, Overview, describe
-from dirjobs.errors import NotFound, StoreError
+from dirjobs.clock import monotonic
+from dirjobs.errors import StoreError
 from dirjobs.layout import ATTEMPTS, DONE, FAILED, PARKED, RUNNING, WAITING, WORKERS
-from dirjobs.policy import Terms
-from dirjobs.process import Process, monotonic
+from dirjobs.process import Process
 from dirjobs.protocol import attempts
-from dirjobs.protocol.effects import Read, Steps, Write
-from dirjobs.protocol.resolve import listing
+from dirjobs.protocol.share import Share
 from dirjobs.recovery.control import PAUSE, drained
-from dirjobs.recovery.heartbeat import Beat, unreadable, worker_of
+from dirjobs.recovery.heartbeat import Heartbeat, read, worker_of
 from dirjobs.recovery.peers import is_provably_dead
 from dirjobs.store import Entry, FileKind
 
@@ -23,7 +23,7 @@ CLOCK = "~clock"
 """The file by whose mtime somebody who looks learns what time it is on the store."""
 
 
-class Lookout:
+class Inspector:
     """Looks once, or again and again.
 
     A look costs a listing of each of seven folders (six, where no failures are wanted), one
@@ -42,55 +42,55 @@ class Lookout:
         self._process = process
         self._failures = failures
         self._clock = StoreClock(clock)
-        self._beats: dict[str, tuple[Entry, Beat]] = {}
+        self._heartbeats: dict[str, tuple[Entry, Heartbeat]] = {}
         self._notes: dict[str, tuple[float | None, Failure]] = {}
 
-    def look(self) -> Steps[Overview]:
+    def look(self, share: Share) -> Overview:
         """How the queue is doing.
 
         Raises:
             StoreError: a folder can't be listed.
         """
-        counts = yield from count()
-        workers = yield from listing(WORKERS)
-        heard = yield from self.hear(workers)
-        failures = (yield from self._latest(counts.failed)) if self._failures else []
+        counts = count(share)
+        workers = share.listed(WORKERS)
+        heard = self.hear(share, workers)
+        failures = self._latest(share, counts.failed) if self._failures else []
         paused = any(entry.name == PAUSE for entry in workers)
         return describe(counts, heard, failures, paused=paused)
 
-    def hear(self, workers: list[Entry]) -> Steps[list[Heard]]:
+    def hear(self, share: Share, workers: Sequence[Entry]) -> list[Heard]:
         """What the heartbeats among `workers` say; a request for each that is new."""
-        known, self._beats = self._beats, {}
+        known, self._heartbeats = self._heartbeats, {}
         for entry in workers:
             if worker_of(entry.name) is None:
                 continue
             before = known.get(entry.name)
             if before is not None and entry.mtime is not None and before[0] == entry:
-                self._beats[entry.name] = before
+                self._heartbeats[entry.name] = before
                 continue
-            beat = yield from read_beat(entry.name)
-            if beat is not None:
-                self._beats[entry.name] = entry, beat
+            heartbeat = read(share, entry.name)
+            if heartbeat is not None:
+                self._heartbeats[entry.name] = entry, heartbeat
         now = None
-        if any(not beat.ended for _, beat in self._beats.values()):
-            now = yield from self._clock.now(workers)
+        if any(not heartbeat.ended for _, heartbeat in self._heartbeats.values()):
+            now = self._clock.now(share, workers)
         orders = drained(workers)
         return [
             Heard(
-                beat,
+                heartbeat,
                 None if now is None or entry.mtime is None else max(0.0, now - entry.mtime),
-                not beat.ended and is_provably_dead(beat, self._process),
+                not heartbeat.ended and is_provably_dead(heartbeat, self._process),
                 name in orders,
             )
-            for name, (entry, beat) in self._beats.items()
+            for name, (entry, heartbeat) in self._heartbeats.items()
         ]
 
-    def _latest(self, failed: set[str]) -> Steps[list[Failure]]:
+    def _latest(self, share: Share, failed: set[str]) -> list[Failure]:
         """The latest failures, by when their notes were written."""
         if not failed:
             return []
         noted = {}
-        for entry in (yield from listing(ATTEMPTS)):
+        for entry in share.listed(ATTEMPTS):
             job = entry.name.removesuffix(".json")
             if job in failed:
                 noted[job] = entry.mtime
@@ -99,25 +99,25 @@ class Lookout:
         for job in latest:
             known = self._notes.get(job)
             if known is None or known[0] != noted[job]:
-                known = noted[job], (yield from _failure(job, noted[job]))
+                known = noted[job], _failure(share, job, noted[job])
             found.append(known)
         self._notes = {failure.job: (at, failure) for at, failure in found}
         others = sorted(failed - noted.keys())[: self._failures - len(found)]
         return [failure for _, failure in found] + [Failure(job) for job in others]
 
 
-def count() -> Steps[Counts]:
+def count(share: Share) -> Counts:
     """How many jobs are where; one listing for each of five folders, and one more if a job
     has ended meanwhile."""
-    # In this order, what goes on its way meanwhile is seen twice rather than not at all; and
-    # counted once, if its time tells that it is the same file.
-    waiting = yield from places_in(WAITING)
-    running = yield from places_in(RUNNING)
+    # Folders further down are listed later, so that a moving job is seen twice, never missed;
+    # equal name, size and mtime count once.
+    waiting = jobs_in(share, WAITING)
+    running = jobs_in(share, RUNNING)
     claimed = {place.job for place in running if place.job.mtime is not None}
     left = sum(place.job not in claimed for place in waiting)
     done, failed, ended = 0, set(), set()
     for folder in (DONE, FAILED):
-        for place in places_of(folder, (yield from listing(folder))):
+        for place in jobs_in(share, folder):
             if place.job in claimed:
                 ended.add(place.job)
             if folder == DONE:
@@ -126,8 +126,8 @@ def count() -> Steps[Counts]:
                 failed.add(place.job.name)
     if ended:
         # Or is it a copy of a finished job, as file managers make it, that runs again?
-        ended -= {place.job for place in (yield from places_in(RUNNING))}
-    parked = sum(entry.kind is FileKind.FILE for entry in (yield from listing(PARKED)))
+        ended -= {place.job for place in jobs_in(share, RUNNING)}
+    parked = sum(entry.kind is FileKind.FILE for entry in share.listed(PARKED))
     claims = [
         Claimed(place.job.name, place.worker, None, place.job.size)
         for place in running
@@ -136,10 +136,29 @@ def count() -> Steps[Counts]:
     return Counts(left, done, parked, failed, claims)
 
 
-def left_to_do() -> Steps[int]:
+@dataclass(frozen=True)
+class Status:
+    """How many jobs are where."""
+
+    waiting: int = 0
+    running: int = 0
+    done: int = 0
+    failed: int = 0
+    parked: int = 0
+    claims: Mapping[str, str] = field(default_factory=dict)
+    """Running jobs and their workers."""
+
+
+def status(share: Share) -> Status:
+    """How many jobs are where, as `count` finds."""
+    found = count(share)
+    claims = {claim.job: claim.worker for claim in found.claims}
+    return Status(found.waiting, len(claims), found.done, len(found.failed), found.parked, claims)
+
+
+def left_to_do(share: Share) -> int:
     """How many jobs are waiting or running; two requests."""
-    waiting = yield from _number_in(WAITING)
-    return waiting + (yield from _number_in(RUNNING))
+    return _number_in(share, WAITING) + _number_in(share, RUNNING)
 
 
 class Ends(NamedTuple):
@@ -149,27 +168,17 @@ class Ends(NamedTuple):
     failed: int
 
 
-def count_ends() -> Steps[Ends]:
+def count_ends(share: Share) -> Ends:
     """How many jobs are done and failed; two requests."""
-    done = yield from _number_in(DONE)
-    return Ends(done, (yield from _number_in(FAILED)))
+    return Ends(_number_in(share, DONE), _number_in(share, FAILED))
 
 
-def _number_in(folder: str) -> Steps[int]:
-    return sum(1 for _ in places_of(folder, (yield from listing(folder))))
+def _number_in(share: Share, folder: str) -> int:
+    return len(jobs_in(share, folder))
 
 
-def read_beat(name: str) -> Steps[Beat | None]:
-    """What a heartbeat file says; None if it is gone."""
-    try:
-        data: bytes = yield Read(f"{WORKERS}/{name}")
-    except NotFound:
-        return None
-    return Beat.from_bytes(data) or unreadable(name, data, Terms())
-
-
-def _failure(job: str, at: float | None) -> Steps[Failure]:
-    notes = yield from attempts.read(job)
+def _failure(share: Share, job: str, at: float | None) -> Failure:
+    notes = attempts.read(share, job)
     last = notes[-1] if notes else {}
     return Failure(job, at, str(last.get("reason", "")), str(last.get("worker", "")))
 
@@ -177,8 +186,8 @@ def _failure(job: str, at: float | None) -> Steps[Failure]:
 class StoreClock:
     """What time it is on the store: learnt once, by writing a file, and kept since then.
 
-    Where nothing may be written the newest heartbeat tells that it is not earlier than
-    that: ages are too small then, but nobody is called dead who isn't.
+    On a share that can only be read the newest heartbeat is a lower bound for now: ages err
+    on the young side.
 
     Args:
         clock: seconds, monotonic.
@@ -189,17 +198,18 @@ class StoreClock:
         self._offset: float | None = None
         self._refused = False
 
-    def now(self, workers: Iterable[Entry]) -> Steps[float | None]:
+    def now(self, share: Share, workers: Iterable[Entry]) -> float | None:
         """Seconds since the epoch; None if the store tells no times.
 
         Args:
+            share: the queue.
             workers: a listing of the heartbeat files, made just now.
         """
         mine = self._clock()
         if self._offset is None and not self._refused:
             try:
-                yield Write(f"{WORKERS}/{CLOCK}", b"")
-                workers = yield from listing(WORKERS)
+                share.write(f"{WORKERS}/{CLOCK}", b"")
+                workers = share.listed(WORKERS)
             except StoreError:  # a share that may only be read, most likely
                 self._refused = True
             else:

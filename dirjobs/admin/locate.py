@@ -4,105 +4,49 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Collection, Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Collection, Iterable
 
-from dirjobs import layout
 from dirjobs.errors import ConfigurationError
-from dirjobs.layout import DONE, FAILED, PARKED, RUNNING, WAITING
-from dirjobs.protocol.effects import Exists, List, Steps
-from dirjobs.protocol.resolve import listing
-from dirjobs.store import Entry, FileKind
+from dirjobs.layout import DONE, FAILED, PARKED, RUNNING, WAITING, JobFile, job_files
+from dirjobs.names import unsafe_name
+from dirjobs.protocol.share import Share
+from dirjobs.store import Entry
 
 _PATTERN = re.compile(r"[*?\[]")
-STATES = {
-    WAITING: "waiting",
-    RUNNING: "running",
-    DONE: "done",
-    FAILED: "failed",
-    PARKED: "parked",
-}
-"""What the folders are called when a person asks for the state of a job."""
 
 
-class Place(NamedTuple):
-    """A file that is a job, or a copy of one.
-
-    Attributes:
-        folder: where it is.
-        file: its name there.
-        job: the job, with the file's own size and mtime.
-        worker: who has it, or parked it; empty if nobody.
-    """
-
-    folder: str
-    file: str
-    job: Entry
-    worker: str = ""
-
-    @property
-    def path(self) -> str:
-        return f"{self.folder}/{self.file}"
-
-    @property
-    def state(self) -> str:
-        return STATES[self.folder]
+def jobs_in(share: Share, folder: str) -> list[JobFile]:
+    """The jobs in a folder, unsorted.  One request."""
+    return [*job_files(folder, share.listed(folder))]
 
 
-def places_in(folder: str) -> Steps[list[Place]]:
-    """The jobs in a folder, in natural order left to the caller; one request."""
-    return list(places_of(folder, (yield from listing(folder))))
-
-
-def places_of(folder: str, entries: Iterable[Entry]) -> Iterator[Place]:
-    """The jobs among the entries of a folder."""
-    return filter(None, (place_of(folder, entry) for entry in entries))
-
-
-def place_of(folder: str, entry: Entry) -> Place | None:
-    """What a file in one of the queue's folders is; None if it is no job."""
-    if entry.kind is not FileKind.FILE:
-        return None
-    name, worker = entry.name, ""
-    staged = layout.parse_staged(name)
-    if staged is not None:
-        worker, name = "", staged.job
-    elif folder != PARKED and folder != RUNNING and not layout.is_job_name(name):
-        return None
-    if folder in (RUNNING, PARKED):
-        claim = layout.parse_claim(name)
-        if claim is None:
-            return None
-        worker, name = claim
-    return Place(folder, entry.name, Entry(name, entry.mtime, entry.size), worker)
-
-
-def chosen(places: Iterable[Place], wanted: Collection[str]) -> tuple[list[Place], list[str]]:
+def chosen(files: Iterable[JobFile], wanted: Collection[str]) -> tuple[list[JobFile], list[str]]:
     """The places of jobs that a person names, and the names that are none of theirs.
 
     Args:
-        places: what there is.
+        files: what there is.
         wanted: names, or patterns such as ``lr0.1*``.
     """
     plain = {name for name in wanted if not _PATTERN.search(name)}
     patterns = [name for name in wanted if name not in plain]
     missing = set(wanted)
     found = []
-    for place in places:
-        called = {place.job.name, place.file}
-        by = (called & plain) | {p for p in patterns if fnmatch.fnmatchcase(place.job.name, p)}
+    for file in files:
+        called = {file.job.name, file.file}
+        by = (called & plain) | {p for p in patterns if fnmatch.fnmatchcase(file.job.name, p)}
         # A file may be named like a pattern.
         by |= called & set(patterns)
         if by:
-            found.append(place)
+            found.append(file)
             missing -= by
     return found, [name for name in wanted if name in missing]
 
 
-def missed(missing: Collection[str], what: str) -> Steps[ConfigurationError]:
+def missed(share: Share, missing: Collection[str], what: str) -> ConfigurationError:
     """What to tell somebody who named a job that is not where it would have to be.
 
     Args:
+        share: the queue.
         missing: the names, one at least.
         what: which jobs were asked for, such as ``failed``.
     """
@@ -111,31 +55,36 @@ def missed(missing: Collection[str], what: str) -> Steps[ConfigurationError]:
     if _PATTERN.search(name):
         text = f"no {what} job is like {name!r}{more}"
     else:
-        places = (yield from locate(name)) if layout.unsafe_name(name) is None else []
+        places = locate(share, name) if unsafe_name(name) is None else []
         where = " and ".join(place.state for place in places)
         text = f"job {name!r} is not {what}{more}: "
         text += f"it is {where}" if where else "this queue has no job of that name"
     return ConfigurationError(f"{text}; nothing was changed.")
 
 
-def locate(job: str) -> Steps[list[Place]]:
-    """Every place where a job of this name is; five requests.
+def locate(share: Share, job: str) -> list[JobFile]:
+    """Every place where a job of this name is; five requests, seven if it is nowhere else
+    than half way from one folder to another.
 
     Raises:
         StoreError: that can't be found out.
     """
-    found = []
-    for folder in (WAITING, DONE, FAILED):
-        there: bool = yield Exists(f"{folder}/{job}")
-        found += [Place(folder, job, Entry(job))] if there else []
+    found = [
+        JobFile(folder, job, Entry(job))
+        for folder in (WAITING, DONE, FAILED)
+        if share.exists(f"{folder}/{job}")
+    ]
     for folder in (RUNNING, PARKED):
-        found += [place for place in (yield from places_in(folder)) if place.job.name == job]
+        found += [file for file in jobs_in(share, folder) if file.job.name == job]
+    if not found:
+        for folder in (WAITING, FAILED):
+            found += [file for file in jobs_in(share, folder) if file.job.name == job]
     return found
 
 
-def entry_at(place: Place) -> Steps[Entry]:
+def entry_at(share: Share, file: JobFile) -> Entry:
     """Size and mtime of a file, as its folder lists it."""
-    for entry in (yield List(place.folder)):
-        if entry.name == place.file:
-            return Entry(place.job.name, entry.mtime, entry.size)
-    return place.job
+    for entry in share.list(file.folder):
+        if entry.name == file.file:
+            return Entry(file.job.name, entry.mtime, entry.size)
+    return file.job

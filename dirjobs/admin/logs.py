@@ -6,8 +6,7 @@ from typing import NamedTuple
 
 from dirjobs import layout
 from dirjobs.layout import LOGS
-from dirjobs.protocol.effects import Steps
-from dirjobs.protocol.resolve import listing
+from dirjobs.protocol.share import Share
 from dirjobs.store import Entry
 
 _SUFFIX = ".log"
@@ -34,10 +33,10 @@ def log_path(job: str, worker: str) -> str:
     return f"{LOGS}/{job}.{worker}{_SUFFIX}"
 
 
-def logs_of(job: str) -> Steps[list[Log]]:
+def logs_of(share: Share, job: str) -> list[Log]:
     """The logs of a job, the latest last; one request."""
     found = []
-    for entry in (yield from listing(LOGS)):
+    for entry in share.listed(LOGS):
         worker = entry.name.removeprefix(f"{job}.").removesuffix(_SUFFIX)
         if log_path(job, worker) != f"{LOGS}/{entry.name}":
             continue

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from dirjobs.protocol.candidates import natural_key
-from dirjobs.recovery.heartbeat import Beat
+from dirjobs.recovery.heartbeat import Heartbeat
 
 
 class State(StrEnum):
@@ -130,13 +130,13 @@ class Heard:
     """A heartbeat as it was found.
 
     Attributes:
-        beat: what it says.
+        heartbeat: what it says.
         age: seconds since it was written; None if unknown.
         gone: it is proved that the process is gone.
         draining: an order says so.
     """
 
-    beat: Beat
+    heartbeat: Heartbeat
     age: float | None = None
     gone: bool = False
     draining: bool = False
@@ -144,16 +144,16 @@ class Heard:
     @property
     def state(self) -> State:
         """How the worker is doing."""
-        terms, age = self.beat.terms, self.age or 0.0
-        if self.beat.ended:
+        terms, age = self.heartbeat.policy, self.age or 0.0
+        if self.heartbeat.ended:
             return State.ENDED
         if self.gone or age > 2 * terms.lease:
             return State.DEAD
         if age > 2 * terms.heartbeat + terms.timeout:
             return State.SILENT
-        if self.beat.starting:
+        if self.heartbeat.starting:
             return State.STARTING
-        return State.WORKING if self.beat.running else State.IDLE
+        return State.WORKING if self.heartbeat.running else State.IDLE
 
     @property
     def is_at_work(self) -> bool:
@@ -197,11 +197,11 @@ def describe(
         by_worker.setdefault(claim.worker, []).append(claim)
     workers, rate = [], 0.0
     # Of those that have had one id, the one that lives has the claims.
-    for one in sorted(heard, key=lambda one: (not one.is_at_work, one.beat.ended)):
-        claims = by_worker.pop(one.beat.worker, [])
-        if one.is_at_work and one.beat.pace.seconds > 0:
-            rate += 3600 * one.beat.pace.jobs / one.beat.pace.seconds
-        if claims or not one.beat.ended:
+    for one in sorted(heard, key=lambda one: (not one.is_at_work, one.heartbeat.ended)):
+        claims = by_worker.pop(one.heartbeat.worker, [])
+        if one.is_at_work and one.heartbeat.pace.seconds > 0:
+            rate += 3600 * one.heartbeat.pace.jobs / one.heartbeat.pace.seconds
+        if claims or not one.heartbeat.ended:
             workers.append(_seen(one, claims))
     for worker, claims in by_worker.items():
         workers.append(Seen(worker, State.UNKNOWN, jobs=tuple(claims)))
@@ -226,19 +226,19 @@ def _natural(worker: Seen) -> tuple[str, str]:
 
 
 def _seen(heard: Heard, claims: list[Claimed]) -> Seen:
-    beat = heard.beat
+    heartbeat = heard.heartbeat
     state = heard.state
     if claims and state is State.IDLE:
         state = State.WORKING  # since its last heartbeat
     return Seen(
-        id=beat.worker,
+        id=heartbeat.worker,
         state=state,
-        host=beat.process.host,
-        pid=beat.process.pid,
-        mode=beat.terms.mode.value,
+        host=heartbeat.process.host,
+        pid=heartbeat.process.pid,
+        mode=heartbeat.policy.mode.value,
         age=heard.age,
         draining=heard.draining,
-        jobs=tuple(_with_times(claims, beat.held_for, heard.age)),
+        jobs=tuple(_with_times(claims, heartbeat.held_for, heard.age)),
     )
 
 

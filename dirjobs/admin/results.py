@@ -6,12 +6,11 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from dirjobs.admin.locate import Place, places_in
+from dirjobs.admin.locate import jobs_in
 from dirjobs.errors import NotFound
-from dirjobs.layout import DONE, FAILED, RESULTS
+from dirjobs.layout import DONE, FAILED, RESULTS, JobFile
 from dirjobs.protocol.candidates import natural_key
-from dirjobs.protocol.effects import Read, Steps
-from dirjobs.protocol.resolve import listing
+from dirjobs.protocol.share import Share
 from dirjobs.store import FileKind
 
 RESULT = "result.json"
@@ -23,46 +22,45 @@ LARGEST = 1 << 20
 _OURS = ("job", "state")
 
 
-def ended() -> Steps[list[Place]]:
+def ended(share: Share) -> list[JobFile]:
     """The jobs that are done or failed, in natural order; two requests."""
-    places = yield from places_in(DONE)
-    places += yield from places_in(FAILED)
+    places = jobs_in(share, DONE)
+    places += jobs_in(share, FAILED)
     return sorted(places, key=lambda place: natural_key(place.job.name))
 
 
-def with_results() -> Steps[frozenset[str]]:
+def with_results(share: Share) -> frozenset[str]:
     """The jobs that have a folder in ``results``; one request."""
-    return frozenset(
-        entry.name for entry in (yield from listing(RESULTS)) if entry.kind is FileKind.FOLDER
-    )
+    return frozenset(entry.name for entry in share.listed(RESULTS) if entry.kind is FileKind.FOLDER)
 
 
-def outcome(place: Place, has_result: bool) -> Steps[dict[str, Any]]:
+def outcome(share: Share, place: JobFile, has_result: bool) -> dict[str, Any]:
     """One row of the table: the job, its state, its parameters, its result.
 
     A name that is used twice gets a prefix: ``result.`` for what is a parameter's as well,
     ``param.`` for a parameter called ``job`` or ``state``.
 
     Args:
+        share: the queue.
         place: where the job is.
         has_result: whether there may be a ``result.json``.
     """
     params: Mapping[str, Any] = {}
     if place.job.size is None or place.job.size <= LARGEST:
-        params = yield from _object(place.path)
+        params = _object(share, place.path)
     row: dict[str, Any] = {"job": place.job.name, "state": place.state}
     for name, value in params.items():
         row[f"param.{name}" if name in _OURS else name] = value
     if has_result:
-        result = yield from _object(f"{RESULTS}/{place.job.name}/{RESULT}")
+        result = _object(share, f"{RESULTS}/{place.job.name}/{RESULT}")
         for name, value in result.items():
             row[f"result.{name}" if name in row else name] = value
     return row
 
 
-def _object(path: str) -> Steps[Mapping[str, Any]]:
+def _object(share: Share, path: str) -> Mapping[str, Any]:
     try:
-        value = json.loads((yield Read(path)))
+        value = json.loads(share.read(path))
     except (NotFound, ValueError, RecursionError):
         return {}  # a job is a file, whatever its content
     return value if isinstance(value, dict) else {}

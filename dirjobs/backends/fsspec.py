@@ -26,7 +26,7 @@ from dirjobs.errors import (
     StoreError,
     Unsupported,
 )
-from dirjobs.layout import unportable_name, unsafe_name
+from dirjobs.names import unportable_name, unsafe_name
 from dirjobs.redaction import redacted
 from dirjobs.store import Entry, FileKind, Guarantees, Store, check_path, split
 

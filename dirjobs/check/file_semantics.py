@@ -13,7 +13,8 @@ from enum import StrEnum
 
 from dirjobs.check.races import content
 from dirjobs.errors import StoreError
-from dirjobs.layout import is_job_name, same_name, unportable_name
+from dirjobs.layout import is_job_name
+from dirjobs.names import same_name, unportable_name
 from dirjobs.store import Store
 
 _NAMES = {

@@ -22,9 +22,8 @@ from dirjobs.check.scratch import Below, scratch
 from dirjobs.check.verdict import ENOUGH, Verdict, decide
 from dirjobs.errors import ConfigurationError, NotFound
 from dirjobs.layers import Retrying
-from dirjobs.policy import DEFAULT_TIMEOUT
+from dirjobs.policy import DEFAULT_TIMEOUT, whole
 from dirjobs.registry import open_store, scheme_of, with_timeout
-from dirjobs.settings import whole
 from dirjobs.store import Store
 
 Tell = Callable[[str, float], None]

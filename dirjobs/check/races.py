@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from dirjobs.check.racers import Crew, Told, Turn
 from dirjobs.errors import NotFound, StoreError
-from dirjobs.protocol.resolve import differ
+from dirjobs.protocol.look import differ
 from dirjobs.store import Entry, Store
 
 _CHUNK = 25

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from dirjobs import layout
 from dirjobs.check.probe import Check
 from dirjobs.layers import Retrying
-from dirjobs.policy import Mode, Terms, warranted
-from dirjobs.process import this_process
-from dirjobs.protocol.claim import Claims
-from dirjobs.protocol.effects import Driver, Steps
+from dirjobs.layout import AGREEMENT
+from dirjobs.policy import Mode
 from dirjobs.protocol.folders import make_folders
-from dirjobs.recovery.agreement import lawful
-from dirjobs.recovery.membership import Presence
+from dirjobs.protocol.share import Share
+from dirjobs.recovery.membership import visitor
 from dirjobs.store import Store
 
 
@@ -51,36 +47,31 @@ def record(store: Store, done: Check) -> Recorded:
         ConfigurationError: ``queue.json`` makes no sense.
         StoreError: the queue can't be written to.
     """
-    driver = Driver(Retrying(store), time.sleep)
-    driver.run(make_folders())
-    terms = Terms(warranted(store.guarantees))
-    claims = Claims(f"check-{layout.nonce()}", terms, store.guarantees)
-    return driver.run(_record(Presence(claims, this_process()), done))
-
-
-def _record(presence: Presence, done: Check) -> Steps[Recorded]:
-    found = yield from presence.announce()
+    share = Share(Retrying(store))
+    make_folders(share)
+    verdict = done.verdict
+    membership = visitor(share, "check")
+    found = membership.announce()
     try:
-        verdict, agreement = done.verdict, presence.agreement
-        live = [other.beat for other in found if not other.fate]
-        before = presence.claims.terms
+        agreement, before = membership.agreement, membership.me.policy
+        live = [peer for peer in found if not peer.cause]
         mode, why = verdict.mode, ""
         if mode is Mode.TRUST and agreement.refuted:
             mode, why = Mode.VERIFY, f", for {agreement.refuted}"
-        terms = replace(before, mode=mode, sync_time=verdict.sync_time)
-        if live and terms.at_least(before.mode, before.sync_time) != terms:
-            terms = terms.at_least(before.mode, before.sync_time)
+        policy = replace(before, mode=mode, sync_time=verdict.sync_time)
+        if live and policy.at_least_as_strict_as(before.mode, before.sync_time) != policy:
+            policy = policy.at_least_as_strict_as(before.mode, before.sync_time)
             why = f", for {len(live)} other worker(s) run: check again when none does"
-        terms = lawful(replace(terms, lease=max(before.lease, verdict.lease)))
-        yield from agreement.write(terms, checked=_summary(done), min_age=verdict.min_age)
-        wait = f", sync_time {terms.sync_time:g}" if terms.mode is Mode.SYNC else ""
+        policy = replace(policy, lease=max(before.lease, verdict.lease)).with_legal_lease()
+        agreement.write(policy, checked=_summary(done), min_age=verdict.min_age)
+        wait = f", sync_time {policy.sync_time:g}" if policy.mode is Mode.SYNC else ""
         return Recorded(
-            terms.mode,
-            terms.sync_time,
-            f"Recorded in {layout.AGREEMENT}: mode {terms.mode.value}{wait}{why}.",
+            policy.mode,
+            policy.sync_time,
+            f"Recorded in {AGREEMENT}: mode {policy.mode.value}{wait}{why}.",
         )
     finally:
-        yield from presence.end()
+        membership.end()
 
 
 def _summary(done: Check) -> dict[str, object]:

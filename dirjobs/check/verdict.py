@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from dirjobs.check.file_semantics import Partial
 from dirjobs.check.findings import Findings
 from dirjobs.check.races import Race
-from dirjobs.policy import DEFAULT_LEASE, Mode, Terms, warranted
+from dirjobs.policy import DEFAULT_LEASE, Mode, Policy, cautious
 
 ENOUGH = 300
 """Contested rounds without a failure after which renames are trusted."""
@@ -50,11 +50,11 @@ def decide(found: Findings) -> Verdict:
     refuted = found.across.failed > 0 or found.times.kept is False
     if wait:
         mode = Mode.SYNC
-    elif not refuted and (_is_tried(found.across) or warranted(found.promised) is Mode.TRUST):
+    elif not refuted and (_is_tried(found.across) or cautious(found.promised).mode is Mode.TRUST):
         mode = Mode.TRUST
     else:
         mode = Mode.VERIFY
-    law = Terms(mode, wait, lease=DEFAULT_LEASE).shortest_lease
+    law = Policy(mode, wait, lease=DEFAULT_LEASE).shortest_lease
     return Verdict(
         mode=mode,
         sync_time=wait,

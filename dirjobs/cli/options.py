@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import re
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,9 +15,10 @@ from click.shell_completion import CompletionItem
 from dirjobs.console.errors import show_log
 from dirjobs.errors import ConfigurationError, NotFound
 from dirjobs.layers import Logged, patient
-from dirjobs.layout import DONE, FAILED, RUNNING, WAITING, nonce
+from dirjobs.layout import DONE, FAILED, RUNNING, WAITING
+from dirjobs.names import nonce
 from dirjobs.policy import DEFAULT_TIMEOUT, seconds
-from dirjobs.protocol.effects import Driver
+from dirjobs.protocol.share import Share
 from dirjobs.registry import open_store, with_timeout
 from dirjobs.store import Store
 
@@ -140,7 +140,7 @@ def json_option(command: F) -> F:
 
 
 @contextmanager
-def opened(jobs: str, verbose: int = 0) -> Iterator[Driver]:
+def opened(jobs: str, verbose: int = 0) -> Iterator[Share]:
     """A queue to look at or to intervene in: no worker is started, no folder is made.
 
     Args:
@@ -148,7 +148,7 @@ def opened(jobs: str, verbose: int = 0) -> Iterator[Driver]:
         verbose: see `verbose_option`.
 
     Yields:
-        what runs steps on the queue; its `store` repeats what may be repeated.
+        the queue; its store repeats what may be repeated.
 
     Raises:
         ConfigurationError: there is no such queue.
@@ -156,7 +156,7 @@ def opened(jobs: str, verbose: int = 0) -> Iterator[Driver]:
     """
     with opened_store(jobs, verbose) as store:
         check_is_queue(store)
-        yield Driver(patient(store), time.sleep)
+        yield Share(patient(store))
 
 
 @contextmanager

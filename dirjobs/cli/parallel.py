@@ -1,4 +1,4 @@
-"""The same steps for many jobs, by several threads where each request takes its time."""
+"""The same call for many jobs, by several threads where each request takes its time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from threading import Event, Lock, Thread
 from typing import NamedTuple, TypeVar
 
-from dirjobs.protocol.effects import Driver, Steps
+from dirjobs.protocol.share import Share
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -24,35 +24,38 @@ class _Outcome(NamedTuple):
 
 
 def each(
-    driver: Driver, items: Iterable[T], steps: Callable[[T], Steps[R]], threads: int = THREADS
+    share: Share,
+    items: Iterable[T],
+    call: Callable[[Share, T], R],
+    threads: int = THREADS,
 ) -> Iterator[tuple[T, R]]:
-    """Run `steps` of each item; gives the item and what came of it, in any order.
+    """Call something for each item; gives the item and what came of it, in any order.
 
     The threads have connections of their own.  A local disk gains as well (four times at
     adding): it, too, has to be waited for.  What has begun when one of them fails, or when
     the caller goes away, is brought to its end.
 
     Raises:
-        Exception: the first that any of the steps, or `items`, raised.
+        Exception: the first that any of the calls, or `items`, raised.
     """
     left = iter(items)
     outcomes: queue.Queue[_Outcome] = queue.Queue(_AHEAD)
     stop, lock = Event(), Lock()
 
     def work() -> None:
-        store = driver.store.another()
-        mine = Driver(store, driver.sleep)
+        store = share.store.another()
+        mine = Share(store, share.sleep)
         try:
             while not stop.is_set():
                 with lock:
                     item = next(left)
-                outcomes.put(_Outcome(item, mine.run(steps(item))))
+                outcomes.put(_Outcome(item, call(mine, item)))
         except StopIteration:
             pass
         except BaseException as error:  # noqa: BLE001 - it is raised where the caller is
             outcomes.put(_Outcome(error=error))
         finally:
-            if store is not driver.store:
+            if store is not share.store:
                 store.close()
             outcomes.put(_Outcome(over=True))
 

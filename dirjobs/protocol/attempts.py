@@ -7,19 +7,28 @@ import logging
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
+
 from dirjobs.errors import NotFound, StoreError
 from dirjobs.layout import ATTEMPTS
-from dirjobs.protocol.effects import Read, Steps, Write
-from dirjobs.protocol.resolve import make_folder
+from dirjobs.protocol.folders import write
+from dirjobs.protocol.share import Share
 
-log = logging.getLogger("dirjobs")
+log = logging.getLogger(__name__)
 
 _KEPT = 50
-_LATELY = 3
+_RECENT_NOTES = 3
 _LONGEST = 4000
 
 
+class _Notes(msgspec.Struct):
+    """The file of one job's notes."""
+
+    attempts: list[dict[str, Any]]
+
+
 def note(
+    share: Share,
     job: str,
     worker: str,
     reason: str,
@@ -28,12 +37,13 @@ def note(
     retried: bool = False,
     by_hand: bool = False,
     once: str = "",
-) -> Steps[int]:
+) -> int:
     """Add one attempt at `job` to its notes.
 
     Notes are for people: if one can't be written, that is logged and the job goes its way.
 
     Args:
+        share: where the notes are.
         job: its name.
         worker: who had it; empty for a person.
         reason: why the attempt ended.
@@ -41,12 +51,12 @@ def note(
         retried: it was no attempt: somebody wants the job to be tried anew, and earlier
             deaths count no more.
         by_hand: a person took it from its worker.
-        once: what it is about, where more than one may note that: the first does.
+        once: idempotency key; a second note with the same key is dropped.
 
     Returns:
         as `deaths`.
     """
-    attempts = yield from read(job)
+    attempts = read(share, job)
     if not once or all(attempt.get("about") != once for attempt in attempts):
         attempt = {
             "worker": worker,
@@ -57,19 +67,15 @@ def note(
             **({"by_hand": True} if by_hand else {}),
         }
         attempts.append(attempt | ({"about": once} if once else {}))
-        yield from _write(job, attempts, reason)
+        _write(share, job, attempts, reason)
     return deaths(attempts)
 
 
-def _write(job: str, attempts: list[dict[str, Any]], reason: str) -> Steps[None]:
+def _write(share: Share, job: str, attempts: list[dict[str, Any]], reason: str) -> None:
     path = f"{ATTEMPTS}/{job}.json"
     data = json.dumps({"format": 1, "attempts": attempts[-_KEPT:]}, indent=1).encode()
     try:
-        try:
-            yield Write(path, data)
-        except NotFound:
-            yield from make_folder(ATTEMPTS)
-            yield Write(path, data)
+        write(share, path, data)
     except StoreError as error:
         log.warning("why job %r was ended could not be noted: %s (%s)", job, reason, error)
 
@@ -87,18 +93,18 @@ def tries(attempts: list[dict[str, Any]]) -> int:
     return sum(not attempt.get("retried") for attempt in attempts)
 
 
-def was_taken_by_hand(job: str) -> Steps[bool]:
+def was_taken_by_hand(share: Share, job: str) -> bool:
     """Whether a person took the job from its worker lately."""
-    return any(attempt.get("by_hand") for attempt in (yield from read(job))[-_LATELY:])
+    return any(attempt.get("by_hand") for attempt in read(share, job)[-_RECENT_NOTES:])
 
 
-def read(job: str) -> Steps[list[dict[str, Any]]]:
+def read(share: Share, job: str) -> list[dict[str, Any]]:
     """The noted attempts at `job`, oldest first; none if there are no (readable) notes."""
     try:
-        record = json.loads((yield Read(f"{ATTEMPTS}/{job}.json")))
-        return [attempt for attempt in record["attempts"] if isinstance(attempt, dict)]
+        data = share.read(f"{ATTEMPTS}/{job}.json")
+        return msgspec.json.decode(data, type=_Notes).attempts
     except NotFound:
         return []
-    except (StoreError, ValueError, KeyError, TypeError) as error:
+    except (StoreError, msgspec.MsgspecError, RecursionError) as error:
         log.warning("the notes on job %r can't be read (%s)", job, error)
         return []

@@ -1,25 +1,56 @@
-"""Renames that are trusted by a record, though the store doesn't promise that they are
-exclusive: looking for what an exclusive rename can't bring about."""
+"""Evidence against renames that are trusted only because a check recorded it.
+
+An exclusive rename can't bring about two claims of one job, a claim of another size than
+its job, or a claim that is gone and that nobody took.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from dirjobs import layout
-from dirjobs.layout import RUNNING, WAITING
+from dirjobs.layout import RUNNING, WAITING, job_files
 from dirjobs.protocol import attempts
-from dirjobs.protocol.effects import Steps
-from dirjobs.protocol.resolve import Settling, differ
-from dirjobs.store import Entry, FileKind
+from dirjobs.protocol.look import Look, differ
+from dirjobs.protocol.me import Me
+from dirjobs.protocol.share import Share
+from dirjobs.store import Entry
 
 
-class Trial(Settling):
-    """What one worker finds out about renames by the way."""
+@dataclass
+class Evidence:
+    """What one worker has found out by the way; shared by its threads.
 
-    def look_at_claims(self, held: Mapping[str, Entry], *, blames: bool = True) -> Steps[set[str]]:
+    Attributes:
+        found: what was met that an exclusive rename can't bring about.
+        unconfirmed: claims made on probation that no listing has shown whole yet: where
+            renames are copies after all, they may be torn.
+        departing: paths that we are renaming away; their absence is no evidence.
+    """
+
+    found: list[str] = field(default_factory=list)
+    unconfirmed: set[str] = field(default_factory=set)
+    departing: set[str] = field(default_factory=set)
+
+
+class Audit:
+    """Looks for evidence while the worker is on probation.
+
+    Args:
+        share: where to look.
+        me: whose claims are looked at.
+        look: finds out what is there.
+        evidence: what was found so far.
+    """
+
+    def __init__(self, share: Share, me: Me, look: Look, evidence: Evidence) -> None:
+        self.share = share
+        self.me = me
+        self.look = look
+        self.evidence = evidence
+
+    def torn_claims(self, held: Mapping[str, Entry], *, blames: bool = True) -> set[str]:
         """Look whether claims of ours are there, whole, and the only ones of their jobs.
-
-        What speaks against exclusive renames goes to `evidence`.
 
         Args:
             held: the jobs of our claims, by path.
@@ -31,31 +62,36 @@ class Trial(Settling):
         """
         there: dict[str, Entry] = {}
         workers: dict[str, set[str]] = {}
-        for entry in (yield from self.listing(RUNNING)):
-            claim = layout.parse_claim(entry.name)
-            if claim is not None and entry.kind is FileKind.FILE:
-                there[f"{RUNNING}/{entry.name}"] = entry
-                workers.setdefault(claim.job, set()).add(claim.worker)
+        for file in job_files(RUNNING, self.share.listed(RUNNING)):
+            if not file.staged:
+                there[file.path] = file.job
+                workers.setdefault(file.job.name, set()).add(file.worker)
         torn = set()
         for path, job in held.items():
             if path not in there:
-                if blames and path not in self.leaving:
-                    yield from self.suspect_loss(path, job)
+                if blames and path not in self.evidence.departing:
+                    self.suspect_loss(path, job)
             elif differ(there[path].size, job.size):
                 torn.add(path)
-                self.evidence.append(f"the claim {path} has another size than its job")
+                self.evidence.found.append(f"the claim {path} has another size than its job")
             else:
-                self.unseen.discard(path)
+                self.evidence.unconfirmed.discard(path)
         for name, claimants in workers.items():
             if len(claimants) > 1:
                 some = " and ".join(sorted(claimants)[:2])
-                self.evidence.append(f"job {name!r} is claimed by {some}")
+                self.evidence.found.append(f"job {name!r} is claimed by {some}")
         return torn
 
-    def suspect_loss(self, path: str, job: Entry) -> Steps[None]:
+    def is_torn(self, path: str, job: Entry, *, blames: bool) -> bool:
+        """Whether a claim that no listing has confirmed yet is an unfinished copy."""
+        if path not in self.evidence.unconfirmed:
+            return False
+        return bool(self.torn_claims({path: job}, blames=blames))
+
+    def suspect_loss(self, path: str, job: Entry) -> None:
         """A claim of ours is gone, and nobody had a reason to take it: evidence against
         exclusive renames, unless somebody has put the job back, or cancelled it."""
-        if not self.is_on_trial or (yield from self.is_there(f"{WAITING}/{job.name}")):
+        if not self.me.on_probation or self.look.is_there(f"{WAITING}/{job.name}"):
             return
-        if not (yield from attempts.was_taken_by_hand(job.name)):
-            self.evidence.append(f"the claim {path} is gone, and not by its worker's doing")
+        if not attempts.was_taken_by_hand(self.share, job.name):
+            self.evidence.found.append(f"the claim {path} is gone, and not by its worker's doing")

@@ -6,24 +6,30 @@ import logging
 import math
 import random
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from threading import Lock
 from typing import NamedTuple
 
-from dirjobs import layout
+from dirjobs import layout, names
 from dirjobs.errors import ConfigurationError
 from dirjobs.policy import Order
 from dirjobs.store import Entry, FileKind
 
-log = logging.getLogger("dirjobs")
+log = logging.getLogger(__name__)
 
 _DIGITS = re.compile("([0-9]+)")
-_OLD = 10.0
-_OLD_FACTOR = 20
-_LOST_IN_A_ROW = 32
-_CHEAP = 16
-_WIDER = 32
-_STILL_GROWING = 5
+_LISTING_USED_SECONDS = 10.0
+"""Seconds for which any listing is used: a new job waits for no longer than that."""
+_LISTING_USED_TIMES = 20
+"""A listing is used for so many times as long as it took: it costs a worker 5 % at most."""
+_LOSSES_IN_A_ROW = 32
+"""After so many lost races in a row few of the listed jobs can be left."""
+_CHEAP_LISTING = 16
+"""A listing that takes less than so many losses is made anew after the second loss."""
+_WIDENING = 32
+"""By how much a lost race widens the window: fifty workers part after two losses."""
+_MIN_AGES_WATCHED = 5
+"""A file that still changes after so many times `min_age` is not waited for any more."""
 
 
 class _Sight(NamedTuple):
@@ -36,7 +42,7 @@ class _Sight(NamedTuple):
 
 def longest_use(took: float) -> float:
     """Seconds for which a listing that took so many seconds is used."""
-    return max(_OLD, _OLD_FACTOR * took)
+    return max(_LISTING_USED_SECONDS, _LISTING_USED_TIMES * took)
 
 
 def natural_key(name: str) -> str:
@@ -48,7 +54,7 @@ def natural_key(name: str) -> str:
     return "".join(parts)
 
 
-class Waiting:
+class Candidates:
     """Candidates for a claim.
 
     One worker takes them in strict order.  Whoever loses a race jumps to a random place
@@ -76,7 +82,7 @@ class Waiting:
         job_ext: str = "",
         job_filter: Callable[[str, str], object] | None = None,
         min_age: float = 0.0,
-        name_problem: Callable[[str], str | None] = layout.unsafe_name,
+        name_problem: Callable[[str], str | None] = names.unsafe_name,
         full_path: Callable[[str], str] = str,
         rng: random.Random | None = None,
     ) -> None:
@@ -125,7 +131,7 @@ class Waiting:
             self.rng.shuffle(entries)
         self._begin_anew([*entries], began, now)
 
-    def fill_with_names(self, files: list[str], began: float, now: float) -> None:
+    def fill_with_names(self, files: Sequence[str], began: float, now: float) -> None:
         """The same, if the listing has only the names of the files."""
         entries = [name for name in files if name.endswith(self.job_ext)]
         if len(entries) < len(files):
@@ -154,7 +160,8 @@ class Waiting:
             return True
         lost = self._lost_in_a_row
         return self._lost_time > self._listing_took or (
-            lost >= 2 and (lost >= _LOST_IN_A_ROW or self._listing_took < _CHEAP * self._last_loss)
+            lost >= 2
+            and (lost >= _LOSSES_IN_A_ROW or self._listing_took < _CHEAP_LISTING * self._last_loss)
         )
 
     def take(self, unwanted: Collection[str] = ()) -> Entry | None:
@@ -182,7 +189,7 @@ class Waiting:
             self._lost_time += seconds
             self._last_loss = seconds
             self._lost_in_a_row += 1
-            self._window = min(_WIDER * self._window, max(1.0, len(self._entries)))
+            self._window = min(_WIDENING * self._window, max(1.0, len(self._entries)))
             self._jump()
 
     def _jump(self) -> None:
@@ -236,7 +243,7 @@ class Waiting:
             seen[entry.name] = sight if sight.entry == entry else _Sight(entry, now, sight.first)
         self._seen = seen
         # A log that somebody writes into must not keep a worker for ever.
-        longest = _STILL_GROWING * self.min_age
+        longest = _MIN_AGES_WATCHED * self.min_age
         young = [
             now - sight.since
             for sight in seen.values()

@@ -1,4 +1,4 @@
-"""The claim protocol: at most one worker starts a job.
+"""Claiming a job: at most one worker starts it.
 
     trust   rename; a clear yes is a claim
     verify  rename inside 00_waiting, rename across, look
@@ -13,11 +13,10 @@ its claim; withdrawing before S is over; no look at what is finished.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from dirjobs import layout
+from dirjobs import layout, names
 from dirjobs.errors import (
     AlreadyExists,
     AmbiguousResult,
@@ -26,79 +25,116 @@ from dirjobs.errors import (
     Unavailable,
     Unsupported,
 )
-from dirjobs.layout import RUNNING, WAITING
-from dirjobs.policy import Mode, Terms
-from dirjobs.process import monotonic
-from dirjobs.protocol.effects import Exists, Rename, Steps, Wait
-from dirjobs.protocol.give_back import Held, Moves
-from dirjobs.protocol.intents import State
-from dirjobs.protocol.resolve import differ
-from dirjobs.store import Entry, FileKind, Guarantees, split
+from dirjobs.layout import RUNNING, WAITING, job_files
+from dirjobs.policy import Mode
+from dirjobs.protocol.audit import Evidence
+from dirjobs.protocol.exits import Claim, Exits
+from dirjobs.protocol.intents import Intents
+from dirjobs.protocol.look import Look, differ
+from dirjobs.protocol.me import Me
+from dirjobs.protocol.share import Share
+from dirjobs.store import Entry
 
-SURELY_NOT_DONE = (NotFound, Denied, Unavailable, Unsupported)
+REFUSED = (NotFound, Denied, Unavailable, Unsupported)
+"""After these the store has surely not carried out what it was asked."""
+
 _GROWING_LOOKS = 4
+"""Looks in a row that find a claim with one and the same wrong size before it is torn."""
 
 
-class _Answer(Enum):
+class Answer(Enum):
     """What one rename brought us, as far as its answer goes."""
 
-    PERHAPS = "the store said yes, or nothing: look"
-    NO = "the store said no"
+    MAYBE = "carried out, or no answer: look"
+    NO = "not carried out"
     TAKEN = "the name exists already"
 
 
-@dataclass(slots=True)
-class _Patience:
-    """How long to wait between looks, and how often a look may find the same obstacle."""
+class Pauses:
+    """Pauses between looks: each twice as long as the one before, up to a longest."""
 
-    pause: float
-    longest: float
-    larger_since: float | None = None
-    odd_size: int | None = None
-    odd_looks: int = 0
+    def __init__(self, first: float, longest: float) -> None:
+        self._next = first
+        self._longest = longest
 
-    def next_pause(self) -> float:
-        pause, self.pause = self.pause, min(2 * self.pause, self.longest)
+    def next(self) -> float:
+        """Seconds until the next look."""
+        pause, self._next = self._next, min(2 * self._next, self._longest)
         return pause
 
-    def still_growing(self, size: int | None) -> bool:
+
+@dataclass(slots=True)
+class GrowthWatch:
+    """Tells a copy that still grows from one that is torn."""
+
+    size: int | None = None
+    looks: int = 0
+
+    def may_still_grow(self, size: int | None) -> bool:
         """Whether a claim of a wrong size has not yet been seen unchanged often enough."""
-        self.odd_looks = self.odd_looks + 1 if size == self.odd_size else 1
-        self.odd_size = size
-        return self.odd_looks < _GROWING_LOOKS
-
-    def exhausted(self, now: float, limit: float) -> bool:
-        """Whether a larger worker has been waited for longer than `limit` seconds."""
-        if self.larger_since is None:
-            self.larger_since = now
-        return now - self.larger_since > limit
+        self.looks = self.looks + 1 if size == self.size else 1
+        self.size = size
+        return self.looks < _GROWING_LOOKS
 
 
-class Claims(Moves):
-    """Claiming jobs by the rules of the queue's mode."""
+@dataclass(slots=True)
+class RivalTimeout:
+    """How long a larger worker has been waited for."""
+
+    limit: float
+    since: float | None = None
+
+    def is_over(self, now: float) -> bool:
+        if self.since is None:
+            self.since = now
+        return now - self.since > self.limit
+
+
+@dataclass(frozen=True, slots=True)
+class Rivals:
+    """Who claims a job, as one listing of ``01_running`` shows it."""
+
+    mine: Entry | None
+    smaller: bool
+    larger: bool
+
+
+class Claimer:
+    """Makes a waiting job ours, or finds out that it is not.
+
+    Args:
+        share: where.
+        me: who claims, and by which policy.
+        intents: the names that were asked for.
+        look: finds out what is there.
+        exits: a claim's ways out: give back, park.
+        evidence: learns which claims are on probation.
+
+    Attributes:
+        claimed_by_others: jobs that the latest listing of ``01_running`` shows as somebody
+            else's.
+        skipped_until: jobs not to be tried again before a time on the monotonic clock.
+    """
 
     def __init__(
         self,
-        worker: str,
-        terms: Terms,
-        promises: Guarantees,
-        nonce: Callable[[], str] = layout.nonce,
-        clock: Callable[[], float] = monotonic,
+        share: Share,
+        me: Me,
+        intents: Intents,
+        look: Look,
+        exits: Exits,
+        evidence: Evidence,
     ) -> None:
-        super().__init__(worker, terms, promises, nonce, clock)
-        self.foreign: frozenset[str] = frozenset()
-        """Jobs that the latest listing of ``01_running`` shows as somebody else's."""
-        self.left_alone: dict[str, float] = {}
-        """Jobs not to be tried again before a time on the monotonic clock."""
-        self.robberies = 0
-        """How often this worker may have been declared dead: its heartbeat had a gap."""
+        self.share = share
+        self.me = me
+        self.intents = intents
+        self.look = look
+        self.exits = exits
+        self.evidence = evidence
+        self.claimed_by_others: frozenset[str] = frozenset()
+        self.skipped_until: dict[str, float] = {}
 
-    def asked_before(self, job: Entry) -> State | None:
-        """What came of asking for `job` under the present name; a claim's name is used
-        once, so anything but None means: not again."""
-        return self.ledger.state(f"{RUNNING}/{self.worker}.{job.name}")
-
-    def claim(self, job: Entry) -> Steps[Held | None]:
+    def claim(self, job: Entry) -> Claim | None:
         """Try to make `job`, as listed in ``00_waiting``, ours.
 
         Returns:
@@ -108,58 +144,60 @@ class Claims(Moves):
             StoreError: the store is not available, or refuses; nothing is lost, and what
                 came of it is found by the next sweep.
         """
-        mode = self.terms.mode
+        me = self.me
+        mode, worker = me.policy.mode, me.worker
         if mode is not Mode.TRUST:
-            job = yield from self.in_full(f"{WAITING}/{job.name}", job)
-        worker = self.worker
-        claim = Held(worker, job, f"{RUNNING}/{worker}.{job.name}", self.robberies)
-        if not self.ledger.ask(claim.path, worker, job):
+            job = self.look.in_full(f"{WAITING}/{job.name}", job)
+        claim = Claim(worker, job, f"{RUNNING}/{worker}.{job.name}", me.lease_gaps)
+        if not self.intents.ask(claim.path, worker, job):
             return None
         try:
             if mode is Mode.TRUST:
-                mine = yield from self._claim_in_trust(claim)
+                mine = self._trust(claim)
             elif mode is Mode.VERIFY:
-                mine = yield from self._claim_in_two_steps(claim)
+                mine = self._verify(claim)
             else:
-                mine = yield from self._claim_in_one_step(claim)
+                mine = self._sync(claim)
         except BaseException:
-            self.ledger.abandon(claim.path)
+            self.intents.leave_if_pending(claim.path)
             raise
         if not mine:
             return None
-        self.ledger.hold(claim.path)
+        self.intents.hold(claim.path)
         return claim
 
     # -- asking -------------------------------------------------------------------------
 
-    def _claim_in_trust(self, claim: Held) -> Steps[bool]:
+    def _trust(self, claim: Claim) -> bool:
         path = claim.path
-        if self.is_on_trial:
-            self.unseen.add(path)
+        if not self.me.guarantees.atomic_rename and self.me.on_probation:
+            self.evidence.unconfirmed.add(path)
         try:
-            yield Rename(f"{WAITING}/{claim.job.name}", path)
+            self.share.rename(f"{WAITING}/{claim.job.name}", path)
         except AmbiguousResult:
-            self.ledger.doubt(path)
-            mine: bool = yield Exists(path)
-            self.decided[f"trust: no answer, looked up: {'mine' if mine else 'not mine'}"] += 1
-            if not mine:
-                self.ledger.unsettle(path)
+            self.intents.note_no_answer(path)
+            mine = self.share.exists(path)
+            if mine:
+                self.me.count("trust: no answer, looked up: mine")
+            else:
+                self.me.count("trust: no answer, looked up: not mine")
+                self.intents.leave_in_doubt(path)
             return mine
         except AlreadyExists:
             self._name_is_taken(path)
             return False
-        except SURELY_NOT_DONE as error:
-            self.ledger.forget(path)
+        except REFUSED as error:
+            self.intents.forget(path)
             if isinstance(error, NotFound):
                 return False
             raise
         return True
 
-    def _claim_in_one_step(self, claim: Held) -> Steps[bool]:
-        answer = yield from self._ask(f"{WAITING}/{claim.job.name}", claim.path)
-        return answer is _Answer.PERHAPS and (yield from self._look(claim))
+    def _sync(self, claim: Claim) -> bool:
+        answer = self._ask(f"{WAITING}/{claim.job.name}", claim.path)
+        return answer is Answer.MAYBE and self._look(claim)
 
-    def _claim_in_two_steps(self, claim: Held) -> Steps[bool]:
+    def _verify(self, claim: Claim) -> bool:
         """Take the job out of the race inside its folder, then carry it across.
 
         A rename inside one folder was exactly-once on every WebDAV server measured, but
@@ -167,131 +205,124 @@ class Claims(Moves):
         rename finds it, or not.
         """
         job, path = claim.job, claim.path
-        half = f"{WAITING}/{layout.staged_claim(claim.worker, job.name, self.nonce())}"
-        self.ledger.ask(half, claim.worker, job)
+        staged = f"{WAITING}/{layout.staged_claim(claim.worker, job.name, self.me.nonce())}"
         asked_across = mine = False
-        try:
-            if (yield from self._ask(f"{WAITING}/{job.name}", half)) is not _Answer.PERHAPS:
-                return False
-            asked_across = True
-            answer = yield from self._ask(half, path)
-            if answer is _Answer.PERHAPS:
-                mine = yield from self._look(claim)
-            elif answer is _Answer.TAKEN:
-                yield from self.call_job_again(half, job)
-            return mine
-        finally:
-            if not asked_across:
-                self.ledger.forget(path)
-            if mine and not self.ledger.is_in_doubt(path):
-                self.ledger.settled(half)
-            else:
-                # Also if it is ours though no answer came: the server may be copying yet,
-                # and does not delete its source if the copy is finished before.
-                self.ledger.abandon(half)
+        with self.intents.staged(claim.worker, job, staged) as staging:
+            try:
+                if self._ask(f"{WAITING}/{job.name}", staged) is not Answer.MAYBE:
+                    return False
+                asked_across = True
+                answer = self._ask(staged, path)
+                if answer is Answer.MAYBE:
+                    mine = self._look(claim)
+                elif answer is Answer.TAKEN:
+                    self.exits.restore_name(staged, job)
+                return mine
+            finally:
+                if not asked_across:
+                    self.intents.forget(path)
+                # A server may still be copying though it sent no answer, and it keeps its
+                # source if the copy is finished first: then the staged name is the sweep's.
+                staging.resolved = mine and not self.intents.is_unanswered(path)
 
-    def _ask(self, src: str, dst: str) -> Steps[_Answer]:
+    def _ask(self, src: str, dst: str) -> Answer:
         """Ask for one rename, and note what is known of `dst` now."""
         try:
-            yield Rename(src, dst)
+            self.share.rename(src, dst)
         except AmbiguousResult:
-            self.ledger.doubt(dst)
-            self.decided["no answer: left to the looks"] += 1
+            self.intents.note_no_answer(dst)
+            self.me.count("no answer: left to the looks")
         except AlreadyExists:
             self._name_is_taken(dst)
-            return _Answer.TAKEN
+            return Answer.TAKEN
         except NotFound:
             # A 404 has been seen for renames that were carried out: the sweep looks again.
-            self.ledger.unsettle(dst)
-            return _Answer.NO
-        except SURELY_NOT_DONE:
-            self.ledger.forget(dst)
+            self.intents.leave_in_doubt(dst)
+            return Answer.NO
+        except REFUSED:
+            self.intents.forget(dst)
             raise
-        return _Answer.PERHAPS
+        return Answer.MAYBE
 
     def _name_is_taken(self, path: str) -> None:
         """A claim by our name that we never asked for: an earlier process of our id left
         it.  It is not ours to touch, and the name is not ours to use."""
-        self.decided["claim name taken: never asked for again"] += 1
-        self.ledger.spend(path)
+        self.me.count("claim name taken: never asked for again")
+        self.intents.retire(path)
 
     # -- looking ------------------------------------------------------------------------
 
-    def _look(self, claim: Held) -> Steps[bool]:
+    def _look(self, claim: Claim) -> bool:
         """The looks after the rename: whether `claim` makes its job ours."""
-        job, path = claim.job, claim.path
-        wait = self.terms.wait
-        patience = _Patience(pause=max(0.1, wait / 8), longest=max(5.0, wait / 2))
-        yield Wait(wait)
+        job, path, count, exits = claim.job, claim.path, self.me.count, self.exits
+        wait = self.me.policy.wait
+        pauses = Pauses(max(0.1, wait / 8), max(5.0, wait / 2))
+        growth = GrowthWatch()
+        larger = RivalTimeout(2 * (wait + self.me.policy.heartbeat))
+        self.share.sleep(wait)
         while True:
-            started = self.clock()
-            mine, smaller, larger = yield from self._claims_of(claim)
-            if mine is None:
-                self.decided["own claim not listed: not mine"] += 1
-                self.ledger.unsettle(path)
+            began = self.share.now()
+            rivals = self._rivals(claim)
+            if rivals.mine is None:
+                count("own claim not listed: not mine")
+                self.intents.leave_in_doubt(path)
                 return False
-            if differ(mine.size, job.size):
-                if patience.still_growing(mine.size):
-                    self.decided["size differs: looked again"] += 1
-                    yield Wait(patience.next_pause())
+            if differ(rivals.mine.size, job.size):
+                if growth.may_still_grow(rivals.mine.size):
+                    count("size differs: looked again")
+                    self.share.sleep(pauses.next())
                     continue
-                self.decided["size differs: torn copy parked"] += 1
-                yield from self.set_aside(path, job)
+                count("size differs: torn copy parked")
+                exits.set_aside(path, job)
                 return False
-            if (yield from self.finished(job)):
-                self.decided["finished at the look: parked"] += 1
-                yield from self.set_aside(path, job)
+            if self.look.is_finished(job):
+                count("finished at the look: parked")
+                exits.set_aside(path, job)
                 return False
-            if smaller:
-                self.decided["smaller worker's claim: put back"] += 1
-                yield from self.release(path, job)
+            if rivals.smaller:
+                count("smaller worker's claim: put back")
+                exits.release(path, job)
                 return False
-            if not larger:
+            if not rivals.larger:
                 break
-            if patience.exhausted(started, 2 * (wait + self.terms.heartbeat)):
-                self.decided["larger worker's claim stayed: put back"] += 1
-                self.left_alone[job.name] = started + self.terms.lease
-                yield from self.release(path, job)
+            if larger.is_over(began):
+                count("larger worker's claim stayed: put back")
+                self.skipped_until[job.name] = began + self.me.policy.lease
+                exits.release(path, job)
                 return False
-            self.decided["larger worker's claim: waited"] += 1
-            yield Wait(patience.next_pause())
+            count("larger worker's claim: waited")
+            self.share.sleep(pauses.next())
         if wait == 0:
             return True
-        yield Wait(started + wait - self.clock())
-        return (yield from self._last_look(claim))
-
-    def _last_look(self, claim: Held) -> Steps[bool]:
-        """Whoever had the job before me has finished it visibly by now, or nobody had."""
-        job, path = claim.job, claim.path
-        if (yield from self.finished(job)):
-            self.decided["finished after S2: parked"] += 1
-            yield from self.set_aside(path, job)
+        self.share.sleep(max(0.0, began + wait - self.share.now()))
+        # Whoever had the job before me has finished it visibly by now, or nobody had.
+        if self.look.is_finished(job):
+            count("finished after S2: parked")
+            exits.set_aside(path, job)
             return False
-        if (yield from self._claims_of(claim))[0] is None:
-            self.decided["own claim gone after S2: not mine"] += 1
-            self.ledger.unsettle(path)
+        if self._rivals(claim).mine is None:
+            count("own claim gone after S2: not mine")
+            self.intents.leave_in_doubt(path)
             return False
         return True
 
-    def look_around(self) -> Steps[None]:
+    def look_around(self) -> None:
         """Find out which jobs are claimed by anybody."""
-        claims = [layout.parse_claim(entry.name) for entry in (yield from self.listing(RUNNING))]
-        self.foreign = frozenset(claim.job for claim in claims if claim is not None)
+        running = job_files(RUNNING, self.share.listed(RUNNING))
+        self.claimed_by_others = frozenset(file.job.name for file in running if not file.staged)
 
-    def _claims_of(self, claim: Held) -> Steps[tuple[Entry | None, bool, bool]]:
+    def _rivals(self, claim: Claim) -> Rivals:
         """My claim as listed, and whether smaller and larger workers claim the job too."""
-        me = split(claim.path)[1]
-        mine, smaller, larger, foreign = None, False, False, set()
-        for entry in (yield from self.listing(RUNNING)):
-            if layout.same_name(entry.name, me):
-                mine = entry
-                continue
-            other = layout.parse_claim(entry.name)
-            if other is None or entry.kind is not FileKind.FILE:
-                continue
-            foreign.add(other.job)
-            if layout.same_name(other.job, claim.job.name):
-                smaller |= other.worker < claim.worker
-                larger |= other.worker > claim.worker
-        self.foreign = frozenset(foreign)
-        return mine, smaller, larger
+        mine, smaller, larger = None, False, False
+        others = set()
+        me = layout.claim_name(claim.worker, claim.job.name)
+        for file in job_files(RUNNING, self.share.listed(RUNNING)):
+            if names.same_name(file.file, me):
+                mine = file.job
+            elif not file.staged:
+                others.add(file.job.name)
+                if names.same_name(file.job.name, claim.job.name):
+                    smaller |= file.worker < claim.worker
+                    larger |= file.worker > claim.worker
+        self.claimed_by_others = frozenset(others)
+        return Rivals(mine, smaller, larger)

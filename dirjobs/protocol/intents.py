@@ -1,128 +1,192 @@
-"""Which names this worker has asked a store for, and what became of them."""
+"""The names that a worker has asked a store for, and what became of them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from threading import Lock
 
+from dirjobs.errors import AmbiguousResult
 from dirjobs.store import Entry
 
 
 class State(Enum):
     """What is known of a name that was asked for."""
 
-    ASKING = "asking"
-    """The request is under way: nobody else may touch the name."""
-    HELD = "held"
-    """Ours."""
-    UNSETTLED = "unsettled"
-    """The request failed or got no answer; it may still be executed."""
+    PENDING = "the request is under way: nobody else may touch the name"
+    HELD = "it is ours"
+    IN_DOUBT = "the request failed or got no answer; it may still be executed"
+    RETIRED = "it was ours and is no more; it is never asked for again"
 
 
 @dataclass(slots=True)
-class Asked:
+class Intent:
     """One name asked for.
 
     Attributes:
         worker: the incarnation that asked.
         job: the job as it was listed in ``00_waiting``.
-        state: what is known of it.
-        in_doubt: a request for it got no answer, so it may be executed at any time.
-        odd_looks: how many sweeps in a row found it with a wrong size.
+        state: what is known of the name.
+        unanswered: a request for it got no answer, so it may be executed at any time.
+        wrong_sizes: how many sweeps in a row found it with a wrong size.
     """
 
     worker: str
     job: Entry
-    state: State = State.ASKING
-    in_doubt: bool = False
-    odd_looks: int = 0
+    state: State = State.PENDING
+    unanswered: bool = False
+    wrong_sizes: int = 0
 
 
-class Ledger:
+@dataclass(slots=True)
+class Doubt:
+    """A rename of some source got no answer.
+
+    Attributes:
+        error: what was said instead.
+        taken: how often the destination was there since, and the source too.
+    """
+
+    error: AmbiguousResult
+    taken: int = 0
+
+
+@dataclass(slots=True)
+class Staging:
+    """Whether the way over a staged name has come to its end."""
+
+    resolved: bool = False
+
+
+class Intents:
     """The names asked for, under one lock: claims are made, ended and swept by several
-    threads, and a sweep must not take a name whose answer is still under way."""
+    threads, and a sweep must not take a name whose answer is still under way.
+
+    What each verb makes of a name in each state (``-``: not known; ``!``: IN_DOUBT if a
+    request for the name is unanswered)::
+
+                      -         PENDING     HELD        IN_DOUBT    RETIRED
+        ask           PENDING   refused     refused     refused     refused
+        hold                    HELD
+        leave_in_doubt          IN_DOUBT    IN_DOUBT    IN_DOUBT
+        leave_if_pending  -     IN_DOUBT    HELD        IN_DOUBT    RETIRED
+        forget        -         -           -           RETIRED     RETIRED
+        resolve       -         - !         - !         RETIRED !   RETIRED
+        retire        RETIRED   RETIRED !   RETIRED !   RETIRED !   RETIRED
+        take                                            PENDING
+    """
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._asked: dict[str, Asked] = {}
-        self._used: set[str] = set()
+        self._intents: dict[str, Intent] = {}
+        self._retired: set[str] = set()
+        self.doubts: dict[str, Doubt] = {}
+        """Renames without an answer, by their source: a later call goes on from there."""
 
     def ask(self, path: str, worker: str, job: Entry) -> bool:
         """Note that `path` is asked for; False if that was done before."""
         with self._lock:
-            if path in self._used or path in self._asked:
+            if path in self._retired or path in self._intents:
                 return False
-            self._asked[path] = Asked(worker, job)
+            self._intents[path] = Intent(worker, job)
             return True
 
     def hold(self, path: str) -> None:
         """The store said that `path` is ours."""
-        self._asked[path].state = State.HELD
+        self._intents[path].state = State.HELD
 
-    def doubt(self, path: str) -> None:
+    def note_no_answer(self, path: str) -> None:
         """A request for `path` got no answer; only names that were asked for matter."""
-        asked = self._asked.get(path)
-        if asked is not None:
-            asked.in_doubt = True
+        intent = self._intents.get(path)
+        if intent is not None:
+            intent.unanswered = True
 
-    def is_in_doubt(self, path: str) -> bool:
+    def is_unanswered(self, path: str) -> bool:
         """Whether a request for `path` got no answer."""
-        asked = self._asked.get(path)
-        return asked is not None and asked.in_doubt
+        intent = self._intents.get(path)
+        return intent is not None and intent.unanswered
 
-    def unsettle(self, path: str) -> None:
+    def leave_in_doubt(self, path: str) -> None:
         """The answer is not to be relied on: leave `path` to the sweep, for good."""
         with self._lock:
-            self._used.add(path)
-            self._asked[path].state = State.UNSETTLED
+            self._retired.add(path)
+            self._intents[path].state = State.IN_DOUBT
 
-    def abandon(self, path: str) -> None:
+    def leave_if_pending(self, path: str) -> None:
         """Leave `path` to the sweep if nothing has become of it yet."""
-        asked = self._asked.get(path)
-        if asked is not None and asked.state is State.ASKING:
-            self.unsettle(path)
+        intent = self._intents.get(path)
+        if intent is not None and intent.state is State.PENDING:
+            self.leave_in_doubt(path)
 
     def forget(self, path: str) -> None:
         """`path` surely never came to be: it may be asked for again."""
         with self._lock:
-            self._asked.pop(path, None)
+            self._intents.pop(path, None)
 
-    def settled(self, path: str) -> None:
+    def resolve(self, path: str) -> None:
         """Nothing more can come of `path`, unless a request for it got no answer."""
-        asked = self._asked.get(path)
-        if asked is not None and asked.in_doubt:
-            self.unsettle(path)
+        if self.is_unanswered(path):
+            self.leave_in_doubt(path)
         else:
             self.forget(path)
 
-    def spend(self, path: str) -> None:
+    def retire(self, path: str) -> None:
         """`path` was ours and is no more: it is never asked for again."""
         with self._lock:
-            self._used.add(path)
-            asked = self._asked.get(path)
-            if asked is not None and asked.in_doubt:
-                asked.state = State.UNSETTLED  # the request may be executed once more
+            self._retired.add(path)
+            intent = self._intents.get(path)
+            if intent is not None and intent.unanswered:
+                intent.state = State.IN_DOUBT  # the request may be executed once more
             else:
-                self._asked.pop(path, None)
+                self._intents.pop(path, None)
 
-    def take_unsettled(self, path: str) -> bool:
-        """Let one caller alone deal with an unsettled name that turned up."""
+    def take(self, path: str) -> bool:
+        """Let one caller alone deal with a name in doubt that turned up."""
         with self._lock:
-            asked = self._asked.get(path)
-            if asked is None or asked.state is not State.UNSETTLED:
+            intent = self._intents.get(path)
+            if intent is None or intent.state is not State.IN_DOUBT:
                 return False
-            asked.state = State.ASKING
+            intent.state = State.PENDING
             return True
 
-    def state(self, path: str) -> State | None:
-        """What is known of `path`; UNSETTLED if it was ours once, None if never asked for."""
-        asked = self._asked.get(path)
-        if asked is not None:
-            return asked.state
-        return State.UNSETTLED if path in self._used else None
+    @contextmanager
+    def left_in_doubt_on_error(self, path: str) -> Iterator[None]:
+        """While this lasts, an exception leaves `path` to the sweep."""
+        try:
+            yield
+        except BaseException:
+            self.leave_if_pending(path)
+            raise
 
-    def in_state(self, state: State) -> dict[str, Asked]:
+    @contextmanager
+    def staged(self, worker: str, job: Entry, *paths: str) -> Iterator[Staging]:
+        """Ask for names of our own on the way from one folder to another.
+
+        Whatever is, or comes to be, under such a name is the sweep's to find, unless the
+        way is marked as resolved at its end.
+        """
+        for path in paths:
+            self.ask(path, worker, job)
+        staging = Staging()
+        try:
+            yield staging
+        finally:
+            for path in paths:
+                if staging.resolved:
+                    self.resolve(path)
+                else:
+                    self.leave_if_pending(path)
+
+    def state(self, path: str) -> State | None:
+        """What is known of `path`; None if it was never asked for."""
+        intent = self._intents.get(path)
+        if intent is not None:
+            return intent.state
+        return State.RETIRED if path in self._retired else None
+
+    def in_state(self, state: State) -> dict[str, Intent]:
         """The names in one state, as they are now."""
         with self._lock:
-            return {path: asked for path, asked in self._asked.items() if asked.state is state}
+            return {path: one for path, one in self._intents.items() if one.state is state}

@@ -1,144 +1,94 @@
-"""The format of the files by which workers know of each other."""
+"""One heartbeat: what a worker says of itself, written and read."""
 
 from __future__ import annotations
 
-import json
 import zlib
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Annotated
 
-from dirjobs import layout
-from dirjobs.errors import ConfigurationError
-from dirjobs.policy import Mode, Terms, seconds
+import msgspec
+
+from dirjobs.errors import NotFound
+from dirjobs.layout import WORKERS, parse_claim
+from dirjobs.policy import Policy
 from dirjobs.process import Process
+from dirjobs.protocol.share import Share
 from dirjobs.recovery.throughput import Pace
 
 FORMAT = 1
-_NONSENSE = (AttributeError, ValueError, KeyError, TypeError, OverflowError, RecursionError)
+
+_Seconds = Annotated[float, msgspec.Meta(ge=0)]
 
 
-@dataclass(frozen=True)
-class Beat:
-    """One heartbeat: what a worker says of itself.
+class Heartbeat(msgspec.Struct, frozen=True):
+    """What a worker says of itself; see the law of the lease in `dirjobs.recovery`.
 
     Attributes:
         worker: the incarnation.
         counter: how often it was written; each writing differs from the one before.
+        policy: the mode and the times that it works by.
+        process: who it is.
         ended: True after a clean end: its claims, if any are left, are free.
         starting: True until it is clear that the id is free: such a process claims nothing.
         unsettled: how many of its renames may be executed yet; its id is not free then.
-        terms: the mode and the times that it works by.
-        process: who it is.
         running: the jobs that it holds, and their sizes in bytes.
         groups: process groups of the programs that it runs.
         held_for: for how many seconds it has held each of these jobs, for people.
         pace: how fast it ended jobs lately, for people.
+        format: of the file.
     """
 
     worker: str
     counter: int
-    terms: Terms
-    process: Process = field(default_factory=Process)
+    policy: Policy = msgspec.field(name="terms")
+    process: Process = Process()
     ended: bool = False
     starting: bool = False
     unsettled: int = 0
-    running: dict[str, int | None] = field(default_factory=dict)
+    running: dict[str, int | None] = {}
     groups: tuple[int, ...] = ()
-    held_for: dict[str, float] = field(default_factory=dict)
-    pace: Pace = field(default_factory=Pace)
+    held_for: dict[str, _Seconds] = {}
+    pace: Pace = Pace()
+    format: int = FORMAT
 
     def to_bytes(self) -> bytes:
-        record = {"format": FORMAT, **asdict(self)}
-        return json.dumps(record, indent=1).encode()
+        return msgspec.json.format(msgspec.json.encode(self), indent=1)
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> Beat | None:
-        """The beat that `data` says, or None if it says none (somebody else's file)."""
+    def from_bytes(cls, data: bytes) -> Heartbeat | None:
+        """The heartbeat that `data` says, or None if it says none (somebody else's file)."""
         try:
-            record = json.loads(data)
-            terms = dict(record["terms"])
-            mode = Mode(terms.pop("mode"))
-            times = {key: seconds(key, value) for key, value in terms.items()}
-            return cls(
-                worker=str(record["worker"]),
-                counter=int(record["counter"]),
-                terms=Terms(mode, **times),
-                process=Process(**record["process"]),
-                ended=bool(record["ended"]),
-                starting=bool(record.get("starting")),
-                unsettled=int(record["unsettled"]),
-                running={str(job): size for job, size in record["running"].items()},
-                groups=tuple(map(int, record["groups"])),
-                held_for={
-                    str(job): seconds(job, s) for job, s in record.get("held_for", {}).items()
-                },
-                pace=_pace(*record.get("pace", ())),
-            )
-        except _NONSENSE:
+            return msgspec.json.decode(data, type=cls)
+        except (msgspec.MsgspecError, RecursionError):
             return None
 
 
-def _pace(jobs: object = 0, time: object = 0.0) -> Pace:
-    return Pace(int(seconds("pace", jobs)), seconds("pace", time))
+def read(share: Share, file_name: str, policy: Policy | None = None) -> Heartbeat | None:
+    """What a file in ``_queue/workers`` says; None if it is gone, or is no heartbeat.
 
+    A heartbeat that can't be read is half written, or cut off for good because its worker
+    died while writing: what stands for it has a counter that changes with its content.
 
-def unreadable(file_name: str, data: bytes, terms: Terms) -> Beat | None:
-    """What stands for a heartbeat that can't be read: half written, or cut off for good
-    because its worker died while writing.  Its counter changes with its content."""
+    Args:
+        share: where it is.
+        file_name: its name in ``_queue/workers``.
+        policy: by which a worker is judged whose heartbeat can't be read.
+    """
+    try:
+        data = share.read(f"{WORKERS}/{file_name}")
+    except NotFound:
+        return None
+    heartbeat = Heartbeat.from_bytes(data)
     worker = worker_of(file_name)
-    return None if worker is None else Beat(worker, -1 - zlib.crc32(data), terms)
+    if heartbeat is not None or worker is None:
+        return heartbeat
+    return Heartbeat(worker, -1 - zlib.crc32(data), policy or Policy())
 
 
-def beat_path(worker: str, tag: str) -> str:
-    return f"{layout.WORKERS}/{worker}.{tag}.json"
+def heartbeat_path(worker: str, tag: str) -> str:
+    return f"{WORKERS}/{worker}.{tag}.json"
 
 
 def worker_of(file_name: str) -> str | None:
     """Whose heartbeat a file in ``_queue/workers`` is; None if it is none."""
-    claim = layout.parse_claim(file_name)
+    claim = parse_claim(file_name)
     return claim.worker if claim and claim.job.endswith(".json") else None
-
-
-def agreement_to_bytes(terms: Terms, further: Mapping[str, object] | None = None) -> bytes:
-    """The content of ``queue.json``: `terms`, and whatever else stands there."""
-    record = {
-        **(further or {}),
-        "format": FORMAT,
-        "mode": terms.mode.value,
-        "sync_time": terms.sync_time,
-        "heartbeat": terms.heartbeat,
-        "lease": terms.lease,
-    }
-    return json.dumps(record, indent=1).encode() + b"\n"
-
-
-def further_keys(data: bytes) -> dict[str, object]:
-    """What ``queue.json`` says beside the terms; nothing if it makes no sense."""
-    try:
-        record = json.loads(data)
-    except _NONSENSE:
-        return {}
-    return dict(record) if isinstance(record, dict) else {}
-
-
-def agreement_from_bytes(data: bytes, defaults: Terms) -> Terms:
-    """What ``queue.json`` says; what it leaves out is as in `defaults`.
-
-    Raises:
-        ConfigurationError: it says something that makes no sense.
-    """
-    try:
-        record: dict[str, Any] = json.loads(data)
-        mode = Mode(record["mode"])
-        times = {
-            key: seconds(key, record[key])
-            for key in ("sync_time", "heartbeat", "lease")
-            if key in record
-        }
-    except _NONSENSE as error:
-        raise ConfigurationError(
-            f"{layout.AGREEMENT} can't be understood ({error}): correct it, or move it away"
-            " while no worker runs."
-        ) from error
-    return replace(defaults, mode=mode, **times)

@@ -1,4 +1,4 @@
-"""A worker's heartbeat files: one for each of its lives.
+"""The names that one worker goes by, each with its heartbeat.
 
 A claim name is used once, so a worker that may have been declared dead goes on under
 another name; the old heartbeat goes on while claims are held under the old one.
@@ -8,24 +8,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dirjobs import layout
 from dirjobs.errors import NotFound
 from dirjobs.process import Process
-from dirjobs.protocol.claim import Claims
-from dirjobs.protocol.effects import Steps, Write
 from dirjobs.protocol.folders import make_folders
-from dirjobs.protocol.intents import State
-from dirjobs.recovery.heartbeat import Beat, beat_path
-from dirjobs.recovery.throughput import Tally
+from dirjobs.protocol.intents import Intents, State
+from dirjobs.protocol.me import Me
+from dirjobs.protocol.share import Share
+from dirjobs.recovery.heartbeat import Heartbeat, heartbeat_path
+from dirjobs.recovery.throughput import Throughput
 from dirjobs.store import split
 
 
 @dataclass
-class Life:
-    """One incarnation of this worker and its heartbeat file.
+class Incarnation:
+    """One name of this worker and its heartbeat file.
 
     Attributes:
-        worker: its name.
+        worker: the name.
         path: of the file.
         counter: how often it was written.
         began: when the last writing that succeeded was begun.
@@ -36,109 +35,133 @@ class Life:
     counter: int = 0
     began: float | None = None
 
+    @property
+    def file_name(self) -> str:
+        return split(self.path)[1]
 
-class Lives:
+
+class Incarnations:
     """Writes what one worker says of itself.
 
     Args:
-        claims: the worker's claims; their incarnation is kept up here.
+        share: where the heartbeat files are.
+        me: the worker; its name is kept up here.
+        intents: the names it asked for.
         process: who this process is.
+        throughput: how fast it ends jobs.
+
+    Attributes:
+        starting: whether it is not yet clear that the id is free.
+        groups: process groups of the programs that the worker runs.
     """
 
-    def __init__(self, claims: Claims, process: Process) -> None:
-        self.claims = claims
+    def __init__(
+        self, share: Share, me: Me, intents: Intents, process: Process, throughput: Throughput
+    ) -> None:
+        self.share = share
+        self.me = me
+        self.intents = intents
         self.process = process
+        self.throughput = throughput
         self.groups: set[int] = set()
-        self.tally = Tally()
-        self._robberies_at_birth = claims.robberies
-        self._lives: list[Life] = []
-        self._unborn: Life | None = None
-        self._starting = False
-        self._last_beat: float | None = None
+        self.starting = False
+        self._all: list[Incarnation] = []
+        self._pending: Incarnation | None = None
 
-    def new_life(self) -> Steps[None]:
+    def start(self) -> Incarnation:
+        """The first incarnation, written; the same one if the start is tried again."""
+        first = self._all[0] if self._all else None
+        if first is None:
+            first = self._new(self.me.worker)
+            self._all.append(first)
+        self.write(first)
+        return first
+
+    def next(self) -> None:
         """Go on under a name that no late request can hit."""
-        life = self._unborn
-        if life is None:
-            worker = layout.later_life(self.claims.worker, self.claims.nonce())
-            life = self._unborn = Life(worker, beat_path(worker, self.claims.nonce()))
+        one = self._pending
+        if one is None:
+            one = self._pending = self._new(self.me.next_incarnation())
         # Nobody may claim under a name that has no heartbeat.
-        yield from self._write(life)
-        self._unborn = None
-        self._lives.append(life)
-        self.claims.worker = life.worker
-        self._robberies_at_birth = self.claims.robberies
-        self._last_beat = life.began
+        self.write(one)
+        self._pending = None
+        self._all.append(one)
+        self.me.become(one.worker)
+        if one.began is not None:
+            self.me.last_beat = one.began
 
-    def _be_born(self, worker: str) -> Steps[Life]:
-        life = Life(worker, beat_path(worker, self.claims.nonce()))
-        self._lives.append(life)
-        yield from self._write(life)
-        return life
+    def _new(self, worker: str) -> Incarnation:
+        return Incarnation(worker, heartbeat_path(worker, self.me.nonce()))
 
-    def tell(self) -> Steps[None]:
+    def tell(self) -> None:
         """Write the heartbeats now, for what they say has changed."""
-        for life in list(self._lives):
-            yield from self._write(life)
+        for one in list(self._all):
+            self.write(one)
 
-    def _beat_on(self) -> Steps[None]:
-        """Write the heartbeats; those of earlier lives for as long as they work."""
-        for life in list(self._lives):
-            over = life.worker != self.claims.worker and not self._works_as(life.worker)
-            yield from self._write(life, ended=over)
+    def beat(self) -> None:
+        """Write the heartbeats; those of earlier incarnations for as long as they work."""
+        for one in list(self._all):
+            over = one.worker != self.me.worker and not self._works_as(one.worker)
+            self.write(one, ended=over)
             if over:
-                self._lives.remove(life)
+                self._all.remove(one)
+
+    def drop(self, one: Incarnation) -> None:
+        """Write the heartbeat of an incarnation no more."""
+        self._all.remove(one)
+
+    def all(self) -> list[Incarnation]:
+        """Those whose heartbeats are written."""
+        return list(self._all)
+
+    def clear(self) -> None:
+        """Write no heartbeat any more."""
+        self._all.clear()
+
+    def file_names(self) -> set[str]:
+        """The heartbeat files of this worker."""
+        return {one.file_name for one in self._all}
 
     def _works_as(self, worker: str) -> bool:
         """Whether `worker` has a claim or asks for one.  What its unanswered requests may
         bring about yet is swept, by us or by whoever finds it under an ended name."""
-        ledger = self.claims.ledger
-        at_work = [*ledger.in_state(State.HELD).values(), *ledger.in_state(State.ASKING).values()]
-        return any(asked.worker == worker for asked in at_work)
+        held = self.intents.in_state(State.HELD).values()
+        pending = self.intents.in_state(State.PENDING).values()
+        return any(intent.worker == worker for intent in (*held, *pending))
 
-    def may_be_dead_to_others(self, now: float) -> bool:
-        """Whether the heartbeat is, at `now`, so old that others may have our jobs."""
-        longest_gap = self.claims.terms.lease - self.claims.terms.wait
-        return self._last_beat is not None and now - self._last_beat > longest_gap
-
-    def needs_new_life(self, now: float) -> bool:
-        """Whether nothing may be claimed under the present name any more: it may have been
-        declared dead, or may be so at `now`."""
-        return self.may_be_dead_to_others(now) or self.claims.robberies > self._robberies_at_birth
-
-    def _files(self) -> set[str]:
-        return {split(life.path)[1] for life in self._lives}
-
-    def _write(self, life: Life, *, ended: bool = False) -> Steps[None]:
-        began = self.claims.clock()
-        life.counter += 1
-        ledger = self.claims.ledger
-        held = ledger.in_state(State.HELD)
-        unsettled = ledger.in_state(State.UNSETTLED).values()
-        beat = Beat(
-            worker=life.worker,
-            counter=life.counter,
-            terms=self.claims.terms,
+    def write(self, one: Incarnation, *, ended: bool = False) -> None:
+        """Write the heartbeat of one incarnation."""
+        began = self.share.now()
+        one.counter += 1
+        held = {
+            path: intent
+            for path, intent in self.intents.in_state(State.HELD).items()
+            if intent.worker == one.worker
+        }
+        doubtful = self.intents.in_state(State.IN_DOUBT).values()
+        data = Heartbeat(
+            worker=one.worker,
+            counter=one.counter,
+            policy=self.me.policy,
             process=self.process,
             ended=ended,
-            starting=self._starting,
-            unsettled=sum(a.worker == life.worker for a in unsettled),
-            running={a.job.name: a.job.size for a in held.values() if a.worker == life.worker},
+            starting=self.starting,
+            unsettled=sum(intent.worker == one.worker for intent in doubtful),
+            running={intent.job.name: intent.job.size for intent in held.values()},
             groups=tuple(self.groups),
             held_for={
-                a.job.name: round(self.tally.held_for(path, began), 1)
-                for path, a in held.items()
-                if a.worker == life.worker
+                intent.job.name: round(self.throughput.held_for(path, began), 1)
+                for path, intent in held.items()
             },
-            pace=self.tally.pace(began),
-        )
+            pace=self.throughput.pace(began),
+        ).to_bytes()
         try:
-            yield Write(life.path, beat.to_bytes())
+            self.share.write(one.path, data)
         except NotFound:
-            yield from make_folders()
-            yield Write(life.path, beat.to_bytes())
-        if self.may_be_dead_to_others(self.claims.clock()):
-            self.claims.robberies += 1
-        life.began = began
-        if life.worker == self.claims.worker:
-            self._last_beat = began
+            make_folders(self.share)
+            self.share.write(one.path, data)
+        if self.me.own_lease_expired(self.share.now()):
+            self.me.lease_gaps += 1
+        one.began = began
+        if one.worker == self.me.worker:
+            self.me.last_beat = began

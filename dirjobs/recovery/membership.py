@@ -1,4 +1,4 @@
-"""Being seen: a worker's heartbeat files, and what it learns from the others'.
+"""Joining, beating, leaving: a worker's heartbeat, and what it learns from the others'.
 
 A worker writes its own file, waits S, and lists: whoever does the same at the same time
 is seen by one of the two at least.
@@ -7,253 +7,295 @@ is seen by one of the two at least.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
-from dirjobs import layout
+from dirjobs import names
 from dirjobs.errors import ConfigurationError, WorkerIdInUse
-from dirjobs.layout import RUNNING, WAITING, WORKERS
-from dirjobs.policy import Mode
-from dirjobs.process import Process, is_same
-from dirjobs.protocol.claim import Claims
-from dirjobs.protocol.effects import List, Steps, Wait
+from dirjobs.layout import RUNNING, WAITING, WORKERS, base_id, parse_staged
+from dirjobs.policy import cautious
+from dirjobs.process import Process, is_same, this_process
+from dirjobs.protocol.agreement import Agreement
 from dirjobs.protocol.intents import State
-from dirjobs.recovery.agreement import Agreement, lawful
-from dirjobs.recovery.control import Orders
-from dirjobs.recovery.heartbeat import Beat
-from dirjobs.recovery.incarnations import Life, Lives
-from dirjobs.recovery.peers import Other, Others
-from dirjobs.recovery.requeue import DEFAULT_MAX_ATTEMPTS
-from dirjobs.store import Entry, split
+from dirjobs.protocol.me import Me
+from dirjobs.protocol.parts import Parts
+from dirjobs.protocol.share import Share
+from dirjobs.recovery.control import Control
+from dirjobs.recovery.failure_detector import FailureDetector
+from dirjobs.recovery.heartbeat import Heartbeat
+from dirjobs.recovery.incarnations import Incarnation, Incarnations
+from dirjobs.recovery.orphans import DEFAULT_MAX_ATTEMPTS
+from dirjobs.recovery.peers import Peer, Peers
+from dirjobs.recovery.throughput import Throughput
 
-log = logging.getLogger("dirjobs")
+log = logging.getLogger(__name__)
 
 
-class Presence(Lives):
-    """The heartbeat of one worker.
+class Membership:
+    """One worker among the others.
 
     Args:
-        claims: the worker's claims; their incarnation and terms are kept up here.
+        parts: the protocol, on the connection of the heartbeat.
         process: who this process is.
-        insists: the user named the mode, so it is not quietly replaced by another one.
         max_attempts: how many workers may die at a job before it counts as failed.
-        orders: what this worker is told to do.
+        control: what this worker is told to do.
     """
 
     def __init__(
         self,
-        claims: Claims,
+        parts: Parts,
         process: Process,
         *,
-        insists: bool = False,
         max_attempts: int = DEFAULT_MAX_ATTEMPTS,
-        orders: Orders | None = None,
+        control: Control | None = None,
     ) -> None:
-        super().__init__(claims, process)
-        self.agreement = Agreement(claims, insists=insists)
-        self.orders = orders or Orders()
-        self.others = Others(claims, process, max_attempts, self.orders)
-        self._turn = 0
+        self.parts = parts
+        self.me = parts.me
+        self.share = parts.share
+        self.process = process
+        self.control = control or Control()
+        self.throughput = Throughput()
+        self.incarnations = Incarnations(
+            parts.share, parts.me, parts.intents, process, self.throughput
+        )
+        self.agreement = Agreement(parts.share, parts.me, parts.evidence)
+        self.peers = Peers(parts, process, max_attempts, self.control)
+        self.failure_detector = FailureDetector(parts, self.peers)
+        self._beats = 0
 
-    # -- beginning ------------------------------------------------------------------------
+    # -- joining --------------------------------------------------------------------------
 
-    def start(self) -> Steps[None]:
+    def start(self) -> None:
         """Announce this worker, and give back what the dead left.
 
         Raises:
             WorkerIdInUse, ConfigurationError, StoreError: as `announce`.
         """
-        found = yield from self.announce()
+        found = self.announce()
         # Store times may lie (somebody sets the clock): they are enough to take over our own
         # id, whose names we avoid; for the rest we watch.
         ours = self._namesakes(found)
-        yield from self.others.reap_surveyed([o for o in found if o.sure or o in ours])
+        self.peers.recover_from([peer for peer in found if peer.proven or peer in ours])
 
-    def announce(self) -> Steps[list[Other]]:
-        """Make the folders, announce this worker, agree on the mode; returns the others.
+    def announce(self) -> list[Peer]:
+        """Announce this worker, and agree on the mode; returns the others.
 
         Raises:
             WorkerIdInUse: another live worker has this id.
-            ConfigurationError: the user asked for a less careful mode than live workers
+            ConfigurationError: the user asked for a less strict mode than live workers
                 use, or ``queue.json`` makes no sense.
             StoreError: the store can't be used.
         """
-        claims = self.claims
-        wish = claims.terms
-        recorded = yield from self.agreement.recorded(wish)
+        me, incarnations = self.me, self.incarnations
+        wish = me.policy
+        recorded = self.agreement.recorded(wish)
         if recorded is not None:
-            claims.terms = replace(wish, heartbeat=recorded.heartbeat, lease=recorded.lease)
+            policy = replace(wish, heartbeat=recorded.heartbeat, lease=recorded.lease)
             if not self.agreement.insists:
                 # What the store alone warrants is no wish: announced for one heartbeat, it
                 # would drag everybody who starts meanwhile away from a recorded trust.
-                claims.terms = replace(claims.terms, mode=recorded.mode, sync_time=0.0)
-            claims.terms = lawful(claims.terms.at_least(recorded.mode, recorded.sync_time))
-        self._starting = True
-        life = self._lives[0] if self._lives else None  # a start that is tried again
-        if life is None:
-            life = yield from self._be_born(claims.worker)
-        else:
-            yield from self._write(life)
-        yield Wait(claims.terms.wait)
-        found = yield from self.others.survey(self._files())
-        silent = [o for o in self._namesakes(found) if o.fate and not o.sure]
+                policy = replace(policy, mode=recorded.mode, sync_time=0.0)
+            policy = policy.at_least_as_strict_as(recorded.mode, recorded.sync_time)
+            me.adopt(policy.with_legal_lease())
+        incarnations.starting = True
+        first = incarnations.start()
+        self.share.sleep(me.policy.wait)
+        found = self.peers.snapshot(incarnations.file_names())
+        silent = [peer for peer in self._namesakes(found) if peer.cause and not peer.proven]
         if silent:
-            found = yield from self.survey_again(silent)
-        id_was_used = yield from self._id_was_used(life, found)
-        self._starting = False
+            found = self.snapshot_after_pause(silent)
+        id_was_used = self._id_was_used(first, found)
+        incarnations.starting = False
         if id_was_used:
-            yield from self.others.forget(split(life.path)[1])
-            self._lives.remove(life)
-            yield from self.new_life()
+            self.peers.remove(first.file_name)
+            incarnations.drop(first)
+            incarnations.next()
         else:
-            yield from self._write(life)
+            incarnations.write(first)
         try:
-            yield from self.agreement.settle(wish, recorded, [o.beat for o in found if not o.fate])
+            live = [peer.heartbeat.policy for peer in found if not peer.cause]
+            self.agreement.settle(wish, recorded, live)
         except ConfigurationError:
-            yield from self._withdraw()
+            self._withdraw()
             raise
         return found
 
-    def survey_again(self, silent: list[Other]) -> Steps[list[Other]]:
+    def snapshot_after_pause(self, silent: list[Peer]) -> list[Peer]:
         """Who is there after as long as the `silent` need for their next heartbeat.
 
         By their age they are dead; but so is everybody right after an outage of the share,
         or after its clock was set.
         """
-        terms = [other.beat.terms for other in silent]
-        pause = max(2 * each.heartbeat + each.timeout for each in terms)
+        policies = [peer.heartbeat.policy for peer in silent]
+        pause = max(2 * policy.heartbeat + policy.timeout for policy in policies)
         log.warning(
             "%s: %s; waiting %g s whether it comes back",
-            silent[0].beat.worker,
-            silent[0].fate,
+            silent[0].heartbeat.worker,
+            silent[0].cause,
             pause,
         )
-        yield Wait(pause)
-        yield from self.tell()
-        return (yield from self.others.survey(self._files()))
+        self.share.sleep(pause)
+        self.incarnations.tell()
+        return self.peers.snapshot(self.incarnations.file_names())
 
-    def _namesakes(self, found: list[Other]) -> list[Other]:
+    def _namesakes(self, found: list[Peer]) -> list[Peer]:
         """Those who have, or had, our id."""
-        me = layout.base_id(self.claims.worker).casefold()
-        return [o for o in found if layout.base_id(o.beat.worker).casefold() == me]
+        me = base_id(self.me.worker).casefold()
+        return [peer for peer in found if base_id(peer.heartbeat.worker).casefold() == me]
 
-    def _id_was_used(self, life: Life, found: list[Other]) -> Steps[bool]:
+    def _id_was_used(self, first: Incarnation, found: list[Peer]) -> bool:
         """Whether the plain id may not be used for new claims."""
-        if layout.base_id(life.worker) != life.worker:
+        if base_id(first.worker) != first.worker:
             return False  # a forked child: nobody else has its name, its parent lives on
         used = False
-        for other in self._namesakes(found):
-            beat = other.beat
-            if not other.fate and not is_same(beat.process, self.process):
-                yield from self._withdraw()
-                age = "unknown time" if other.age is None else f"{other.age:.0f} s"
+        for peer in self._namesakes(found):
+            heartbeat = peer.heartbeat
+            if not peer.cause and not is_same(heartbeat.process, self.process):
+                self._withdraw()
+                age = "unknown time" if peer.age is None else f"{peer.age:.0f} s"
                 raise WorkerIdInUse(
-                    f"wid={life.worker!r} is in use by process {beat.process.pid} on host"
-                    f" {beat.process.host!r} (last heartbeat {age} ago): give this worker a wid"
-                    " of its own, or wait until that one has ended."
+                    f"wid={first.worker!r} is in use by process {heartbeat.process.pid} on host"
+                    f" {heartbeat.process.host!r} (last heartbeat {age} ago): give this worker a"
+                    " wid of its own, or wait until that one has ended."
                 )
-            used = used or not beat.ended or bool(beat.unsettled)
+            used = used or not heartbeat.ended or bool(heartbeat.unsettled)
         return used
 
-    # -- living ---------------------------------------------------------------------------
+    # -- beating --------------------------------------------------------------------------
 
-    def beat(self) -> Steps[None]:
-        """Write the heartbeats; see what the others do; bury the dead; sweep.
+    def beat(self) -> None:
+        """Write the heartbeats; see what the others do; recover from deaths; sweep.
 
         Four requests while nothing happens, whatever the number of jobs; five where renames
         are trusted by a record.
         """
-        yield from self._beat_on()
-        began = self.claims.clock()
-        listing: list[Entry] = yield List(WORKERS)
-        now = self.claims.clock()
-        yield from self._follow((yield from self.others.notice(listing, self._files(), began, now)))
-        yield from self.others.bury(now)
-        if self.claims.is_on_trial and not self.needs_new_life(now):
-            held = self.claims.ledger.in_state(State.HELD)
-            yield from self.claims.look_at_claims({p: asked.job for p, asked in held.items()})
-            yield from self.agreement.face_evidence()
-        self._turn += 1
-        yield from self.claims.sweep((WAITING,) if self._turn % 2 else (RUNNING,))
+        self.incarnations.beat()
+        began = self.share.now()
+        listing = self.share.list(WORKERS)
+        now = self.share.now()
+        ours = self.incarnations.file_names()
+        self._follow(self.failure_detector.observe(listing, ours, began, now))
+        self.failure_detector.declare_dead(now)
+        me = self.me
+        may_be_dead = me.own_lease_expired(now) or me.lease_gaps > me.lease_gaps_at_start
+        if me.on_probation and not may_be_dead:
+            held = self.parts.intents.in_state(State.HELD)
+            self.parts.audit.torn_claims({path: intent.job for path, intent in held.items()})
+            self.agreement.fall_back_if_refuted()
+        self._beats += 1
+        self.parts.sweeper.sweep((WAITING,) if self._beats % 2 else (RUNNING,))
 
-    def _follow(self, new: list[Beat]) -> Steps[None]:
-        """Become as careful as ``queue.json`` and whoever is new; part from a twin."""
-        for beat in new:
-            if not beat.ended and beat.worker.casefold() == self.claims.worker.casefold():
+    def _follow(self, new: list[Heartbeat]) -> None:
+        """Become as strict as ``queue.json`` and whoever is new; part from a twin."""
+        for heartbeat in new:
+            if not heartbeat.ended and heartbeat.worker.casefold() == self.me.worker.casefold():
                 log.error(
                     "another worker uses the id %r as well (process %d on %s): give each worker"
                     " an id of its own; this one goes on under a new name",
-                    layout.base_id(beat.worker),
-                    beat.process.pid,
-                    beat.process.host,
+                    base_id(heartbeat.worker),
+                    heartbeat.process.pid,
+                    heartbeat.process.host,
                 )
-                yield from self.new_life()
-        yield from self.agreement.follow([beat for beat in new if not beat.ended])
+                self.incarnations.next()
+        self.agreement.follow([heartbeat.policy for heartbeat in new if not heartbeat.ended])
 
-    # -- ending ---------------------------------------------------------------------------
+    # -- leaving --------------------------------------------------------------------------
 
-    def end(self) -> Steps[None]:
+    def end(self) -> None:
         """Sweep a last time, say that this worker has ended, and look whether anything is
         left half way that nobody else will see to."""
-        yield from self.agreement.face_evidence()
-        yield from self.claims.sweep_out()
-        for life in self._lives:
-            yield from self._write(life, ended=True)
-        if self.claims.terms.mode is not Mode.TRUST:
-            yield from self._leave_nothing()
-        self._lives.clear()
-        yield from self.orders.tidy()
+        self.agreement.fall_back_if_refuted()
+        self.parts.sweeper.sweep_out()
+        for one in self.incarnations.all():
+            self.incarnations.write(one, ended=True)
+        if not self.me.trusts:
+            self._finish_deferred_returns()
+        self.incarnations.clear()
+        self.control.remove_orders(self.share)
 
-    def _leave_nothing(self) -> Steps[None]:
-        """See to second copies on their way back that had to wait for somebody's claim.
+    def _finish_deferred_returns(self) -> None:
+        """Before leaving: finish put-backs that were deferred because the job was claimed.
 
         Two may end at once, the one that left such a copy and the one with the claim.  The
         first of them to say so is seen by the other, which looks after it has said so, too.
         """
-        claims = self.claims
-        if self.orders.hurried:  # no time for what can wait for the next worker
-            yield from claims.sweep((WAITING,))
+        sweeper = self.parts.sweeper
+        if self.control.abort_now:  # no time for what can wait for the next worker
+            sweeper.sweep((WAITING,))
             return
-        ours, theirs = claims.half_way((yield from claims.listing(WAITING)))
+        ours, theirs = sweeper.staged_here(self.share.listed(WAITING))
         if ours:
             # Whoever did not see me end must have looked before, and what it did before
             # that must be in my listing now.
-            pause = 2 * claims.terms.wait
+            pause = 2 * self.me.policy.wait
             if pause:
                 log.warning(
                     "somebody may be ending a job that has a copy here; waiting %g s", pause
                 )
-            yield Wait(pause)
-            yield from claims.sweep((WAITING,))
+            self.share.sleep(pause)
+            sweeper.sweep((WAITING,))
         if theirs:
-            yield from self.take_over(theirs)
+            self.take_over(self.parts, theirs)
 
-    def take_over(self, staged: Collection[str]) -> Steps[bool]:
+    def take_over(self, parts: Parts, staged: Collection[str]) -> bool:
         """Give back, at once, what workers that are surely gone have left.
 
         With an eye and a memory of its own, since the heartbeat's thread may be at it too.
 
         Args:
+            parts: the protocol, on the caller's connection.
             staged: names of files in ``00_waiting``; whose they are is asked, and no more:
                 at the end of a queue, a hundred workers may ask at once.
 
         Returns:
             whether they had left anything.
         """
-        others = Others(self.claims, self.process, self.others.reaper.max_attempts)
-        others.is_provably_dead = self.others.is_provably_dead
-        owners = {half.worker for name in staged if (half := layout.parse_staged(name))}
-        found = yield from others.survey(self._files(), owners)
-        return (yield from others.reap_surveyed(o for o in found if o.sure))
+        peers = Peers(parts, self.process, self.peers.orphans.max_attempts)
+        peers.is_provably_dead = self.peers.is_provably_dead
+        owners = {file.worker for name in staged if (file := parse_staged(name))}
+        found = peers.snapshot(self.incarnations.file_names(), owners)
+        return peers.recover_from(peer for peer in found if peer.proven)
 
-    def _withdraw(self) -> Steps[None]:
+    def _withdraw(self) -> None:
         """Take back an announcement that came to nothing; unless an earlier try has left
         something half way under this name, which others must be able to tell whose it is."""
-        self._starting = False
-        unsettled = self.claims.ledger.in_state(State.UNSETTLED).values()
-        for life in self._lives:
-            if any(asked.worker == life.worker for asked in unsettled):
-                yield from self._write(life, ended=True)
+        incarnations = self.incarnations
+        incarnations.starting = False
+        doubtful = self.parts.intents.in_state(State.IN_DOUBT).values()
+        for one in incarnations.all():
+            if any(intent.worker == one.worker for intent in doubtful):
+                incarnations.write(one, ended=True)
             else:
-                yield from self.others.forget(split(life.path)[1])
-        self._lives.clear()
+                self.peers.remove(one.file_name)
+        incarnations.clear()
+
+
+@contextmanager
+def temporary_member(share: Share, purpose: str) -> Iterator[Membership]:
+    """A member for as long as one command takes, which changes the queue by hand.
+
+    It has a heartbeat like any worker: if it is killed, others find what it left half way,
+    and put it back; and it goes by the mode that the workers have agreed on.
+
+    Args:
+        share: the queue.
+        purpose: what its name begins with.
+
+    Raises:
+        ConfigurationError, StoreError: as `Membership.announce`.
+    """
+    membership = visitor(share, purpose)
+    membership.announce()
+    try:
+        yield membership
+    finally:
+        membership.end()
+
+
+def visitor(share: Share, purpose: str, max_attempts: int = DEFAULT_MAX_ATTEMPTS) -> Membership:
+    """Somebody whose name begins with `purpose`, and who has not joined yet."""
+    guarantees = share.store.guarantees
+    me = Me(f"{purpose}-{names.nonce()}", cautious(guarantees), guarantees)
+    me.mode_not_requested = True
+    return Membership(Parts(share, me), this_process(), max_attempts=max_attempts)

@@ -1,4 +1,4 @@
-"""Who is dead, by one observer's own clock."""
+"""For how long heartbeat files were seen unchanged, by one observer's own clock."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class _Sight:
     since: float
 
 
-class Watch:
+class Staleness:
     """For how long heartbeat files have been seen unchanged.
 
     No clock is compared with any other: time is the observer's own, and it counts only

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from typing import NamedTuple
 
-_LATELY = 30
+_WINDOW = 30
 
 
 class Pace(NamedTuple):
@@ -24,12 +24,12 @@ class Pace(NamedTuple):
     seconds: float = 0.0
 
 
-class Tally:
-    """Counts; used by the threads that take jobs and by the heartbeat's."""
+class Throughput:
+    """Counts jobs; used by the threads that take jobs and by the heartbeat's."""
 
     def __init__(self) -> None:
         self._since: dict[str, float] = {}
-        self._ends: deque[float] = deque(maxlen=_LATELY + 1)
+        self._ends: deque[float] = deque(maxlen=_WINDOW + 1)
 
     def started(self, now: float) -> None:
         """The worker began to work, if it had not: its pace counts from here."""

@@ -15,7 +15,7 @@ from dirjobs.console.errors import explained, say
 from dirjobs.console.text import show
 from dirjobs.layers import patient
 from dirjobs.layout import LOGS, WAITING
-from dirjobs.protocol.effects import Driver
+from dirjobs.protocol.share import Share
 from dirjobs.queue import DirJobs
 from dirjobs.runner.execution import Tools
 from dirjobs.runner.process import Program
@@ -118,8 +118,7 @@ class Shift:
 
     def _tools(self, guard: Guard, folder: str) -> Tools:
         store = self._dj.store
-        driver = Driver(patient(store), time.sleep)
-        delivery = Delivery(driver, self._course)
+        delivery = Delivery(Share(patient(store)), self._course)
         rules = self._rules
         return Tools(
             self._dj, self._program, delivery, guard, self._course, folder, rules.timeout,

@@ -14,11 +14,11 @@ from dirjobs.layout import ATTEMPTS, RESULTS
 from dirjobs.policy import DEFAULT_HEARTBEAT
 from dirjobs.process import monotonic
 from dirjobs.protocol import attempts
-from dirjobs.protocol.effects import Driver, Exists, Steps, Upload, Write
-from dirjobs.protocol.resolve import listing, make_folder
+from dirjobs.protocol.folders import make_folder, write
+from dirjobs.protocol.share import Share
 from dirjobs.runner.shutdown import Course
 from dirjobs.store import split
-from dirjobs.worker import OUTAGE, through_outages
+from dirjobs.worker import TRANSIENT_ERRORS, retry_through_outages
 
 T = TypeVar("T")
 log = logging.getLogger("dirjobs")
@@ -32,12 +32,12 @@ class Delivery:
     """Writes logs and results of jobs, and notes on them.  Safe to use from several threads.
 
     Args:
-        driver: on the queue's store.
+        share: the queue.
         course: ends the patience with a full disk.
     """
 
-    def __init__(self, driver: Driver, course: Course) -> None:
-        self._driver = driver
+    def __init__(self, share: Share, course: Course) -> None:
+        self._share = share
         self._course = course
         self._lock = Lock()
         self._noted: set[str] = set()
@@ -55,15 +55,15 @@ class Delivery:
         """
         try:
             if patient:
-                self._through_outages(lambda: _put_log(path, data))
+                self._through_outages(lambda: write(self._share, path, data))
             else:
-                self._driver.run(_put_log(path, data))
+                write(self._share, path, data)
         except StoreError as error:
             say(f"{path!r} could not be written: {error}")
 
     def note(self, job: str, worker: str, reason: str) -> None:
         """Note a failed attempt at a job."""
-        self._driver.run(attempts.note(job, worker, reason))
+        attempts.note(self._share, job, worker, reason)
 
     def attempts_at(self, job: str) -> int:
         """How many tries of a job have been noted, so far as was known half a minute ago."""
@@ -72,12 +72,12 @@ class Delivery:
             if now - self._listed_at >= DEFAULT_HEARTBEAT:
                 self._listed_at = now
                 try:
-                    self._noted = {entry.name for entry in self._driver.run(listing(ATTEMPTS))}
+                    self._noted = {entry.name for entry in self._share.listed(ATTEMPTS)}
                 except StoreError as error:
                     log.info("%s can't be listed (%s)", ATTEMPTS, error)
             if f"{job}.json" not in self._noted:
                 return 0
-        return attempts.tries(self._driver.run(attempts.read(job)))
+        return attempts.tries(attempts.read(self._share, job))
 
     def is_there(self, path: str) -> bool:
         """Whether a file is on the share.  While that can't be reached this waits.
@@ -85,7 +85,7 @@ class Delivery:
         Raises:
             StoreError: the store refuses.
         """
-        return self._through_outages(lambda: _is_there(path))
+        return self._through_outages(lambda: self._share.exists(path))
 
     # -- results --------------------------------------------------------------------------
 
@@ -115,20 +115,20 @@ class Delivery:
 
     def _deliver(self, path: str, file: BinaryIO, patience: _Patience) -> None:
         for part in path.split("/")[2:]:
-            if problem := self._driver.store.name_problem(part):
+            if problem := self._share.store.name_problem(part):
                 raise StoreError(f"a file can't be called {part!r} there: {problem}")
         while True:
             try:
-                return self._through_outages(lambda: _put_file(path, file))
+                return self._through_outages(lambda: _put_file(self._share, path, file))
             except NoSpace as error:
                 if patience.is_over(error):
                     raise
 
-    def _through_outages(self, steps: Callable[[], Steps[T]]) -> T:
+    def _through_outages(self, call: Callable[[], T]) -> T:
         try:
-            return self._driver.run(steps())
-        except OUTAGE as error:
-            return self._driver.run(through_outages(steps, error))
+            return call()
+        except TRANSIENT_ERRORS as error:
+            return retry_through_outages(self._share, call, error)
 
 
 class _Patience:
@@ -163,24 +163,11 @@ def files_in(folder: str) -> Iterator[str]:
                 yield os.path.relpath(path, folder).replace(os.sep, "/")
 
 
-def _put_log(path: str, data: bytes) -> Steps[None]:
-    try:
-        yield Write(path, data)
-    except NotFound:
-        yield from make_folder(split(path)[0])
-        yield Write(path, data)
-
-
-def _put_file(path: str, file: BinaryIO) -> Steps[None]:
+def _put_file(share: Share, path: str, file: BinaryIO) -> None:
     file.seek(0)
     try:
-        yield Upload(path, file)
+        share.upload(path, file)
     except NotFound:
-        yield from make_folder(split(path)[0])
+        make_folder(share, split(path)[0])
         file.seek(0)
-        yield Upload(path, file)
-
-
-def _is_there(path: str) -> Steps[bool]:
-    there: bool = yield Exists(path)
-    return there
+        share.upload(path, file)

@@ -42,7 +42,7 @@ def agreed(server):
 
 
 def beat(queue):
-    queue._pulse._driver.run(queue._presence.beat())
+    queue._membership.beat()
 
 
 def test_a_recorded_trust_is_used_by_who_names_no_mode(serve_fake):
@@ -203,7 +203,7 @@ def test_files_wait_for_the_recorded_age(serve_fake):
     set_up(server, ["job1.txt"], min_age=0.3)
     with DirJobs(server.url, "w1", **TIMES) as queue:
         assert queue.next_and_lock() is not None
-        assert queue._worker.waiting.min_age == 0.3
+        assert queue._worker.candidates.min_age == 0.3
 
 
 def finish(job):
@@ -216,7 +216,8 @@ def test_a_torn_claim_made_in_trust_is_parked_also_after_the_fallback(trusting, 
     """Two copies that go to one name at once may leave the torn one there."""
     server, queue, job = trusting
     torn_claim(server)
-    queue._claims.terms = replace(queue._claims.terms, mode=Mode.VERIFY)  # as others asked
+    me = queue._worker.me
+    me.adopt(replace(me.policy, mode=Mode.VERIFY))  # as others asked
     end(job)
     assert server.files("_queue/parked") == {"w1.job1.txt": b"half"}
     assert server.files("02_done") == server.files("00_waiting") == {}

@@ -8,8 +8,8 @@ from click.testing import CliRunner
 
 from dirjobs import open_store
 from dirjobs.cli import main
-from dirjobs.protocol.effects import Driver
 from dirjobs.protocol.folders import make_folders
+from dirjobs.protocol.share import Share
 from tests.fake_webdav.fixtures import serve_fake  # noqa: F401
 
 
@@ -28,7 +28,7 @@ class Queue:
     def __init__(self, url):
         self.url = str(url)
         self.store = open_store(self.url)
-        Driver(self.store, lambda _: None).run(make_folders())
+        make_folders(Share(self.store))
 
     def run(self, command, *args, code=0, **options):
         """What ``dirjobs COMMAND JOBS ARGS`` printed."""

@@ -8,6 +8,7 @@ import pytest
 from dirjobs.cli.commands import add
 from dirjobs.errors import Unavailable
 from dirjobs.layers import Layer
+from dirjobs.protocol.share import Share
 
 
 def test_init_makes_a_queue(tmp_path, local):
@@ -170,9 +171,8 @@ class Failing(Layer):
 def test_what_was_added_before_a_failure_is_told_and_the_rest_can_be_added(queue, monkeypatch):
     each = add.each
 
-    def failing(driver, items, steps):
-        driver.store = Failing(queue.store)
-        return each(driver, items, steps, threads=1)
+    def failing(share, items, call):
+        return each(Share(Failing(queue.store)), items, call, threads=1)
 
     monkeypatch.setattr(add, "each", failing)
     told = queue.refused("add", "--param", "x=1..9")
@@ -187,9 +187,9 @@ def test_what_was_added_before_a_failure_is_told_and_the_rest_can_be_added(queue
 def test_a_job_that_somebody_else_adds_meanwhile(queue, monkeypatch):
     each = add.each
 
-    def raced(driver, items, steps):
+    def raced(share, items, call):
         queue.put("00_waiting", "x1.json", data=b"theirs")
-        return each(driver, items, steps)
+        return each(share, items, call)
 
     monkeypatch.setattr(add, "each", raced)
     found = queue.json("add", "--param", "x=1..3", "--skip-existing")
@@ -201,8 +201,8 @@ def test_a_job_that_somebody_else_adds_meanwhile(queue, monkeypatch):
 def test_ctrl_c_tells_how_far_it_came(local, monkeypatch):
     each = add.each
 
-    def interrupted(driver, items, steps):
-        for number, pair in enumerate(each(driver, items, steps, threads=1)):
+    def interrupted(share, items, call):
+        for number, pair in enumerate(each(share, items, call, threads=1)):
             if number == 3:
                 raise KeyboardInterrupt
             yield pair
@@ -218,9 +218,9 @@ def test_a_table_that_changes_meanwhile(local, tmp_path, monkeypatch):
     table.write_text("a\n1\n2\n")
     known = add.enqueue.known_jobs
 
-    def shrinking():
+    def shrinking(share):
         table.write_text("a\n1\n")
-        return known()
+        return known(share)
 
     monkeypatch.setattr(add.enqueue, "known_jobs", shrinking)
     assert "changed meanwhile" in local.refused("add", "--from-csv", table)

@@ -76,7 +76,7 @@ def test_show_a_running_job_with_a_history(queue):
         queue.run("retry", "a.txt")
     with DirJobs(queue.store, "w2") as worker:
         worker.next_and_lock()
-        worker._driver.run(worker._presence.beat())
+        worker._membership.beat()
         text = queue.run("show", "a.txt")
         found = queue.json("show", "a.txt")
     assert text.startswith("a.txt: running (01_running/w2.a.txt, 4 bytes)\n  claimed by w2 on ")

@@ -11,8 +11,8 @@ from dirjobs.backends.memory import MemoryStore
 from dirjobs.cli import main, options
 from dirjobs.console import text
 from dirjobs.layout import DONE, WAITING
-from dirjobs.protocol.effects import Driver
 from dirjobs.protocol.folders import make_folders
+from dirjobs.protocol.share import Share
 from dirjobs.store import Entry
 
 MANY = 50_000
@@ -29,7 +29,7 @@ class Crowd(MemoryStore):
     def __init__(self, size=0):
         super().__init__()
         self.size, self.calls = 0, Counter()
-        Driver(self, lambda _: None).run(make_folders())
+        make_folders(Share(self))
         self.size, self.calls = size, Counter()
 
     def list(self, folder):

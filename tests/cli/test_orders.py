@@ -20,7 +20,7 @@ def test_drain(queue):
         job = worker.next_and_lock()
         assert queue.run("drain", "w1").startswith("Drained: w1.")
         assert queue.json("drain", "--all") == {"drained": ["w1"]}
-        worker._driver.run(worker._presence.beat())
+        worker._membership.beat()
         assert worker.draining
         job.done()
     assert not [name for name in queue.names("_queue/workers") if name.startswith("~")]

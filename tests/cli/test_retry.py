@@ -128,14 +128,14 @@ def test_cancel_what_is_claimed_meanwhile(queue, worker, monkeypatch):
     from dirjobs.cli.commands import retry
 
     queue.put("00_waiting", "a.txt")
-    visiting = retry.visiting
+    temporary_member = retry.temporary_member
 
-    def claimed_first(driver, purpose):
+    def claimed_first(share, purpose):
         if not queue.names("01_running"):
             worker.next_and_lock()
-        return visiting(driver, purpose)
+        return temporary_member(share, purpose)
 
-    monkeypatch.setattr(retry, "visiting", claimed_first)
+    monkeypatch.setattr(retry, "temporary_member", claimed_first)
     assert queue.json("cancel", "a.txt") == {"cancelled": ["a.txt"], "left": []}
     assert queue.jobs() == {"99_failed": ["a.txt"]}
 

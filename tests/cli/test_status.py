@@ -20,7 +20,7 @@ def test_a_queue_at_work(queue):
         worker.next_and_lock().done()
         worker.next_and_lock().failed("it was\nodd \x1b[31m")
         worker.next_and_lock()
-        worker._driver.run(worker._presence.beat())
+        worker._membership.beat()
         text = queue.run("status")
         found = queue.json("status")
     assert "1 waiting, 1 running, 1 done, 1 failed (50 % of 4 over)" in text

@@ -7,7 +7,8 @@ import pytest
 from dirjobs import DirJobs, Unavailable
 from dirjobs.admin.report import Claimed, Failure, Overview, Seen, State
 from dirjobs.cli.commands.watch import Looks, changes
-from dirjobs.protocol.effects import Driver
+from dirjobs.layers import Layer
+from dirjobs.protocol.share import Share
 
 
 def test_a_queue_that_is_done(queue):
@@ -58,33 +59,28 @@ def test_what_is_worth_a_line():
     assert changes(after, before)[1:] == ["resumed"]
 
 
-class Awaited:
-    """A driver whose time is virtual, on a store that is away for a while."""
+class Awaited(Layer):
+    """A store that is away for a while."""
 
     def __init__(self, store, outage):
-        self.driver = Driver(store, lambda _: None)
-        self.store = store
+        super().__init__(store)
         self.outage = outage
-        self.slept = []
 
-    def run(self, steps):
+    def list(self, folder):
         if self.outage:
             self.outage -= 1
             raise Unavailable("it sleeps")
-        return self.driver.run(steps)
-
-    def sleep(self, seconds):
-        self.slept.append(seconds)
+        return super().list(folder)
 
 
 @pytest.mark.parametrize("outage", [0, 3])
 def test_an_outage_is_waited_out(local, outage):
-    driver = Awaited(local.store, outage)
-    looks = Looks(driver, 7.0, until_done=True)
+    slept = []
+    looks = Looks(Share(Awaited(local.store, outage), slept.append), 7.0, until_done=True)
     found = []
     for one in looks:
         found.append(one)
         assert ("it sleeps" in looks.trouble) == (one is None)
     assert found[:outage] == [None] * outage
     assert found[outage:] == [Overview(), Overview()]
-    assert driver.slept == [7.0] * outage + [0.2]
+    assert slept == [7.0] * outage + [0.2]

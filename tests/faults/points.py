@@ -11,14 +11,14 @@ from collections import Counter
 
 from dirjobs.admin import enqueue
 from dirjobs.admin.cancel import cancel
-from dirjobs.admin.locate import places_in
+from dirjobs.admin.locate import jobs_in
 from dirjobs.admin.retry import retry
 from dirjobs.errors import AmbiguousResult, ClaimLost, StoreError
 from dirjobs.layout import DONE, FAILED, FOLDERS, PARKED, RUNNING, WAITING
 from dirjobs.protocol import attempts
-from dirjobs.protocol.give_back import Held
+from dirjobs.protocol.exits import Claim
 from dirjobs.protocol.intents import State
-from dirjobs.worker import OUTAGE, through_outages
+from dirjobs.worker import TRANSIENT_ERRORS, retry_through_outages
 from tests.unit.lives import World
 
 JOBS = {"job1.txt": b"first", "job2.txt": b"the second one"}
@@ -32,27 +32,33 @@ class Scene:
         faulty: the same, as the worker gets to it; `arm(n)` on it plans the fault.
     """
 
-    def __init__(self, store, faulty, terms, now=1000.0):
+    def __init__(self, store, faulty, policy, now=1000.0):
         self.world = World(store)
         self.world.now = now
-        self.terms, self.faulty = terms, faulty
+        self.policy, self.faulty = policy, faulty
         self.starts = Counter()
-        self.life = self.world.life("w1", terms=terms)
-        self.life.driver.store = faulty
+        self.life = self.failing("w1")
         for name, content in JOBS.items():
             self.world.job(name, content)
         self.life.start()
 
-    def persist(self, steps, life=None):
-        """As `DirJobs` does what may be repeated."""
-        driver = (life or self.life).driver
+    def failing(self, wid):
+        """A worker, or somebody else, on the store that will fail."""
+        store, self.world.store = self.world.store, self.faulty
         try:
-            return driver.run(steps())
-        except OUTAGE as error:
-            return driver.run(through_outages(steps, error))
+            return self.world.life(wid, policy=self.policy)
+        finally:
+            self.world.store = store
+
+    def persist(self, call):
+        """As `DirJobs` does what may be repeated."""
+        try:
+            return call()
+        except TRANSIENT_ERRORS as error:
+            return retry_through_outages(self.world.share, call, error)
 
     def next(self, life=None):
-        held = self.persist((life or self.life).worker.next, life)
+        held = self.persist((life or self.life).worker.next)
         if held is not None:
             self.starts[held.job.name] += 1
         return held
@@ -76,13 +82,14 @@ class Scene:
     def at_rest(self):
         """Close the worker as `DirJobs.close` does, then let another one do the rest."""
         life = self.life
-        for path, asked in life.claims.ledger.in_state(State.HELD).items():
-            self.starts[asked.job.name] -= 1  # it says so: given back
-            self.persist(lambda p=path, a=asked: life.worker.release(Held(a.worker, a.job, p)))
-        self.persist(life.presence.end)
-        other = self.world.life("w2", terms=self.terms).start()
+        for path, intent in life.parts.intents.in_state(State.HELD).items():
+            self.starts[intent.job.name] -= 1  # it says so: given back
+            claim = Claim(intent.worker, intent.job, path)
+            self.persist(lambda c=claim: life.worker.release(c))
+        self.persist(life.membership.end)
+        other = self.world.life("w2", policy=self.policy).start()
         for _ in range(2):
-            self.world.watched_for(other, 2 * self.terms.lease)
+            self.world.watched_for(other, 2 * self.policy.lease)
             while (held := self.next(other)) is not None:
                 other.done(held)
         other.end()
@@ -121,7 +128,7 @@ def _finish(folder, reason=""):
         held = scene.next()
         yield
         if reason:
-            scene.life.driver.run(attempts.note(held.job.name, held.worker, reason))
+            attempts.note(scene.life.share, held.job.name, held.worker, reason)
         try:
             name = scene.persist(lambda: scene.life.worker.finish(held, folder))
         except ClaimLost as error:
@@ -150,7 +157,7 @@ def heartbeat(scene):
     try:
         scene.life.beat()
     except StoreError:
-        scene.world.now += scene.terms.heartbeat
+        scene.world.now += scene.policy.heartbeat
         scene.life.beat()
     yield
     assert scene.where()[JOBS[held.job.name]] == [held.path]
@@ -162,11 +169,11 @@ def sweep(scene):
     """A name of ours that was given up comes to be."""
     (job, _) = scene.world.store.list(WAITING)
     path = f"{RUNNING}/w1.{job.name}"
-    scene.life.claims.ledger.ask(path, "w1", job)
-    scene.life.claims.ledger.unsettle(path)
+    scene.life.parts.intents.ask(path, "w1", job)
+    scene.life.parts.intents.leave_in_doubt(path)
     scene.world.store.rename(f"{WAITING}/{job.name}", path)
     yield
-    scene.persist(scene.life.claims.sweep)
+    scene.persist(scene.life.parts.sweeper.sweep)
     yield
     for _ in range(8):
         scene.life.beat()
@@ -176,17 +183,17 @@ def sweep(scene):
 def requeue(scene):
     """The one who requeues is the one whom the fault hits."""
     scene.world.store.rename(f"{WAITING}/job1.txt", f"{RUNNING}/w0.job1.txt")
-    scene.world.heartbeat_of("w0", terms=scene.terms, running={"job1.txt": len(JOBS["job1.txt"])})
-    scene.world.watched_for(scene.life, scene.terms.lease)
+    scene.world.heartbeat_of("w0", policy=scene.policy, running={"job1.txt": len(JOBS["job1.txt"])})
+    scene.world.watched_for(scene.life, scene.policy.lease)
     yield
     for _ in range(4):
-        scene.world.now += scene.terms.heartbeat
+        scene.world.now += scene.policy.heartbeat
         try:
             scene.life.beat()
         except StoreError:
             continue
     yield
-    scene.world.watched_for(scene.life, 10 * scene.terms.heartbeat)
+    scene.world.watched_for(scene.life, 10 * scene.policy.heartbeat)
     assert scene.where()[JOBS["job1.txt"]] == [f"{WAITING}/job1.txt"]
 
 
@@ -195,9 +202,7 @@ def add(scene):
     yield
     said = None
     try:
-        scene.life.driver.run(
-            enqueue.add(scene.life.claims, "new.txt", io.BytesIO(content), len(content))
-        )
+        enqueue.add(scene.life.parts, "new.txt", io.BytesIO(content), len(content))
     except StoreError as error:
         said = error
     yield
@@ -214,35 +219,34 @@ def add(scene):
             scene.world.store.remove(f"{WAITING}/{name}")
 
 
-def _by_hand(steps, start, target, prepare):
+def _by_hand(change, start, target, prepare):
     """A person does something about a job, and again until it is where it was to go."""
 
     def act(scene):
         prepare(scene, scene.next())
-        person = scene.world.life("person", terms=scene.terms)
-        person.driver.run(person.presence.announce())
-        person.driver.store = scene.faulty
+        person = scene.failing("person")
+        person.membership.announce()
         yield
         for _ in range(8):
             try:
-                places = person.driver.run(places_in(start))
-                found = [place for place in places if place.job.name == "job1.txt"]
-                for place in found:
-                    person.driver.run(steps(person.claims, place))
+                files = jobs_in(person.share, start)
+                found = [file for file in files if file.job.name == "job1.txt"]
+                for file in found:
+                    change(person.parts, file)
             except StoreError:
                 continue
             if not found:
                 break
         yield
-        person.driver.run(person.presence.end())
-        scene.world.watched_for(scene.life, 10 * scene.terms.heartbeat)
+        person.membership.end()
+        scene.world.watched_for(scene.life, 10 * scene.policy.heartbeat)
         assert scene.where()[JOBS["job1.txt"]] == [f"{target}/job1.txt"]
 
     return act
 
 
 def _fail(scene, held):
-    scene.life.driver.run(scene.life.worker.finish(held, FAILED))
+    scene.life.worker.finish(held, FAILED)
     scene.starts[held.job.name] -= 1  # it may be started once more
 
 

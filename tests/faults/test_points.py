@@ -9,7 +9,7 @@ import pytest
 from dirjobs.backends.memory import MemoryStore
 from dirjobs.backends.posix.store import PosixStore
 from dirjobs.layers import Layer
-from dirjobs.policy import Mode, Terms
+from dirjobs.policy import Mode, Policy
 from dirjobs.registry import open_store
 from dirjobs.testing import Fault, Lossy
 from tests.fake_webdav import FakeWebDAV
@@ -50,9 +50,9 @@ KINDS = {
 }
 
 
-def terms(mode):
+def policy(mode):
     """With a lease of a few heartbeats: most of a run is watching others live or die."""
-    return Terms(Mode(mode), 5.0 if mode == "sync" else 0.0, 10, lease=50, timeout=5, max_pause=10)
+    return Policy(Mode(mode), 5.0 if mode == "sync" else 0.0, 10, lease=50, timeout=5, max_pause=10)
 
 
 @pytest.fixture(autouse=True)
@@ -81,7 +81,7 @@ def test_every_request(medium, mode, kind, operation, tmp_path):
         else:
             store = PosixStore(str(tmp_path / str(n)))
         fault, delay = KINDS[kind]
-        made = Scene(store, AtN(store, fault, delay), terms(mode))
+        made = Scene(store, AtN(store, fault, delay), policy(mode))
         clock[0] = made.world.now
         store.__dict__.update(_clock=lambda: made.world.now) if medium == "memory" else None
         return made
@@ -134,7 +134,7 @@ def test_every_request_to_a_server(server, mode, kind, operation):
         store = open_store(url, {"timeout": 5.0})
         faulty = Served(open_store(url, {"timeout": 5.0}), server, **SERVER_KINDS[kind])
         stores.extend((store, faulty))
-        return Scene(store, faulty, terms(mode))
+        return Scene(store, faulty, policy(mode))
 
     try:
         through_all(scene, operation)

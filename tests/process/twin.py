@@ -11,8 +11,10 @@ import logging
 import sys
 from dataclasses import replace
 
+import dirjobs.queue
 from dirjobs import DirJobs
 from dirjobs.errors import WorkerIdInUse
+from dirjobs.process import this_process
 
 
 def main(orders):
@@ -25,12 +27,12 @@ def main(orders):
     def answer(what):
         print(json.dumps(what), flush=True)
 
+    if orders["host"]:  # as if it ran on another machine
+        here = replace(this_process(), machine=orders["host"])
+        dirjobs.queue.this_process = lambda: here
     answer("ready")
     for url in orders["urls"]:
         with DirJobs(url, "w1", **orders["options"]) as queue:
-            if orders["host"]:
-                presence = queue._presence
-                presence.process = replace(presence.process, machine=orders["host"])
             told_to("begin")
             try:
                 job = queue.next_and_lock()

@@ -86,7 +86,7 @@ def test_a_more_careful_mode_is_agreed_on_by_all(place):
     assert mode_of(place) == "trust"
     place.open("w2", mode="verify", **times).next_and_lock()
     assert mode_of(place) == "verify"
-    first._pulse._driver.run(first._presence.beat())
+    first._membership.beat()
     assert first.mode == "verify"
 
 
@@ -131,7 +131,7 @@ def test_a_lease_too_short_for_an_agreement_is_lengthened(place, agreed, options
 
 
 def beat(queue):
-    queue._pulse._driver.run(queue._presence.beat())
+    queue._membership.beat()
 
 
 def test_an_agreement_that_is_broken_later_stops_no_sweep(place):
@@ -139,7 +139,7 @@ def test_an_agreement_that_is_broken_later_stops_no_sweep(place):
     queue = place.open()
     job = queue.next_and_lock()
     path = f"01_running/{job.full_name()}"
-    queue._claims.ledger.unsettle(path)  # as if its answer had been lost
+    queue._worker.intents.leave_in_doubt(path)  # as if its answer had been lost
     place.store.write("_queue/queue.json", b"{ by hand")
     for _ in range(2):
         beat(queue)

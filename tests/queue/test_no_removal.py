@@ -11,7 +11,8 @@ import dirjobs
 from dirjobs import AmbiguousResult, DirJobs, Unavailable
 from dirjobs.backends.memory import MemoryStore
 from dirjobs.layers import Layer, Retrying
-from dirjobs.protocol.effects import Driver, may_be_removed
+from dirjobs.layout import may_be_removed
+from dirjobs.protocol.share import Share
 
 PACKAGE = Path(dirjobs.__file__).parent
 
@@ -27,7 +28,7 @@ ALLOWED = {
     # The stores' own verbs: what a `Store` must offer.
     "backends/posix/store.py write os.replace": "our own draft onto a small file of ours",
     "backends/posix/store.py upload os.ftruncate": "what `Upload` names: a ~*.part of ours",
-    "backends/posix/store.py remove os.unlink": "what `Driver.forget` lets through",
+    "backends/posix/store.py remove os.unlink": "what `Share.remove` lets through",
     "backends/posix/store.py rmdir os.rmdir": "an empty folder",
     "backends/posix/store.py _discard os.unlink": "our own draft",
     "backends/posix/rename.py look_first os.rename": "after a look; for systems without more",
@@ -41,7 +42,7 @@ ALLOWED = {
     "check/scratch.py sweep here.rmdir": "empty folders below a scratch folder",
     "check/scratch.py _remove store.remove": "a `Below` of a scratch folder",
     "layers.py from_the_start target.truncate": "the caller's own download",
-    "protocol/effects.py forget self.store.remove": "after `may_be_removed`",
+    "protocol/share.py remove self.store.remove": "after `may_be_removed`",
 }
 
 
@@ -103,14 +104,14 @@ def test_only_known_places_can_take_a_file_away():
     assert found == ALLOWED.keys()
 
 
-def test_only_the_driver_removes_and_only_what_it_is_shown():
-    forgetting = {
-        path.name
+def test_only_known_modules_remove_anything():
+    removing = {
+        path.relative_to(PACKAGE).as_posix()
         for path in sources()
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call) and named(node.func) == "Forget"
+        if isinstance(node, ast.Call) and named(node.func).endswith("share.remove")
     }
-    assert forgetting == {"enqueue.py", "control.py", "peers.py"}
+    assert removing == {"admin/enqueue.py", "recovery/control.py", "recovery/peers.py"}
 
 
 @pytest.mark.parametrize(
@@ -125,13 +126,13 @@ def test_only_the_driver_removes_and_only_what_it_is_shown():
         *("_queue/workers/~other", "_queue/workers/~pause.txt", "00_waiting/~drain.w1.abc"),
     ],
 )
-def test_the_driver_refuses_to_remove_anything_else(path):
+def test_a_share_refuses_to_remove_anything_else(path):
     class Removing(Layer):
         def remove(self, path):
             raise AssertionError(path)
 
     with pytest.raises(ValueError, match="never removes"):
-        Driver(Removing(MemoryStore()), lambda _: None).forget(path)
+        Share(Removing(MemoryStore())).remove(path)
 
 
 def test_a_staged_claim_of_a_job_that_ends_with_part_is_no_upload():

@@ -114,8 +114,7 @@ def cases():
 def no_long_pauses(monkeypatch):
     """The pauses between tries are made short; how long they are is tested elsewhere."""
     brief = SimpleNamespace(sleep=lambda seconds: time.sleep(min(seconds, 0.002)))
-    monkeypatch.setattr("dirjobs.queue.time", brief)
-    monkeypatch.setattr("dirjobs.heartbeat_thread.time", brief)
+    monkeypatch.setattr("dirjobs.protocol.share.time", brief)
     monkeypatch.setattr(Retrying, "FIRST", 0.002)
 
 

@@ -149,7 +149,7 @@ def test_a_password_is_never_shown(tmp_path, monkeypatch, capfd, in_url):
     root.addHandler(handler)
     root.setLevel(logging.DEBUG)
     brief = type("brief", (), {"sleep": staticmethod(lambda seconds: None)})
-    monkeypatch.setattr("dirjobs.queue.time", brief)
+    monkeypatch.setattr("dirjobs.protocol.share.time", brief)
     shown = io.StringIO()
     try:
         with FakeWebDAV(user="worker", password=CANARY) as server:

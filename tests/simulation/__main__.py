@@ -11,13 +11,15 @@ from concurrent.futures import ProcessPoolExecutor
 
 from .rules import never_decided
 from .runs import Report, run_many
-from .scenarios import any_scenario, leavers, lives, within_bounds
+from .scenarios import any_scenario, leavers, lives, people, recorded, within_bounds
 
 FAMILIES = {
     "any": any_scenario,
     "lives": lives,
     "within_bounds": within_bounds,
     "leavers": leavers,
+    "people": people,
+    "recorded": recorded,
 }
 
 
@@ -31,7 +33,8 @@ def main() -> int:
         choices=FAMILIES,
         default="any",
         help="what befalls workers; lives: they crash, stop, come back; leavers: they end when"
-        " they find nothing  (default: %(default)s: nothing)",
+        " they find nothing; people: commands are given meanwhile; recorded: renames trusted by a"
+        " record  (default: %(default)s: nothing)",
     )
     options = parser.parse_args()
     logging.getLogger("dirjobs").setLevel(logging.CRITICAL)

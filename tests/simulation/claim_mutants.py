@@ -24,7 +24,7 @@ def of_kinds(*choices: tuple[Kind, Mode | None], **changes: object) -> Family:
 def half_the_wait(rng: random.Random) -> Scenario:
     plain = scenario(rng, Kind.SYNCED)
     wait = (plain.lag + plain.write_lag) / 2
-    return replace(plain, terms=replace(plain.terms, sync_time=wait))
+    return replace(plain, policy=replace(plain.policy, sync_time=wait))
 
 
 def faulty_trust(rng: random.Random) -> Scenario:
@@ -57,97 +57,89 @@ CLAIM_MUTANTS = (
     Mutant(
         "no look at what is finished",
         of_kinds((Kind.SYNCED, None), (Kind.BLIND, None)),
-        (("protocol.resolve",
-             "for folder in (DONE, FAILED):", "for folder in ():"),),
+        (("protocol.look", "for folder in (DONE, FAILED):", "for folder in ():"),),
     ),
     Mutant(
         "finished is judged by the time of the listing",
         of_kinds((Kind.SYNCED, None), (Kind.BLIND, None)),
         (
-            ("protocol.resolve",
-             "return finished.mtime >= job.mtime", "return finished.mtime >= self.asked"),
-            ("protocol.claim",
-             "        worker = self.worker\n",
-             "        worker = self.worker\n        self.asked = self.clock()\n"),
+            ("protocol.look", "return finished.mtime >= job.mtime",
+             "return finished.mtime >= self.asked"),
+            ("protocol.claim", "        mode, worker = me.policy.mode, me.worker\n",
+             "        mode, worker = me.policy.mode, me.worker\n"
+             "        self.look.asked = self.share.now()\n"),
         ),
     ),
     Mutant(
         "a re-used name is taken for the finished job",
         of_kinds((Kind.SYNCED, None), (Kind.BLIND, None), reuse=1),
-        (("protocol.resolve",
-             "return finished.mtime >= job.mtime", "return True"),),
+        (("protocol.look", "return finished.mtime >= job.mtime", "return True"),),
     ),
     Mutant(
         "the size is compared only after withdrawing",
         of_kinds((Kind.COPYING, Mode.SYNC), snatches=0),
         (
-            ("protocol.claim",
-             "if differ(mine.size, job.size):",
-             "if differ(mine.size, job.size) and not smaller:"),
-            ("protocol.give_back",
-             "if (yield from self._has_another_size(path, job.size)):", "if False:"),
-            ("protocol.give_back",
-             "if differ(entry.size, asked.job.size):", "if False:"),
+            ("protocol.claim", "if differ(rivals.mine.size, job.size):",
+             "if differ(rivals.mine.size, job.size) and not rivals.smaller:"),
+            ("protocol.exits", "if self.look.has_another_size(path, job.size):", "if False:"),
+            ("protocol.sweep", "if differ(entry.size, job.size):", "if False:"),
         ),
     ),
     Mutant(
         "no answer is taken for failure",
         faulty_trust,
         (("protocol.claim",
-             "self.ledger.doubt(path)\n            mine: bool = yield Exists(path)",
-          "self.ledger.forget(path)\n            return False\n            mine = False"),),
+          "self.intents.note_no_answer(path)\n            mine = self.share.exists(path)",
+          "self.intents.forget(path)\n            return False\n            mine = False"),),
     ),
     Mutant(
         "no answer is taken for success",
         faulty_trust,
-        (("protocol.claim",
-             "mine: bool = yield Exists(path)", "mine = True"),),
+        (("protocol.claim", "mine = self.share.exists(path)", "mine = True"),),
     ),
     Mutant(
         "the own claim is not looked for",
         of_kinds((Kind.PHANTOM, None)),
         (
-            ("protocol.claim",
-             "if mine is None:", "mine = mine or job\n            if False:"),
-            ("protocol.claim",
-             "if (yield from self._claims_of(claim))[0] is None:", "if False:"),
+            ("protocol.claim", "if rivals.mine is None:",
+             "rivals = Rivals(rivals.mine or job, rivals.smaller, rivals.larger)\n"
+             "            if False:"),
+            ("protocol.claim", "if self._rivals(claim).mine is None:", "if False:"),
         ),
     ),
     Mutant(
         "a sweep takes names whose answer is under way",
         of_kinds((Kind.COPYING, Mode.VERIFY), (Kind.ATOMIC, None), latency=2.0),
         (
-            ("protocol.give_back",
-             "unsettled = self.ledger.in_state(State.UNSETTLED)",
-             "unsettled = self.ledger.in_state(State.UNSETTLED)"
-             " | self.ledger.in_state(State.ASKING)"),
-            ("protocol.intents",
-             "asked.state is not State.UNSETTLED", "asked.state is State.HELD"),
+            ("protocol.sweep", "doubtful = self.intents.in_state(State.IN_DOUBT)\n        if",
+             "doubtful = self.intents.in_state(State.IN_DOUBT)"
+             " | self.intents.in_state(State.PENDING)\n        if"),
+            ("protocol.intents", "intent.state is not State.IN_DOUBT",
+             "intent.state is State.HELD"),
         ),
     ),
     Mutant(
         "two processes with one id, without the nonce",
         twins,
-        (("protocol.claim",
-             "layout.staged_claim(claim.worker, job.name, self.nonce())",
+        (("protocol.claim", "layout.staged_claim(claim.worker, job.name, self.me.nonce())",
           "layout.staged_claim(claim.worker, job.name, 'x')"),),
     ),
     Mutant(
         "a rival is found by substring",
         of_kinds((Kind.SYNCED, None), (Kind.BLIND, None), jobs=TWO_NAMES, work=30.0, **QUIET),
-        (("protocol.claim",
-             "layout.same_name(other.job, claim.job.name)", "claim.job.name in entry.name"),),
+        (("protocol.claim", "names.same_name(file.job.name, claim.job.name)",
+          "claim.job.name in file.file"),),
     ),
     Mutant(
         "a loser withdraws before S is over",
         of_kinds((Kind.SYNCED, None), (Kind.MOUNT, None)),
-        (("protocol.claim",
-             "        yield Wait(wait)\n        while True:", "        while True:"),),
+        (("protocol.claim", "        self.share.sleep(wait)\n        while True:",
+          "        while True:"),),
     ),
     Mutant(
         "the smaller worker does not wait for the larger one",
         of_kinds((Kind.SYNCED, None), (Kind.BLIND, None)),
-        (("protocol.claim",
-             "            if not larger:\n                break", "            break"),),
+        (("protocol.claim", "            if not rivals.larger:\n                break",
+          "            break"),),
     ),
 )  # fmt: skip

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from dirjobs.policy import Mode
-from dirjobs.protocol.effects import Write
+from tests.simulation.requests import Write
 from tests.simulation.scenario import Scenario
 from tests.simulation.world import Kind
 
@@ -30,10 +30,10 @@ def torn_orphans(rng: random.Random) -> Scenario:
     """Five workers ask for one job at once on a copying server, and most die over it."""
     plain = lives(rng, Kind.COPYING)
     wait = 7.0
-    terms = replace(plain.terms, mode=Mode.SYNC, sync_time=wait)
+    policy = replace(plain.policy, mode=Mode.SYNC, sync_time=wait)
     return replace(
         plain,
-        terms=replace(terms, lease=terms.shortest_lease),
+        policy=replace(policy, lease=policy.shortest_lease),
         workers=("w1", "w2", "w3", "w4", "w5"),
         jobs=((JOBS[0], 1000),),
         lost=0.0,
@@ -55,10 +55,10 @@ def torn_orphans(rng: random.Random) -> Scenario:
 def returning_copies(rng: random.Random) -> Scenario:
     """Workers who withdraw from jobs on a copying server, and stop on the way."""
     plain = within_bounds(rng, Kind.COPYING, 20.0)
-    terms = replace(plain.terms, mode=Mode.SYNC, sync_time=7.0, heartbeat=10.0)
+    policy = replace(plain.policy, mode=Mode.SYNC, sync_time=7.0, heartbeat=10.0)
     return replace(
         plain,
-        terms=replace(terms, lease=terms.shortest_lease),
+        policy=replace(policy, lease=policy.shortest_lease),
         workers=("w1", "w2", "w3", "w4", "w5"),
         jobs=tuple((name, 1000) for name in JOBS),
         gap=3.0,
@@ -80,59 +80,50 @@ LIFE_MUTANTS = (
     Mutant(
         "a copy on its way back is given its name without a look",
         returning_copies,
-        (("protocol.give_back",
-             "        if self.terms.mode is not Mode.TRUST:\n            if (yield",
-          "        if False:\n            if (yield"),),
+        (("protocol.exits", "        if not self.me.trusts:\n            if self._is_claimed",
+          "        if False:\n            if self._is_claimed"),),
         "pinned-e",
     ),
     Mutant(
         "a loser deletes its claim",
         of_kinds((Kind.COPYING, Mode.SYNC), (Kind.BLIND, None), snatches=0),
-        (
-            ("protocol.claim",
-             "self.decided[\"smaller worker's claim: put back\"] += 1\n"
-             "                yield from self.release(path, job)",
-             "yield Forget(path)"),
-            ("protocol.claim",
-             "import Exists,", "import Exists, Forget,"),
-        ),
+        (("protocol.claim", "count(\"smaller worker's claim: put back\")\n"
+          "                exits.release(path, job)",
+          "self.share.store.remove(path)"),),
     ),
     Mutant(
         "a loser withdraws before S is over, and workers die",
         living(Kind.SYNCED, Kind.MOUNT),
-        (("protocol.claim",
-             "        yield Wait(wait)\n        while True:", "        while True:"),),
+        (("protocol.claim", "        self.share.sleep(wait)\n        while True:",
+          "        while True:"),),
     ),
     Mutant(
         "the size is not verified at a requeue",
         torn_orphans,
         (
-            ("recovery.requeue",
-             "size = self._sizes.get(orphan.path, -1)", "return False\n        size = 0"),
-            ("recovery.requeue",
-             "torn = job.name in told and differ(told[job.name], job.size)",
+            ("recovery.orphans", "size = self._sizes.get(orphan.path, -1)",
+             "return False\n        size = 0"),
+            ("recovery.orphans", "torn = job.name in told and differ(told[job.name], job.size)",
              "torn = False"),
-            ("recovery.requeue",
+            ("recovery.orphans",
              "torn = any((copy.size or 0) > (job.size or 0) for copy in copies)",
              "torn = False"),
-            ("recovery.requeue",
-             "(yield from self._is_over(job, known=job.name in told))",
-             "(yield from claims.finished(job))"),
-            ("protocol.give_back",
-             "if (yield from self._has_another_size(path, job.size)):", "if False:"),
+            ("recovery.orphans", "self._is_over(job, known=job.name in told)",
+             "self.parts.look.is_finished(job)"),
+            ("protocol.exits", "if self.look.has_another_size(path, job.size):", "if False:"),
         ),
     ),
     Mutant(
         "a worker does not look back when it has ended",
         leavers,
         (("recovery.membership",
-             "            yield from self._leave_nothing()", "            pass"),),
+             "            self._finish_deferred_returns()", "            pass"),),
     ),
     Mutant(
         "a worker ends while a copy of its own still grows",
         partial(leavers, kind=Kind.COPYING),
-        (("protocol.give_back",
-             "if not any(0 < asked.odd_looks < _ODD_LOOKS for asked in all_asked):",
+        (("protocol.sweep",
+          "if not any(0 < intent.wrong_sizes < _TORN_AFTER_LOOKS for intent in doubtful):",
           "if True:"),),
     ),
     Mutant(
@@ -171,31 +162,28 @@ LIFE_MUTANTS = (
             work=2000.0,
         ),
         (
-            ("recovery.membership",
-             "        if life is None:\n            life = yield",
-             "        self.others.before = yield List(WORKERS)\n"
-             "        if life is None:\n            life = yield"),
-            ("recovery.membership",
-             "        yield from self.tell()\n",
-             "        self.others.before = yield List(WORKERS)\n"
-             "        yield from self.tell()\n"),
-            ("recovery.peers",
-             "listing: list[Entry] = yield List(WORKERS)\n        self.orders",
-             "own = [e for e in (yield List(WORKERS)) if e.name in ours]\n"
+            ("recovery.membership", "        first = incarnations.start()\n",
+             "        self.peers.before = self.share.list(WORKERS)\n"
+             "        first = incarnations.start()\n"),
+            ("recovery.membership", "        self.incarnations.tell()\n",
+             "        self.peers.before = self.share.list(WORKERS)\n"
+             "        self.incarnations.tell()\n"),
+            ("recovery.peers", "listing = self.parts.share.list(WORKERS)\n        self.control",
+             "own = [e for e in self.parts.share.list(WORKERS) if e.name in ours]\n"
              "        listing = own + [e for e in self.before if e.name not in ours]\n"
-             "        self.orders"),
+             "        self.control"),
         ),
     ),
     Mutant(
         "plain names for ever",
         living(Kind.ATOMIC, pauses=3, pause=400.0, twins=True, restarts=True, work=300.0),
         (
-            ("recovery.incarnations",
-             "layout.later_life(self.claims.worker, self.claims.nonce())",
-             "layout.base_id(self.claims.worker)"),
-            ("worker", "asked = self.claims.asked_before(job)", "asked = None"),
-            ("protocol.intents",
-             "if path in self._used or path in self._asked:", "if False:"),
+            ("protocol.me", "layout.next_incarnation(self.worker, self.nonce())",
+             "layout.base_id(self.worker)"),
+            ("worker", "asked = self.intents.state(f\"{RUNNING}/{self.me.worker}.{job.name}\")",
+             "asked = None"),
+            ("protocol.intents", "if path in self._retired or path in self._intents:",
+             "if False:"),
         ),
         "pinned-o",
     ),
@@ -211,16 +199,14 @@ LIFE_MUTANTS = (
     Mutant(
         "the heartbeat rewrites the claim",
         living(Kind.ATOMIC),
-        (("recovery.incarnations",
-             "        life.began = began\n",
-          "        life.began = began\n        for path in ledger.in_state(State.HELD):\n"
-          "            yield Write(path, b'alive')\n"),),
+        (("recovery.incarnations", "        one.began = began\n",
+          "        one.began = began\n        for path in self.intents.in_state(State.HELD):\n"
+          "            self.share.write(path, b'alive')\n"),),
     ),
     Mutant(
         "done takes 404 for success",
         living(Kind.ATOMIC, pauses=3, pause=400.0, work=300.0),
-        (("protocol.give_back",
-             "if (yield from self._committed(held, folder, moved, may_be_robbed)):",
+        (("protocol.exits", "if self._arrived(claim, folder, outcome, lease_may_have_expired):",
           "if True:"),),
     ),
     Mutant(
@@ -235,6 +221,6 @@ LIFE_MUTANTS = (
             work=300.0,
         ),
         (("recovery.peers",
-             "age > 2 * lease", "age > lease / 8"),),
+             "age > 2 * self.lease_of(heartbeat)", "age > self.lease_of(heartbeat) / 8"),),
     ),
 )  # fmt: skip

@@ -18,18 +18,24 @@ from tests.simulation.workers import SimulatedWorker
 from .scenarios import Family
 
 MODULES = (
+    "protocol.me",
     "protocol.intents",
-    "protocol.resolve",
+    "protocol.look",
     "protocol.audit",
-    "protocol.give_back",
+    "protocol.resolve",
+    "protocol.exits",
+    "protocol.sweep",
     "protocol.claim",
+    "protocol.parts",
     "recovery.staleness",
-    "recovery.requeue",
-    "recovery.peers",
     "recovery.incarnations",
+    "recovery.orphans",
+    "recovery.peers",
+    "recovery.failure_detector",
     "recovery.membership",
     "worker",
-)  # in the order in which they import each other
+)
+"""What a mutant is compiled of, in the order in which they import each other."""
 
 
 @dataclass(frozen=True)
@@ -54,16 +60,17 @@ def in_place(mutant: Mutant) -> Iterator[None]:
     """Let simulated workers run `mutant`."""
     saved = {name: sys.modules[f"dirjobs.{name}"] for name in MODULES}
     real = SimulatedWorker
-    before = (real.claims_class, real.presence_class, real.worker_class)
+    before = (real.me_class, real.parts_class, real.membership_class, real.worker_class)
     try:
         for name in MODULES:
             _compile(name, [patch for patch in mutant.patches if patch[0] == name])
-        real.claims_class = sys.modules["dirjobs.protocol.claim"].Claims
-        real.presence_class = sys.modules["dirjobs.recovery.membership"].Presence
+        real.me_class = sys.modules["dirjobs.protocol.me"].Me
+        real.parts_class = sys.modules["dirjobs.protocol.parts"].Parts
+        real.membership_class = sys.modules["dirjobs.recovery.membership"].Membership
         real.worker_class = sys.modules["dirjobs.worker"].Worker
         yield
     finally:
-        real.claims_class, real.presence_class, real.worker_class = before
+        real.me_class, real.parts_class, real.membership_class, real.worker_class = before
         for name, module in saved.items():
             _put_in_place(f"dirjobs.{name}", module)
 

@@ -6,29 +6,25 @@ import ast
 import inspect
 from collections import Counter
 
-from dirjobs.protocol import claim, give_back, resolve
-
-_BOTH_WAYS = ("mine", "not mine")
+from dirjobs.protocol import claim, exits, resolve, sweep
 
 
 def all_rules() -> set[str]:
-    """Every key that the protocol counts its decisions by."""
+    """Every name by which the protocol counts its decisions."""
     rules = set()
-    for module in (claim, give_back, resolve):
+    for module in (claim, exits, resolve, sweep):
         for node in ast.walk(ast.parse(inspect.getsource(module))):
-            if (
-                isinstance(node, ast.Subscript)
-                and isinstance(node.value, ast.Attribute)
-                and node.value.attr == "decided"
-            ):
-                key = node.slice
-                if isinstance(key, ast.Constant):
-                    rules.add(key.value)
-                elif isinstance(key, ast.JoinedStr):
-                    text = key.values[0]
-                    assert isinstance(text, ast.Constant)
-                    rules |= {f"{text.value}{way}" for way in _BOTH_WAYS}
+            if isinstance(node, ast.Call) and _called(node.func) == "count":
+                (rule,) = node.args
+                assert isinstance(rule, ast.Constant), ast.unparse(node)
+                rules.add(rule.value)
     return rules
+
+
+def _called(function: ast.expr) -> str:
+    if isinstance(function, ast.Attribute):
+        return function.attr
+    return function.id if isinstance(function, ast.Name) else ""
 
 
 def never_decided(decided: Counter[str]) -> list[str]:

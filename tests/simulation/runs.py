@@ -69,8 +69,8 @@ def run_many(
                 break
         report.runs += 1
         report.steps += simulation.steps
-        report.kinds[f"{scenario.kind} in mode {scenario.terms.mode}"] += 1
+        report.kinds[f"{scenario.kind} in mode {scenario.policy.mode}"] += 1
         for worker in simulation.workers:
-            report.decided += worker.claims.decided
+            report.decided += worker.me.decided
     report.seconds = time.perf_counter() - began
     return report

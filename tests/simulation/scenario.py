@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from dirjobs.policy import Terms
-from dirjobs.protocol.effects import Request
+from dirjobs.policy import Policy
 from dirjobs.store import Guarantees
+from tests.simulation.requests import Request
 from tests.simulation.world import Kind
 
 
@@ -19,7 +19,7 @@ class Scenario:
         kind: of share.
         workers: their ids.
         jobs: names and sizes.
-        terms: mode and times.
+        policy: mode and times.
         lag: R of the share.
         write_lag: W of the share.
         gap: the longest between two halves of a rename.
@@ -39,6 +39,8 @@ class Scenario:
         same_host: whether all run on one machine, where a death can be proved.
         pauses: how many times a worker is stopped and continued.
         pause: the longest that it is stopped.
+        acts: the commands that people give while workers are at it; see `people.ACTS`.
+        recorded: the mode rests on what a check has recorded, not on the store's promises.
         visits: how often a person comes by and requeues what the dead left.
         visit_pause: the longest that one of a visitor's requests is held up.
         hesitant: which of a visitor's requests may be held up.
@@ -58,7 +60,7 @@ class Scenario:
     kind: Kind = Kind.ATOMIC
     workers: tuple[str, ...] = ("w1", "w2")
     jobs: tuple[tuple[str, int], ...] = (("job.txt", 10),)
-    terms: Terms = field(default_factory=Terms)
+    policy: Policy = field(default_factory=Policy)
     lag: float = 0.0
     write_lag: float = 0.0
     gap: float = 0.3
@@ -79,6 +81,8 @@ class Scenario:
     same_host: bool = False
     pauses: int = 0
     pause: float = 0.0
+    acts: tuple[str, ...] = ()
+    recorded: bool = False
     visits: int = 0
     visit_pause: float = 0.0
     twins: bool = False

@@ -6,9 +6,9 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 
-from dirjobs.policy import Mode, Terms
-from dirjobs.protocol.effects import Rename, Request
+from dirjobs.policy import Mode, Policy
 from dirjobs.store import split
+from tests.simulation.requests import Rename, Request
 from tests.simulation.scenario import Scenario
 from tests.simulation.world import Kind
 
@@ -37,7 +37,7 @@ def scenario(rng: random.Random, kind: Kind, mode: Mode | None = None) -> Scenar
         kind=kind,
         workers=tuple(f"w{number}" for number in range(1, rng.choice((2, 2, 3, 3, 4, 5)) + 1)),
         jobs=tuple((name, rng.choice((0, 7, 1000))) for name in JOBS[: rng.choice((1, 1, 2, 4))]),
-        terms=Terms(mode, wait if mode is Mode.SYNC else 0.0, heartbeat=rng.choice((3, 10))),
+        policy=Policy(mode, wait if mode is Mode.SYNC else 0.0, heartbeat=rng.choice((3, 10))),
         lag=lag,
         write_lag=write_lag,
         lost=faults / 2,
@@ -58,13 +58,13 @@ def lives(rng: random.Random, kind: Kind | None = None, pause: float | None = No
     plain = scenario(rng, kind)
     pause = rng.choice((0.0, 20.0, 400.0)) if pause is None else pause
     crashes = rng.choice((0, 1, 1, 2, 3))
-    terms = replace(
-        plain.terms, heartbeat=rng.choice((10.0, 30.0)), timeout=8.0, max_pause=min(pause, 20.0)
+    policy = replace(
+        plain.policy, heartbeat=rng.choice((10.0, 30.0)), timeout=8.0, max_pause=min(pause, 20.0)
     )
     # Where listings lag no request may be executed late: S counts from the answer.
     troubled = replace(
         plain,
-        terms=replace(terms, lease=terms.shortest_lease + plain.lag),
+        policy=replace(policy, lease=policy.shortest_lease + plain.lag),
         lives=True,
         crashes=crashes,
         restarts=rng.random() < 0.5,
@@ -98,9 +98,9 @@ def within_bounds(
         lost=0.0,
         mute=0.0,
         late=0.0,
-        pause=min(plain.pause, plain.terms.max_pause),
+        pause=min(plain.pause, plain.policy.max_pause),
         pauses=2,
-        visit_pause=min(plain.pause, plain.terms.max_pause),
+        visit_pause=min(plain.pause, plain.policy.max_pause),
         # A new process of an old id has no memory and must go by the share's clock.
         clock_step=0.0 if plain.twins or plain.restarts else plain.clock_step,
         within_bounds=True,
@@ -125,6 +125,25 @@ def leavers(rng: random.Random, kind: Kind | None = None) -> Scenario:
         late=0.0,
         work=rng.choice((0.0, 5.0, 300.0)),
     )
+
+
+def people(rng: random.Random, kind: Kind | None = None) -> Scenario:
+    """People add, cancel, retry and requeue jobs, pause the queue and drain workers."""
+    plain = lives(rng, kind)
+    acts = ("add", "add", "cancel", "cancel", "retry", "retry", "requeue", "pause", "drain")
+    return replace(
+        plain,
+        acts=tuple(rng.choice(acts) for _ in range(rng.choice((2, 4, 8)))),
+        missing=0,
+        twins=False,
+        clock_step=0.0,
+    )
+
+
+def recorded(rng: random.Random, kind: Kind | None = None) -> Scenario:
+    """Renames that are exclusive, and trusted only because a check recorded it."""
+    plain = lives(rng, kind or Kind.ATOMIC)
+    return replace(plain, recorded=True, policy=replace(plain.policy, mode=Mode.TRUST))
 
 
 def inside_waiting(request: Request) -> bool:

@@ -16,10 +16,13 @@ from collections.abc import Callable
 from greenlet import greenlet
 
 from dirjobs import layout
-from dirjobs.layout import DONE, FAILED, PARKED, RUNNING, WAITING
+from dirjobs.layout import AGREEMENT, DONE, FAILED, PARKED, RUNNING, WAITING, WORKERS, JobFile
+from dirjobs.protocol.agreement import to_bytes
 from dirjobs.protocol.candidates import longest_use
-from dirjobs.protocol.give_back import Held
+from dirjobs.protocol.exits import Claim
+from dirjobs.recovery.control import PAUSE
 from dirjobs.store import split
+from tests.simulation.people import Person
 from tests.simulation.scenario import Scenario
 from tests.simulation.trouble import Trouble
 from tests.simulation.workers import SimulatedWorker, Violation
@@ -65,6 +68,11 @@ class Simulation:
         self._claimed_by: dict[str, str] = {}
         self.asked_by: dict[str, set[str]] = {}
         self.contents: dict[str, File] = {}
+        """The jobs that must not be lost."""
+        self.drafts: dict[str, File] = {}
+        """Jobs that somebody is adding, who has not been told yet that they were added."""
+        self.acts: Counter[str] = Counter()
+        """What came of people's commands."""
         self._reuses_left = scenario.reuse
         self._pending_reuses = 0
         self.held = 0
@@ -91,6 +99,9 @@ class Simulation:
             self.add(name, size)
         if self.scenario.kind.lags:  # the jobs were added long before
             self.now = 100.0
+        if self.scenario.recorded:
+            data = to_bytes(self.scenario.policy)
+            self.world.put(AGREEMENT, File(AGREEMENT, len(data), len(data), 0.0, data))
         for _ in range(self.scenario.snatches):
             self.later(self.rng.uniform(1, 40), self.snatch)
         if self.scenario.leftover:
@@ -111,7 +122,7 @@ class Simulation:
                 spent = f"{self.now:g} virtual seconds and {self.steps} steps"
                 raise Violation(f"still busy after {spent}: {self.picture()}")
         for worker in self.workers:
-            self.decided += worker.claims.decided
+            self.decided += worker.me.decided
         self.check_end()
 
     def start(self, worker: SimulatedWorker) -> None:
@@ -139,7 +150,7 @@ class Simulation:
         jobs are waiting, and starts another worker."""
         if self.now < self._quiet_from or not all(worker.crashed for worker in self.workers):
             return
-        left = [*self.world.folders[WAITING], *self.world.folders[RUNNING]]
+        left = [*self.jobs_in(WAITING), *self.jobs_in(RUNNING)]
         if any(not layout.is_job_name(name) or layout.parse_staged(name) for name in left):
             raise Violation(f"nobody is there any more: {self.picture()}")
         if left:
@@ -154,9 +165,11 @@ class Simulation:
         file = self.world.get(src)
         if split(dst)[0] == RUNNING and file is not None:
             self._claimed_by[dst] = worker.view
+        if isinstance(worker, Person):
+            return
         owner = self._claimed_by.get(src, worker.view)
         if split(dst)[0] in (DONE, FAILED) and file is not None and folder == RUNNING:
-            reaped = worker.claims.ledger.state(src) is None
+            reaped = worker.parts.intents.state(src) is None
             if owner != worker.view and not reaped and self.scenario.kind is Kind.ATOMIC:
                 raise Violation(f"{worker.view} commits {src}, the attempt of {owner}")
         if folder != RUNNING or claim is None or file is None:
@@ -169,7 +182,7 @@ class Simulation:
                 self.suspicions["of the living"] += 1
                 if self.scenario.within_bounds:
                     raise Violation(f"{worker.view} takes {src} from {other.view}, who lives")
-        if worker.claims.ledger.state(src) is None:
+        if worker.parts.intents.state(src) is None:
             self.suspicions["all"] += 1
             self.excused.add(file.content)
 
@@ -190,10 +203,33 @@ class Simulation:
 
     def add(self, name: str, size: int) -> None:
         """A person puts a job into ``00_waiting``."""
-        content = f"{name}#{len(self.contents)}"
-        file = File(content, size, size, float(int(self.world.server_time())))
-        self.contents[content] = file
-        self.world.put(f"{WAITING}/{name}", file)
+        content = self.new_content(name, size)
+        self.promise(content)
+        self.world.put(f"{WAITING}/{name}", self.contents[content])
+
+    def new_content(self, name: str, size: int) -> str:
+        """Bytes that no other job has."""
+        content = f"{name}#{len(self.drafts)}"
+        self.drafts[content] = File(content, size, size, float(int(self.world.server_time())))
+        return content
+
+    def promise(self, content: str) -> None:
+        """Somebody was told that this job was added."""
+        self.contents[content] = self.drafts[content]
+
+    def taken_by_hand(self, seen: JobFile) -> None:
+        """A person is about to move a job: it may rightly start once more, and its worker
+        may rightly find its claim gone."""
+        file = self.world.get(seen.path)
+        if file is not None:
+            self.excused.add(file.content)
+            self.snatched.add(file.content)
+            self.started[file.content] = 0
+
+    def resume_for_good(self) -> None:
+        """Somebody sees that a queue is paused that nobody wants to be."""
+        if PAUSE in self.world.folders[WORKERS]:
+            self.world.put(f"{WORKERS}/{PAUSE}", None)
 
     def reuse_later(self, name: str) -> None:
         """A person will use the name of a finished job again, but not before every cached
@@ -219,9 +255,15 @@ class Simulation:
         """Whether anything is still to be done by anybody."""
         if self.scenario.lives and self.now < min(self.scenario.troubled_until, 1000.0):
             return True
+        if any(not w.crashed and (isinstance(w, Person) or w.is_paused) for w in self.workers):
+            return True
         return self._pending_reuses + self.held > 0 or any(
-            self.world.folders[folder] for folder in (WAITING, RUNNING)
+            self.jobs_in(folder) for folder in (WAITING, RUNNING)
         )
+
+    def jobs_in(self, folder: str) -> list[str]:
+        """What is in a folder, but for uploads that never got their names."""
+        return [name for name in self.world.folders[folder] if not name.endswith(".part")]
 
     def snatch(self) -> None:
         """A person drags a claim back to ``00_waiting``; what was started may start again."""
@@ -252,7 +294,7 @@ class Simulation:
 
         self.later(self.rng.uniform(20, 200), move_away)
 
-    def start_job(self, worker: SimulatedWorker, held: Held) -> str:
+    def start_job(self, worker: SimulatedWorker, held: Claim) -> str:
         """A worker believes that it holds a job; returns which bytes that is."""
         file = self.world.get(held.path)
         if self.scenario.kind is Kind.SYNCED:
@@ -312,7 +354,7 @@ class Simulation:
             if not any(split(path)[0] in (DONE, FAILED) for path in where):
                 raise Violation(f"never done: {content}, at {where}; {self.picture()}")
         for folder in (RUNNING, WAITING):
-            if self.world.folders[folder]:
+            if self.jobs_in(folder):
                 raise Violation(f"left in {folder}: {self.picture()}")
 
     def picture(self) -> str:

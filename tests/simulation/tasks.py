@@ -18,20 +18,20 @@ from dirjobs.errors import (
     Unavailable,
 )
 from dirjobs.layout import WAITING
-from dirjobs.protocol.effects import (
+from dirjobs.store import Entry, Guarantees, Store, split
+from tests.simulation.requests import (
     Exists,
-    Forget,
     List,
     ListNames,
     Mkdir,
     Read,
+    Remove,
     Rename,
     Request,
     Upload,
     Wait,
     Write,
 )
-from dirjobs.store import Entry, Guarantees, Store, split
 from tests.simulation.world import File
 
 if TYPE_CHECKING:
@@ -67,10 +67,10 @@ class SimulatedStore(Store):
         _ask(Write(path, data))
 
     def upload(self, path: str, source: BinaryIO) -> None:
-        _ask(Upload(path, source))
+        _ask(Upload(path, source.read()))
 
     def remove(self, path: str) -> None:
-        _ask(Forget(path))
+        _ask(Remove(path))
 
     def mkdir(self, path: str) -> None:
         _ask(Mkdir(path))
@@ -201,12 +201,15 @@ class Task:
                     file = File(path, len(data), len(data), float(int(world.server_time())), data)
                     world.put(path, file)
                     result = None
-                case Forget(path):
+                case Remove(path):
                     world.put(path, None)
                     result = None
                 case Mkdir(path):
                     raise AlreadyExists(path)
-                case Upload() | Wait():
+                case Upload(path, data):
+                    world.put(path, self.simulation.drafts[data.decode()])
+                    result = None
+                case Wait():
                     raise NotImplementedError(request)
         except StoreError as error:
             answer(None, error)

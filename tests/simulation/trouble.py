@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from dirjobs import layout
 from dirjobs.layout import WORKERS
+from tests.simulation.people import LONGEST_BREAK, Person
 from tests.simulation.workers import SimulatedWorker, Visitor
 
 if TYPE_CHECKING:
@@ -35,15 +36,21 @@ class Trouble:
             sim.later(rng.uniform(0, end), self._delete_heartbeat)
         for _ in range(scenario.visits):
             sim.later(rng.uniform(0, end), self._visit)
+        for act in scenario.acts:
+            sim.later(rng.uniform(0, end), partial(self._act, act))
         if scenario.outage:
             sim.outage_began = sim.now + rng.uniform(0, end)
         if scenario.clock_step:
             sim.later(rng.uniform(0, end), sim.world.step_clock(scenario.clock_step))
+        if "pause" in scenario.acts:
+            sim.later(end + LONGEST_BREAK + scenario.lateness + 60.0, sim.resume_for_good)
         # From then on nothing goes wrong, and somebody is there to work.
         sim.later(end, sim.start_another)
 
     def _living(self) -> list[SimulatedWorker]:
-        return [w for w in self._sim.workers if not w.crashed and not isinstance(w, Visitor)]
+        return [
+            w for w in self._sim.workers if not w.crashed and not isinstance(w, Visitor | Person)
+        ]
 
     def _crash_one(self) -> None:
         sim, living = self._sim, self._living()
@@ -53,7 +60,7 @@ class Trouble:
         worker = sim.rng.choice([w for w in living if w.holding] or living)
         worker.crash()
         if sim.scenario.restarts:
-            delay = sim.rng.choice((0.1, sim.rng.uniform(0, 2 * sim.scenario.terms.lease)))
+            delay = sim.rng.choice((0.1, sim.rng.uniform(0, 2 * sim.scenario.policy.lease)))
             sim.later(delay, partial(sim.start_again, worker))
 
     def _freeze_one(self) -> None:
@@ -75,6 +82,10 @@ class Trouble:
         ]
         if files:
             sim.world.put(f"{WORKERS}/{sim.rng.choice(files)}", None)
+
+    def _act(self, act: str) -> None:
+        sim = self._sim
+        sim.start(Person(sim, f"person{len(sim.workers)}", len(sim.workers), act))
 
     def _visit(self) -> None:
         sim = self._sim

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from dirjobs.admin.requeue import requeue
+from dirjobs.admin.requeue import give_back
 from dirjobs.errors import ClaimLost, WorkerIdInUse
 from dirjobs.layout import DONE, FAILED
-from dirjobs.policy import Order
+from dirjobs.policy import Order, cautious
 from dirjobs.process import Process
-from dirjobs.protocol.candidates import Waiting
-from dirjobs.protocol.claim import Claims
-from dirjobs.protocol.effects import Driver, Request, Steps
-from dirjobs.protocol.give_back import Held
-from dirjobs.recovery.heartbeat import Beat
-from dirjobs.recovery.membership import Presence
+from dirjobs.protocol.candidates import Candidates
+from dirjobs.protocol.exits import Claim
+from dirjobs.protocol.me import Me
+from dirjobs.protocol.parts import Parts
+from dirjobs.protocol.share import Share
+from dirjobs.recovery.heartbeat import Heartbeat
+from dirjobs.recovery.membership import Membership
 from dirjobs.store import Guarantees
-from dirjobs.worker import OUTAGE, Worker, through_outages
+from dirjobs.worker import TRANSIENT_ERRORS, Worker, retry_through_outages
+from tests.simulation.requests import Request
 from tests.simulation.scenario import PROMISES
 from tests.simulation.tasks import SimulatedStore, Task, sleep
 
@@ -36,8 +39,9 @@ class Violation(AssertionError):
 class SimulatedWorker:
     """A worker that takes jobs while there are any, and sweeps (or beats) now and then."""
 
-    claims_class: type[Claims] = Claims
-    presence_class: type[Presence] = Presence
+    me_class: type[Me] = Me
+    parts_class: type[Parts] = Parts
+    membership_class: type[Membership] = Membership
     worker_class: type[Worker] = Worker
 
     def __init__(self, simulation: Simulation, wid: str, number: int) -> None:
@@ -50,59 +54,69 @@ class SimulatedWorker:
         self.leaving = False
         self._beats = False
         self.frozen_until = 0.0
-        self.holding: dict[str, Held] = {}
+        self.holding: dict[str, Claim] = {}
         scenario = simulation.scenario
         rng = random.Random(simulation.rng.random())
-        self.claims = self.claims_class(
+        promises = PROMISES.get(scenario.kind, Guarantees(visible_after=0))
+        if scenario.recorded:
+            promises = replace(promises, atomic_rename=False)
+        self.share = Share(SimulatedStore(), sleep, lambda: simulation.now)
+        self.me = self.me_class(
             wid,
-            scenario.terms,
-            PROMISES.get(scenario.kind, Guarantees(visible_after=0)),
+            cautious(promises) if scenario.recorded else scenario.policy,
+            promises,
             lambda: "".join(rng.choices(_ALPHABET, k=6)),
-            lambda: simulation.now,
         )
-        self.presence: Presence | None = None
+        self.parts = self.parts_class(self.share, self.me)
+        self.membership: Membership | None = None
         if scenario.lives:
+            self.me.mode_not_requested = True
             process = Process(host=f"host{number}", pid=number)
-            self.presence = self.presence_class(self.claims, process, max_attempts=100)
-            self.presence.others.is_provably_dead = self._is_provably_dead
-        waiting = Waiting(order=Order.NATURAL, rng=rng)
+            self.membership = self.membership_class(self.parts, process, max_attempts=100)
+            self.membership.peers.is_provably_dead = self._is_provably_dead
+        candidates = Candidates(order=Order.NATURAL, rng=rng)
         sure = not (scenario.lost or scenario.mute or scenario.late or scenario.outage)
-        self.worker = self.worker_class(self.claims, waiting, self.presence, names_suffice=sure)
+        self.worker = self.worker_class(self.parts, candidates, self.membership, names_suffice=sure)
 
     def hesitate(self, request: Request) -> float:
         """Seconds by which a request is held up."""
         return 0.0
 
-    def _is_provably_dead(self, beat: Beat, _me: Process) -> bool:
+    def _is_provably_dead(self, heartbeat: Heartbeat, _me: Process) -> bool:
         sim = self.simulation
-        return sim.scenario.same_host and sim.workers[beat.process.pid].crashed
+        return sim.scenario.same_host and sim.workers[heartbeat.process.pid].crashed
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether it waits until the queue is resumed."""
+        return self.worker.control.paused
 
     def begin(self) -> None:
         """Start working, and sweeping or beating."""
-        if self.presence is not None:
-            self._task(self.presence.start, self._began)
+        if self.membership is not None:
+            self._persist(self.membership.start, self._began)
             return
         self._take()
         if self.simulation.scenario.sweeps:
-            self.simulation.later(self.claims.terms.heartbeat, self._keep_up)
+            self.simulation.later(self.me.policy.heartbeat, self._keep_up)
 
     def _began(self, _: object, error: Exception | None) -> None:
         sim = self.simulation
-        if isinstance(error, WorkerIdInUse) and self.presence is not None:
-            self._call(self.presence.end(), self._refused)
+        if isinstance(error, WorkerIdInUse) and self.membership is not None:
+            Task(self, self.membership.end, self._refused).go()
             return
         if error is not None:
             raise Violation(f"{self.view}: start raised {error!r}")
         self._take()
-        sim.later(self.claims.terms.heartbeat, self._keep_up)
+        sim.later(self.me.policy.heartbeat, self._keep_up)
 
     def _refused(self, _: object, error: Exception | None) -> None:
         """As the message says: wait until the other one has ended, or is dead."""
         sim = self.simulation
-        if error is not None and not isinstance(error, OUTAGE):
+        if error is not None and not isinstance(error, TRANSIENT_ERRORS):
             raise Violation(f"{self.view}: end() raised {error!r}")
         self.crashed = True
-        pause = sim.rng.uniform(0.2, 1.5) * self.claims.terms.lease
+        pause = sim.rng.uniform(0.2, 1.5) * self.me.policy.lease
         sim.later(pause, lambda: sim.start_again(self))
 
     def crash(self) -> None:
@@ -112,36 +126,35 @@ class SimulatedWorker:
         for content in self.holding:
             self.simulation.excused.add(content)
 
-    def _task(
-        self, steps: Callable[[], Steps[Any]], end: Callable[[Any, Exception | None], None]
+    def _persist(
+        self, call: Callable[[], Any], end: Callable[[Any, Exception | None], None]
     ) -> None:
-        def persistent() -> Steps[Any]:
+        """Call the protocol, through every outage."""
+
+        def through_outages() -> Any:
             try:
-                return (yield from steps())
-            except OUTAGE as error:
-                return (yield from through_outages(steps, error))
+                return call()
+            except TRANSIENT_ERRORS as error:
+                return retry_through_outages(self.share, call, error)
 
-        self._call(persistent(), end)
-
-    def _call(self, steps: Steps[Any], end: Callable[[Any, Exception | None], None]) -> None:
-        Task(self, lambda: Driver(SimulatedStore(), sleep).run(steps), end).go()
+        Task(self, through_outages, end).go()
 
     def _take(self) -> None:
-        self._task(self.worker.next, self._took)
+        self._persist(self.worker.next, self._took)
 
-    def _took(self, held: Held | None, error: Exception | None) -> None:
+    def _took(self, held: Claim | None, error: Exception | None) -> None:
         sim = self.simulation
         if error is not None:
             raise Violation(f"{self.view}: next() raised {error!r}")
-        if held is None and sim.scenario.leaves:
+        if held is None and (sim.scenario.leaves or self.worker.control.draining):
             self._leave()
             return
         if held is None:
             # Others may still give jobs back: come again, as `work --wait` does.
             if sim.is_busy():
-                terms = self.claims.terms
-                pause = terms.lease / 4 if sim.scenario.lives else terms.heartbeat
-                sim.later(pause + 4 * terms.wait, self._again)
+                policy = self.me.policy
+                pause = policy.lease / 4 if sim.scenario.lives else policy.heartbeat
+                sim.later(pause + 4 * policy.wait, self._again)
             return
         sim.held += 1
         content = sim.start_job(self, held)
@@ -152,8 +165,8 @@ class SimulatedWorker:
     def _leave(self) -> None:
         """End as `work` does when nothing is waiting: the heartbeat first."""
         self.leaving = True
-        if self.presence is not None and not self._beats:
-            self._task(self.presence.end, self._left)
+        if self.membership is not None and not self._beats:
+            self._persist(self.membership.end, self._left)
 
     def _left(self, _: object, error: Exception | None) -> None:
         if error is not None:
@@ -165,7 +178,7 @@ class SimulatedWorker:
         if not self.crashed:
             self._take()
 
-    def _finish(self, held: Held, content: str) -> None:
+    def _finish(self, held: Claim, content: str) -> None:
         sim = self.simulation
         if self.crashed:
             return
@@ -178,22 +191,21 @@ class SimulatedWorker:
             def released(result: object, error: Exception | None) -> None:
                 self._finished(content, result, error)
 
-            self._task(lambda: self.worker.release(held), released)
+            self._persist(lambda: self.worker.release(held), released)
             return
         folder = DONE if sim.rng.random() < 0.8 else FAILED
 
         def end(name: str | None, error: Exception | None) -> None:
             if error is None:
                 sim.committed(self, content)
-            gap = self.presence is not None and (
-                self.presence.claims.robberies > held.robberies
-                or self.presence.may_be_dead_to_others(sim.now)
+            gap = self.membership is not None and (
+                self.me.lease_gaps > held.lease_gaps or self.me.own_lease_expired(sim.now)
             )
             if isinstance(error, ClaimLost) and (content in sim.excused or gap):
                 error = None  # whoever was silent for too long can't be sure
             self._finished(content, name, error)
 
-        self._task(lambda: self.worker.finish(held, folder), end)
+        self._persist(lambda: self.worker.finish(held, folder), end)
 
     def _finished(self, content: str, _: object, error: Exception | None) -> None:
         if error is not None:
@@ -210,20 +222,20 @@ class SimulatedWorker:
         self._beats = True
 
         def end(_: object, error: Exception | None) -> None:
-            if error is not None and not isinstance(error, OUTAGE):
+            if error is not None and not isinstance(error, TRANSIENT_ERRORS):
                 raise Violation(f"{self.view}: heartbeat or sweep raised {error!r}")
             self._beats = False
             if self.leaving:
                 self._leave()
             elif self.simulation.is_busy():
                 took = self.simulation.now - began
-                self.simulation.later(self.claims.terms.heartbeat - took, self._keep_up)
+                self.simulation.later(self.me.policy.heartbeat - took, self._keep_up)
 
-        if self.presence is None:
-            self._task(self.claims.sweep, end)
+        if self.membership is None:
+            self._persist(self.parts.sweeper.sweep, end)
         else:
             # A beat that fails is simply followed by the next one, as in the real thread.
-            self._call(self.presence.beat(), end)
+            Task(self, self.membership.beat, end).go()
 
 
 class Visitor(SimulatedWorker):
@@ -236,10 +248,11 @@ class Visitor(SimulatedWorker):
         return rng.uniform(0, scenario.visit_pause)
 
     def begin(self) -> None:
-        assert self.presence is not None
-        self._call(requeue(self.presence, (), dead=True), self._went)
+        assert self.membership is not None
+        membership = self.membership
+        Task(self, lambda: give_back(membership, (), dead=True), self._went).go()
 
     def _went(self, _: object, error: Exception | None) -> None:
         self.crashed = True  # the process has ended
-        if error is not None and not isinstance(error, OUTAGE):
+        if error is not None and not isinstance(error, TRANSIENT_ERRORS):
             raise Violation(f"{self.view}: requeue raised {error!r}")

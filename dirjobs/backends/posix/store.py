@@ -26,7 +26,7 @@ from dirjobs.backends.posix.paths import (
 )
 from dirjobs.backends.posix.paths import mountinfo as _mountinfo
 from dirjobs.errors import ConfigurationError, Denied, StoreError, Unsupported
-from dirjobs.layout import nonce, unportable_name, unsafe_name
+from dirjobs.names import nonce, unportable_name, unsafe_name
 from dirjobs.store import Entry, FileKind, Guarantees, Store, check_path, split
 
 _PIECE = 1 << 20

@@ -11,7 +11,7 @@ from dirjobs.backends.smb.config import Address
 from dirjobs.backends.smb.pool import Links
 from dirjobs.backends.smb.status import ACCESS_DENIED, error_for
 from dirjobs.errors import AlreadyExists, Denied, NotFound, Unsupported
-from dirjobs.layout import unportable_name
+from dirjobs.names import unportable_name
 from dirjobs.store import Entry, Guarantees, Store, check_path, split
 
 _NOT_A_NAME = re.compile(r'["<>:*?|\\\x00-\x1f]|[. ]$')

@@ -12,7 +12,7 @@ from dirjobs.backends.smb.connection import Answer
 from dirjobs.backends.smb.pool import Handle, Links
 from dirjobs.backends.smb.status import ACCESS_DENIED, END_OF_FILE, SHARING_VIOLATION, error_for
 from dirjobs.errors import AmbiguousResult, Busy, Denied, StoreError, Unavailable
-from dirjobs.layout import nonce
+from dirjobs.names import nonce
 
 _log = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from dirjobs.backends.webdav.session import LISTING_PATIENCE, Session
 from dirjobs.backends.webdav.status import OK, Verb, error_for
 from dirjobs.backends.webdav.transfer import announced, undone_if_unavailable
 from dirjobs.errors import AmbiguousResult, Denied, NotFound, StoreError, Unavailable
-from dirjobs.layout import unsafe_name
+from dirjobs.names import unsafe_name
 from dirjobs.store import Entry, FileKind, Guarantees, Store, check_path, split
 
 log = logging.getLogger("dirjobs.webdav")

@@ -29,10 +29,12 @@ from dirjobs.cli.sweep.sources import (
 from dirjobs.console.errors import say, told_in_one_sentence
 from dirjobs.console.text import Bar, show, show_json
 from dirjobs.errors import ConfigurationError, DirJobsError, JobExists, StoreError
-from dirjobs.layout import nonce
-from dirjobs.policy import Terms, warranted
-from dirjobs.protocol.effects import Driver, Steps
-from dirjobs.protocol.give_back import Moves
+from dirjobs.names import nonce
+from dirjobs.policy import cautious
+from dirjobs.protocol.intents import Intents
+from dirjobs.protocol.me import Me
+from dirjobs.protocol.parts import Parts
+from dirjobs.protocol.share import Share
 
 
 @click.command(cls=QueueCommand)
@@ -87,16 +89,16 @@ def add(
     command with --skip-existing adds the rest.
     """  # noqa: D301 - click wants the very character
     with ExitStack() as stack:
-        driver = stack.enter_context(opened(jobs, verbose))
+        share = stack.enter_context(opened(jobs, verbose))
         batch = _batch(stack, files, each_line, params, from_csv, from_json, template, pattern)
-        wanted = _unknown(driver, batch, skip_existing)
+        wanted = _unknown(share, batch, skip_existing)
         skipped = len(batch.names) - len(wanted)
         if dry_run:
             added = [name for name in batch.names if name in wanted]
         else:
-            added = _add_all(driver, batch, wanted, skip_existing)
+            added = _add_all(share, batch, wanted, skip_existing)
             skipped = len(batch.names) - len(added)
-        where = driver.store.url
+        where = share.store.url
     if as_json:
         show_json({"added": [] if dry_run else added, "would_add": added, "skipped": skipped})
     elif dry_run:
@@ -147,13 +149,13 @@ def _not_empty(batch: Batch, what: str) -> Batch:
     return batch
 
 
-def _unknown(driver: Driver, batch: Batch, skip_existing: bool) -> frozenset[str]:
+def _unknown(share: Share, batch: Batch, skip_existing: bool) -> frozenset[str]:
     """The names that no job in the queue has.
 
     Raises:
         JobExists: some have, and that is not allowed.
     """
-    known = driver.run(enqueue.known_jobs())
+    known = enqueue.known_jobs(share)
     clashes = [name for name in batch.names if enqueue.key(name) in known]
     if clashes and not skip_existing:
         more = f" (and {len(clashes) - 1:,} more names are in use)" if len(clashes) > 1 else ""
@@ -165,16 +167,16 @@ def _unknown(driver: Driver, batch: Batch, skip_existing: bool) -> frozenset[str
     return frozenset(batch.names).difference(clashes)
 
 
-def _add_all(
-    driver: Driver, batch: Batch, wanted: frozenset[str], skip_existing: bool
-) -> list[str]:
-    guarantees = driver.store.guarantees
-    moves = Moves(f"add-{nonce()}", Terms(warranted(guarantees)), guarantees)
+def _add_all(share: Share, batch: Batch, wanted: frozenset[str], skip_existing: bool) -> list[str]:
+    guarantees = share.store.guarantees
+    me = Me(f"add-{nonce()}", cautious(guarantees), guarantees)
+    intents = Intents()
 
-    def place(job: NewJob) -> Steps[bool]:
+    def place(share: Share, job: NewJob) -> bool:
+        parts = Parts(share, me, intents)
         try:
             with job.open() as source:
-                yield from enqueue.place(moves, job.name, source, job.size)
+                enqueue.upload_and_rename(parts, job.name, source, job.size)
         except JobExists:
             if not skip_existing:
                 raise
@@ -186,7 +188,7 @@ def _add_all(
     todo = (job for job in batch.jobs() if job.name in wanted)
     try:
         with Bar("adding", len(wanted)) as bar:
-            for job, done in each(driver, todo, place):
+            for job, done in each(share, todo, place):
                 if done:
                     added.append(job.name)
                 bar.show(len(added))

@@ -173,8 +173,8 @@ class Demo:
         def at_work() -> bool:
             return any(worker.poll() is None for worker in workers)
 
-        with opened(JOBS) as driver:
-            return shown(Looks(driver, _INTERVAL, until_done=True, going=at_work)).done
+        with opened(JOBS) as share:
+            return shown(Looks(share, _INTERVAL, until_done=True, going=at_work)).done
 
 
 def sweep(number: int) -> str:

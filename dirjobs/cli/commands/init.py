@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import time
 
 import click
 
@@ -22,11 +21,10 @@ from dirjobs.console.errors import told_in_one_sentence
 from dirjobs.console.text import show, show_json
 from dirjobs.errors import ConfigurationError, NotFound
 from dirjobs.layout import AGREEMENT, WAITING
-from dirjobs.policy import DEFAULT_SYNC_TIME, Mode, Terms, warranted
-from dirjobs.protocol.effects import Driver, Exists, Read, Steps, Write
+from dirjobs.policy import Mode, Settings
+from dirjobs.protocol.agreement import from_bytes, to_bytes
 from dirjobs.protocol.folders import make_folders
-from dirjobs.recovery.agreement import lawful
-from dirjobs.recovery.heartbeat import agreement_from_bytes, agreement_to_bytes
+from dirjobs.protocol.share import Share
 
 
 @click.command(cls=QueueCommand)
@@ -62,9 +60,9 @@ def init(
     if sync_time is not None and mode not in (None, Mode.SYNC):
         raise click.UsageError(f"--sync-time means nothing with --mode {mode}")
     with opened_store(jobs, verbose) as store:
-        driver = Driver(store, time.sleep)
+        share = Share(store)
         wish = Mode(mode) if mode else Mode.SYNC if sync_time is not None else None
-        made = driver.run(_make(wish, sync_time, warranted(store.guarantees)))
+        made = _make(share, wish, sync_time)
         url = store.url
         tried = None
         if tries and wish is None and not store.exists(AGREEMENT):
@@ -81,19 +79,18 @@ def init(
     show(f"Add jobs with `dirjobs add {where} FILE...`, or just put files into {WAITING}.")
 
 
-def _make(wish: Mode | None, sync_time: float | None, natural: Mode) -> Steps[bool]:
-    there = yield from _is_there()
-    yield from make_folders()
-    if wish is None:
+def _make(share: Share, mode: Mode | None, sync_time: float | None) -> bool:
+    there = _is_there(share)
+    make_folders(share)
+    if mode is None:
         return not there
-    wait = DEFAULT_SYNC_TIME if sync_time is None else sync_time
-    terms = lawful(Terms(wish, wait if wish is Mode.SYNC else 0.0))
+    wish = Settings(mode=mode, sync_time=sync_time).policy(share.store.guarantees)
     try:
-        agreed = agreement_from_bytes((yield Read(AGREEMENT)), Terms(natural))
+        agreed = from_bytes(share.read(AGREEMENT), wish)
     except NotFound:
-        yield Write(AGREEMENT, agreement_to_bytes(terms))
+        share.write(AGREEMENT, to_bytes(wish.with_legal_lease()))
         return not there
-    if (agreed.mode, agreed.sync_time) != (terms.mode, terms.sync_time):
+    if (agreed.mode, agreed.sync_time) != (wish.mode, wish.sync_time):
         raise ConfigurationError(
             f"this queue works in mode {agreed.mode.value!r} with sync_time {agreed.sync_time:g}"
             f" already (see {AGREEMENT}): leave --mode and --sync-time out."
@@ -101,9 +98,8 @@ def _make(wish: Mode | None, sync_time: float | None, natural: Mode) -> Steps[bo
     return not there
 
 
-def _is_there() -> Steps[bool]:
+def _is_there(share: Share) -> bool:
     try:
-        there: bool = yield Exists(WAITING)
+        return share.exists(WAITING)
     except NotFound:
         return False
-    return there

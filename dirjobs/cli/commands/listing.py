@@ -8,14 +8,14 @@ from collections.abc import Iterable, Iterator
 
 import click
 
-from dirjobs.admin.locate import STATES, Place, places_in
+from dirjobs.admin.locate import jobs_in
 from dirjobs.admin.report import iso
 from dirjobs.cli.options import QueueCommand, jobs_argument, json_option, opened, verbose_option
 from dirjobs.console.errors import told_in_one_sentence
 from dirjobs.console.text import printable
-from dirjobs.layout import PARKED
+from dirjobs.layout import PARKED, STATES, JobFile
 from dirjobs.protocol.candidates import natural_key
-from dirjobs.protocol.effects import Driver
+from dirjobs.protocol.share import Share
 
 
 @click.command("list", cls=QueueCommand)
@@ -49,33 +49,33 @@ def list_jobs(
         for folder, state in STATES.items()
         if (state in states if states else folder != PARKED)
     ]
-    with opened(jobs, verbose) as driver:
-        places = _places(driver, folders, pattern)
+    with opened(jobs, verbose) as share:
+        places = _places(share, folders, pattern)
         lines = _json_lines(places) if as_json else map(_name if only_names else _line, places)
         for line in lines:
             click.echo(line)
 
 
-def _places(driver: Driver, folders: Iterable[str], pattern: str | None) -> Iterator[Place]:
+def _places(share: Share, folders: Iterable[str], pattern: str | None) -> Iterator[JobFile]:
     """Folder by folder, so that one listing at a time is in memory."""
     for folder in folders:
-        found = driver.run(places_in(folder))
+        found = jobs_in(share, folder)
         if pattern is not None:
             found = [each for each in found if fnmatch.fnmatchcase(each.job.name, pattern)]
         found.sort(key=lambda place: natural_key(place.job.name))
         yield from found
 
 
-def _name(place: Place) -> str:
+def _name(place: JobFile) -> str:
     return printable(place.job.name)
 
 
-def _line(place: Place) -> str:
+def _line(place: JobFile) -> str:
     worker = f"  {place.worker}" if place.worker else ""
     return f"{place.state:7}  {printable(place.job.name)}{worker}"
 
 
-def _json_lines(places: Iterable[Place]) -> Iterator[str]:
+def _json_lines(places: Iterable[JobFile]) -> Iterator[str]:
     """One array, an object on each line; never the whole of it in memory."""
     before = "["
     for place in places:

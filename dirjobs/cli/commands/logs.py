@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from dirjobs.admin.locate import locate, places_in
+from dirjobs.admin.locate import jobs_in, locate
 from dirjobs.admin.logs import Log, logs_of
 from dirjobs.cli.options import (
     QueueCommand,
@@ -20,9 +20,10 @@ from dirjobs.cli.options import (
 from dirjobs.console.errors import say, told_in_one_sentence
 from dirjobs.console.text import show_json
 from dirjobs.errors import ConfigurationError, NotFound
-from dirjobs.layout import RUNNING, WAITING, unsafe_name
-from dirjobs.protocol.effects import Driver
-from dirjobs.worker import OUTAGE
+from dirjobs.layout import RUNNING, WAITING
+from dirjobs.names import unsafe_name
+from dirjobs.protocol.share import Share
+from dirjobs.worker import TRANSIENT_ERRORS
 
 _INTERVAL = 3.0
 _OVERLAP = 4096
@@ -50,29 +51,29 @@ def logs(
         raise click.UsageError("-f and --json don't go together")
     if unsafe_name(name) is not None:
         raise ConfigurationError(f"{name!r} can't be the name of a job.")
-    with opened(jobs, verbose) as driver:
+    with opened(jobs, verbose) as share:
         if follow:
-            Follower(driver, name, worker).follow()
+            Follower(share, name, worker).follow()
             return
-        log = _latest(driver, name, worker)
+        log = _latest(share, name, worker)
         if log is None:
-            raise _nothing(driver, name, worker)
+            raise _nothing(share, name, worker)
         if as_json:
-            text = driver.store.read(log.path).decode(errors="replace")
+            text = share.store.read(log.path).decode(errors="replace")
             show_json({"job": name, "worker": log.worker, "path": log.path, "text": text})
         else:
-            driver.store.download(log.path, sys.stdout.buffer)
+            share.store.download(log.path, sys.stdout.buffer)
 
 
-def _latest(driver: Driver, job: str, worker: str | None) -> Log | None:
-    found = driver.run(logs_of(job))
+def _latest(share: Share, job: str, worker: str | None) -> Log | None:
+    found = logs_of(share, job)
     if worker is not None:
         found = [log for log in found if worker in (log.worker, log.worker.partition("~")[0])]
     return found[-1] if found else None
 
 
-def _nothing(driver: Driver, job: str, worker: str | None) -> ConfigurationError:
-    places = driver.run(locate(job))
+def _nothing(share: Share, job: str, worker: str | None) -> ConfigurationError:
+    places = locate(share, job)
     if not places:
         return ConfigurationError(f"this queue has no job {job!r}; `dirjobs list` tells.")
     if worker is not None:
@@ -89,13 +90,13 @@ class Follower:
     """Shows a log as it grows.
 
     Args:
-        driver: of the queue.
+        share: of the queue.
         job: whose.
         worker: of whose attempt; None for the latest.
     """
 
-    def __init__(self, driver: Driver, job: str, worker: str | None) -> None:
-        self._driver = driver
+    def __init__(self, share: Share, job: str, worker: str | None) -> None:
+        self._share = share
         self._job = job
         self._worker = worker
         self._log: Log | None = None
@@ -108,15 +109,15 @@ class Follower:
             ConfigurationError: there is no such job.
             StoreError: the store refuses; while it can't be reached this waits.
         """
-        if not self._driver.run(locate(self._job)):
-            raise _nothing(self._driver, self._job, self._worker)
+        if not locate(self._share, self._job):
+            raise _nothing(self._share, self._job, self._worker)
         away = False
         while True:
             try:
                 # The log is complete before the job leaves 01_running.
                 running = self._is_on_its_way()
                 self._look()
-            except OUTAGE as error:
+            except TRANSIENT_ERRORS as error:
                 if not away:
                     say(f"the store can't be reached ({error}); waiting until it can")
                 away = running = True
@@ -124,24 +125,24 @@ class Follower:
                 away = False
             if not running:
                 break
-            self._driver.sleep(_INTERVAL)
+            self._share.sleep(_INTERVAL)
         if self._log is None:
-            raise _nothing(self._driver, self._job, self._worker)
+            raise _nothing(self._share, self._job, self._worker)
 
     def _is_on_its_way(self) -> bool:
         for folder in (WAITING, RUNNING):
-            places = self._driver.run(places_in(folder))
+            places = jobs_in(self._share, folder)
             if any(place.job.name == self._job for place in places):
                 return True
         return False
 
     def _look(self) -> None:
-        log = _latest(self._driver, self._job, self._worker)
+        log = _latest(self._share, self._job, self._worker)
         if log is None or log == self._log:
             return
         content = io.BytesIO()
         try:
-            self._driver.store.download(log.path, content)
+            self._share.store.download(log.path, content)
         except NotFound:
             return
         if self._log is None or log.worker != self._log.worker:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
+from dirjobs.admin import control
 from dirjobs.cli.options import QueueCommand, jobs_argument, json_option, opened, verbose_option
 from dirjobs.console.errors import told_in_one_sentence
 from dirjobs.console.text import show, show_json
-from dirjobs.recovery import control
 
 
 @click.command(cls=QueueCommand)
@@ -21,8 +21,8 @@ def pause(jobs: str, as_json: bool, verbose: int) -> None:
     What runs goes on to its end.  Workers see it with their next heartbeat, 30 seconds
     later at most; those that start meanwhile, at once.
     """
-    with opened(jobs, verbose) as driver:
-        changed = driver.run(control.pause())
+    with opened(jobs, verbose) as share:
+        changed = control.pause(share)
     if as_json:
         show_json({"paused": True, "changed": changed})
     else:
@@ -40,8 +40,8 @@ def pause(jobs: str, as_json: bool, verbose: int) -> None:
 @told_in_one_sentence
 def resume(jobs: str, as_json: bool, verbose: int) -> None:
     """Let the workers of a paused queue go on."""
-    with opened(jobs, verbose) as driver:
-        changed = driver.run(control.resume())
+    with opened(jobs, verbose) as share:
+        changed = control.resume(share)
     if as_json:
         show_json({"paused": False, "changed": changed})
     else:
@@ -69,8 +69,8 @@ def drain(
     """
     if bool(workers) == everybody:
         raise click.UsageError("name the workers to drain, or write --all")
-    with opened(jobs, verbose) as driver:
-        told = driver.run(control.drain(None if everybody else workers))
+    with opened(jobs, verbose) as share:
+        told = control.drain(share, None if everybody else workers)
     if as_json:
         show_json({"drained": told})
     elif told:

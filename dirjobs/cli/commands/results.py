@@ -10,13 +10,13 @@ from typing import Any
 
 import click
 
-from dirjobs.admin.locate import Place
 from dirjobs.admin.results import columns, ended, outcome, with_results
 from dirjobs.cli.options import QueueCommand, jobs_argument, json_option, opened, verbose_option
 from dirjobs.cli.parallel import each
 from dirjobs.console.errors import told_in_one_sentence
 from dirjobs.console.text import Bar, show, show_json, show_table
-from dirjobs.protocol.effects import Driver, Steps
+from dirjobs.layout import JobFile
+from dirjobs.protocol.share import Share
 
 _THREADS = 8
 
@@ -42,9 +42,9 @@ def results(jobs: str, as_csv: bool, state: str | None, as_json: bool, verbose: 
     """  # noqa: D301 - click wants the very character
     if as_csv and as_json:
         raise click.UsageError("give either --csv or --json")
-    with opened(jobs, verbose) as driver:
-        places = [place for place in driver.run(ended()) if state in (None, place.state)]
-        rows = _rows(driver, places)
+    with opened(jobs, verbose) as share:
+        places = [place for place in ended(share) if state in (None, place.state)]
+        rows = _rows(share, places)
     if as_json:
         show_json(rows)
         return
@@ -58,15 +58,15 @@ def results(jobs: str, as_csv: bool, state: str | None, as_json: bool, verbose: 
         show("No job has ended yet.")
 
 
-def _rows(driver: Driver, places: Sequence[Place]) -> list[dict[str, Any]]:
-    have = driver.run(with_results())
+def _rows(share: Share, places: Sequence[JobFile]) -> list[dict[str, Any]]:
+    have = with_results(share)
 
-    def steps(at: int) -> Steps[dict[str, Any]]:
-        return outcome(places[at], places[at].job.name in have)
+    def row_of(share: Share, at: int) -> dict[str, Any]:
+        return outcome(share, places[at], places[at].job.name in have)
 
     rows: dict[int, dict[str, Any]] = {}
     with Bar("reading", len(places)) as bar:
-        for at, row in each(driver, range(len(places)), steps, _THREADS):
+        for at, row in each(share, range(len(places)), row_of, _THREADS):
             rows[at] = row
             bar.show(len(rows))
     return [rows[at] for at in range(len(places))]

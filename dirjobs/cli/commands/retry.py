@@ -9,7 +9,7 @@ import click
 
 from dirjobs.admin import cancel as cancelling
 from dirjobs.admin import retry as retrying
-from dirjobs.admin.locate import Place, chosen, missed, places_in
+from dirjobs.admin.locate import chosen, jobs_in, missed
 from dirjobs.admin.requeue import requeue as requeuing
 from dirjobs.cli.options import (
     QueueCommand,
@@ -22,10 +22,10 @@ from dirjobs.cli.options import (
 from dirjobs.cli.parallel import each
 from dirjobs.console.errors import told_in_one_sentence
 from dirjobs.console.text import Bar, show, show_json
-from dirjobs.layout import FAILED, PARKED, RUNNING, WAITING
-from dirjobs.protocol.claim import Claims
-from dirjobs.protocol.effects import Driver, Steps
-from dirjobs.recovery.visit import visiting, visitor
+from dirjobs.layout import FAILED, PARKED, RUNNING, WAITING, JobFile
+from dirjobs.protocol.parts import Parts
+from dirjobs.protocol.share import Share
+from dirjobs.recovery.membership import temporary_member
 
 R = TypeVar("R")
 
@@ -47,9 +47,9 @@ def retry(jobs: str, names: tuple[str, ...], everything: bool, as_json: bool, ve
     that died at a job before now no longer count against it.
     """
     _all_or_some(names, everything, "--failed")
-    with opened(jobs, verbose) as driver:
-        places = driver.run(_failed(None if everything else names))
-        pairs = _visit(driver, "retry", "retrying", places, retrying.retry)
+    with opened(jobs, verbose) as share:
+        places = _failed(share, None if everything else names)
+        pairs = _visit(share, "retry", "retrying", places, retrying.retry)
     done = sorted(name for _, name in pairs if name is not None)
     left = sorted(place.job.name for place, name in pairs if name is None)
     if as_json:
@@ -60,16 +60,16 @@ def retry(jobs: str, names: tuple[str, ...], everything: bool, as_json: bool, ve
         show(f"Left alone, since they are gone or wait already: {_some(left)}.")
 
 
-def _failed(wanted: Sequence[str] | None) -> Steps[list[Place]]:
-    failed = yield from places_in(FAILED)
+def _failed(share: Share, wanted: Sequence[str] | None) -> list[JobFile]:
+    failed = jobs_in(share, FAILED)
     if wanted is None:
         return failed
     found, missing = chosen(failed, wanted)
     if missing:
-        parked, missing = chosen((yield from places_in(PARKED)), missing)
+        parked, missing = chosen(jobs_in(share, PARKED), missing)
         found += parked
     if missing:
-        raise (yield from missed(missing, "failed"))
+        raise missed(share, missing, "failed")
     return found
 
 
@@ -87,14 +87,14 @@ def cancel(jobs: str, names: tuple[str, ...], as_json: bool, verbose: int) -> No
     `dirjobs retry` brings a job back.
     """
     done: set[str] = set()
-    with opened(jobs, verbose) as driver:
-        places = driver.run(_unfinished(names))
+    with opened(jobs, verbose) as share:
+        places = _unfinished(share, names)
         asked = {place.job.name for place in places}
         for _ in range(_PASSES):
-            pairs = _visit(driver, "cancel", "cancelling", places, cancelling.cancel)
+            pairs = _visit(share, "cancel", "cancelling", places, cancelling.cancel)
             done |= {place.job.name for place, moved in pairs if moved}
             # Somebody may have claimed it, or given it back, meanwhile.
-            places = _of(asked - done, driver.run(_all_unfinished()))
+            places = _of(asked - done, _all_unfinished(share))
             if not places:
                 break
     left = sorted(asked - done)
@@ -106,19 +106,19 @@ def cancel(jobs: str, names: tuple[str, ...], as_json: bool, verbose: int) -> No
         show(f"Left alone, since they ended meanwhile: {_some(left)}.")
 
 
-def _all_unfinished() -> Steps[list[Place]]:
-    waiting = yield from places_in(WAITING)
-    return waiting + (yield from places_in(RUNNING))
+def _all_unfinished(share: Share) -> list[JobFile]:
+    waiting = jobs_in(share, WAITING)
+    return waiting + jobs_in(share, RUNNING)
 
 
-def _unfinished(wanted: Sequence[str]) -> Steps[list[Place]]:
-    found, missing = chosen((yield from _all_unfinished()), wanted)
+def _unfinished(share: Share, wanted: Sequence[str]) -> list[JobFile]:
+    found, missing = chosen(_all_unfinished(share), wanted)
     if missing:
-        raise (yield from missed(missing, "waiting or running"))
+        raise missed(share, missing, "waiting or running")
     return found
 
 
-def _of(names: Collection[str], places: Iterable[Place]) -> list[Place]:
+def _of(names: Collection[str], places: Iterable[JobFile]) -> list[JobFile]:
     return [place for place in places if place.job.name in names]
 
 
@@ -138,10 +138,9 @@ def requeue(jobs: str, names: tuple[str, ...], dead: bool, as_json: bool, verbos
     for two leases (10 minutes).
     """
     _all_or_some(names, dead, "--dead")
-    with opened(jobs, verbose) as driver:
-        wanted = driver.run(_running(names)) if names else set()
-        somebody = visitor("requeue", driver.store.guarantees)
-        done = sorted(driver.run(requeuing(somebody, wanted, dead=dead)))
+    with opened(jobs, verbose) as share:
+        wanted = _running(share, names) if names else set()
+        done = sorted(requeuing(share, wanted, dead=dead))
     left = sorted(wanted - set(done))
     if as_json:
         show_json({"requeued": done, "left": left})
@@ -151,10 +150,10 @@ def requeue(jobs: str, names: tuple[str, ...], dead: bool, as_json: bool, verbos
         show(f"Left alone, since they ended meanwhile or still change: {_some(left)}.")
 
 
-def _running(wanted: Sequence[str]) -> Steps[set[str]]:
-    found, missing = chosen((yield from places_in(RUNNING)), wanted)
+def _running(share: Share, wanted: Sequence[str]) -> set[str]:
+    found, missing = chosen(jobs_in(share, RUNNING), wanted)
     if missing:
-        raise (yield from missed(missing, "running"))
+        raise missed(share, missing, "running")
     return {place.job.name for place in found}
 
 
@@ -167,25 +166,28 @@ def _all_or_some(names: Sequence[str], everything: bool, option: str) -> None:
 
 
 def _visit(
-    driver: Driver,
+    share: Share,
     purpose: str,
     what: str,
-    places: Sequence[Place],
-    steps: Callable[[Claims, Place], Steps[R]],
-) -> list[tuple[Place, R]]:
-    """Do `steps` for each of `places`, by several threads under one name."""
-    found: list[tuple[Place, R]] = []
+    places: Sequence[JobFile],
+    change: Callable[[Parts, JobFile], R],
+) -> list[tuple[JobFile, R]]:
+    """Change each of `places`, by several threads under one name."""
+    found: list[tuple[JobFile, R]] = []
     if not places:
         return found
-    with visiting(driver, purpose) as presence, Bar(what, len(places)) as bar:
-        claims = presence.claims
-        told = claims.clock()
-        for pair in each(driver, places, lambda place: steps(claims, place)):
+    with temporary_member(share, purpose) as member, Bar(what, len(places)) as bar:
+        told = share.now()
+
+        def changed(share: Share, place: JobFile) -> R:
+            return change(member.parts.over(share), place)
+
+        for pair in each(share, places, changed):
             found.append(pair)
             bar.show(len(found))
-            if claims.clock() - told > claims.terms.heartbeat:
-                driver.run(presence.tell())
-                told = claims.clock()
+            if share.now() - told > member.me.policy.heartbeat:
+                member.incarnations.tell()
+                told = share.now()
     return found
 
 

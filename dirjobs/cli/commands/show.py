@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from dirjobs.admin.inspect import Lookout
-from dirjobs.admin.locate import Place, entry_at, locate
+from dirjobs.admin.inspect import Inspector
+from dirjobs.admin.locate import entry_at, locate
 from dirjobs.admin.logs import Log, logs_of
 from dirjobs.admin.report import Heard, iso, rounded
 from dirjobs.cli.options import (
@@ -21,11 +21,11 @@ from dirjobs.cli.options import (
 from dirjobs.console.errors import told_in_one_sentence
 from dirjobs.console.text import printable, rough_duration, show, show_json
 from dirjobs.errors import ConfigurationError
-from dirjobs.layout import DONE, RUNNING, WORKERS, unsafe_name
+from dirjobs.layout import DONE, RUNNING, WORKERS, JobFile
+from dirjobs.names import unsafe_name
 from dirjobs.process import this_process
 from dirjobs.protocol import attempts
-from dirjobs.protocol.effects import Steps
-from dirjobs.protocol.resolve import listing
+from dirjobs.protocol.share import Share
 from dirjobs.recovery.heartbeat import worker_of
 
 
@@ -37,8 +37,8 @@ from dirjobs.recovery.heartbeat import worker_of
 @told_in_one_sentence
 def show_job(jobs: str, name: str, as_json: bool, verbose: int) -> None:
     """Show where a job is, who has it, since when, and why earlier attempts ended."""
-    with opened(jobs, verbose) as driver:
-        found = driver.run(_about(name))
+    with opened(jobs, verbose) as share:
+        found = _about(share, name)
     if as_json:
         show_json(rounded(found))
         return
@@ -46,24 +46,24 @@ def show_job(jobs: str, name: str, as_json: bool, verbose: int) -> None:
         show(printable(line))
 
 
-def _about(job: str) -> Steps[dict[str, Any]]:
+def _about(share: Share, job: str) -> dict[str, Any]:
     if unsafe_name(job) is not None:
         raise ConfigurationError(f"{job!r} can't be the name of a job.")
-    places = yield from locate(job)
-    notes = yield from attempts.read(job)
-    logs = yield from logs_of(job)
+    places = locate(share, job)
+    notes = attempts.read(share, job)
+    logs = logs_of(share, job)
     if not places:
         known = " (though it has been: see its notes)" if notes or logs else ""
         raise ConfigurationError(f"this queue has no job {job!r}{known}; `dirjobs list` tells.")
     found: dict[str, Any] = {"job": job, "places": [], "attempts": notes}
     for place in places:
-        about = yield from _place(place)
+        about = _place(share, place)
         found["places"].append(about)
     return {**found, "logs": [_log(log) for log in logs]}
 
 
-def _place(place: Place) -> Steps[dict[str, Any]]:
-    entry = yield from entry_at(place)
+def _place(share: Share, place: JobFile) -> dict[str, Any]:
+    entry = entry_at(share, place)
     found: dict[str, Any] = {
         "state": place.state,
         "path": place.path,
@@ -73,10 +73,10 @@ def _place(place: Place) -> Steps[dict[str, Any]]:
     if place.folder != RUNNING:
         return {**found, **({"parked_by": place.worker} if place.worker else {})}
     found["worker"] = place.worker or None
-    heard = yield from _holder(place.worker)
+    heard = _holder(share, place.worker)
     if heard is not None:
-        process = heard.beat.process
-        told = heard.beat.held_for.get(place.job.name)
+        process = heard.heartbeat.process
+        told = heard.heartbeat.held_for.get(place.job.name)
         found |= {
             "worker_state": str(heard.state),
             "host": process.host,
@@ -87,10 +87,10 @@ def _place(place: Place) -> Steps[dict[str, Any]]:
     return found
 
 
-def _holder(worker: str) -> Steps[Heard | None]:
-    entries = [e for e in (yield from listing(WORKERS)) if worker_of(e.name) == worker]
-    heard = yield from Lookout(this_process()).hear(entries)
-    return min(heard, key=lambda one: (one.beat.ended, not one.is_at_work), default=None)
+def _holder(share: Share, worker: str) -> Heard | None:
+    entries = [e for e in share.listed(WORKERS) if worker_of(e.name) == worker]
+    heard = Inspector(this_process()).hear(share, entries)
+    return min(heard, key=lambda one: (one.heartbeat.ended, not one.is_at_work), default=None)
 
 
 def _log(log: Log) -> dict[str, Any]:
@@ -122,10 +122,10 @@ def _holder_lines(place: dict[str, Any]) -> list[str]:
     if "pid" not in place:
         return [f"  claimed by {place['worker']}, which never had a heartbeat"]
     age = place["heartbeat_age"]
-    beat = "of unknown age" if age is None else f"{rough_duration(age)} ago"
+    heartbeat = "of unknown age" if age is None else f"{rough_duration(age)} ago"
     since = place["seconds"]
     time = "" if since is None else f" for {rough_duration(since)}"
     return [
         f"  claimed by {place['worker']} on {place['host']} (process {place['pid']}){time}",
-        f"  that worker is {place['worker_state']}; last heartbeat {beat}",
+        f"  that worker is {place['worker_state']}; last heartbeat {heartbeat}",
     ]

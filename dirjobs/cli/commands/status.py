@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from dirjobs.admin.inspect import Lookout
+from dirjobs.admin.inspect import Inspector
 from dirjobs.cli.options import QueueCommand, jobs_argument, json_option, opened, verbose_option
 from dirjobs.console.errors import told_in_one_sentence
 from dirjobs.console.text import (
@@ -29,9 +29,9 @@ def status(jobs: str, as_json: bool, verbose: int) -> None:
     dead if its process is gone or it was silent for two leases (10 minutes): others take
     over its jobs, or `dirjobs requeue --dead` does.
     """
-    with opened(jobs, verbose) as driver:
-        found = driver.run(Lookout(this_process()).look())
-        url = driver.store.url
+    with opened(jobs, verbose) as share:
+        found = Inspector(this_process()).look(share)
+        url = share.store.url
     if as_json:
         show_json({"queue": url, **found.as_json()})
         return

@@ -16,8 +16,8 @@ from dirjobs.cli.options import (
 from dirjobs.console.errors import say, told_in_one_sentence
 from dirjobs.console.text import Bar, show, show_json
 from dirjobs.process import monotonic
-from dirjobs.protocol.effects import Driver
-from dirjobs.worker import OUTAGE
+from dirjobs.protocol.share import Share
+from dirjobs.worker import TRANSIENT_ERRORS
 
 TIMED_OUT = 3
 
@@ -42,10 +42,10 @@ def wait(jobs: str, timeout: float | None, interval: float, as_json: bool, verbo
                  1  some are in 99_failed
                  3  the time is over (--timeout)
     """  # noqa: D301 - click wants the very character
-    with opened(jobs, verbose) as driver:
-        over = _wait(driver, timeout, max(0.05, interval))
-        ends = driver.run(count_ends())
-        left = 0 if over else driver.run(left_to_do())
+    with opened(jobs, verbose) as share:
+        over = _wait(share, timeout, max(0.05, interval))
+        ends = count_ends(share)
+        left = 0 if over else left_to_do(share)
     if as_json:
         show_json({"done": ends.done, "failed": ends.failed, "left": left, "timed_out": not over})
     elif over:
@@ -58,7 +58,7 @@ def wait(jobs: str, timeout: float | None, interval: float, as_json: bool, verbo
     return 1 if ends.failed else 0
 
 
-def _wait(driver: Driver, timeout: float | None, interval: float) -> bool:
+def _wait(share: Share, timeout: float | None, interval: float) -> bool:
     """Whether all jobs ended in time."""
     until = None if timeout is None else monotonic() + timeout
     total, away, empty = 0, False, False
@@ -66,8 +66,8 @@ def _wait(driver: Driver, timeout: float | None, interval: float) -> bool:
         while True:
             pause = interval
             try:
-                left = driver.run(left_to_do())
-            except OUTAGE as error:
+                left = left_to_do(share)
+            except TRANSIENT_ERRORS as error:
                 if not away:
                     say(f"the store can't be reached ({error}); waiting until it can")
                 away, empty = True, False
@@ -85,4 +85,4 @@ def _wait(driver: Driver, timeout: float | None, interval: float) -> bool:
                 if time_left <= 0:
                     return False
                 pause = min(pause, time_left)
-            driver.sleep(pause)
+            share.sleep(pause)

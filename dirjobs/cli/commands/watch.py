@@ -13,7 +13,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.text import Text
 
-from dirjobs.admin.inspect import Lookout
+from dirjobs.admin.inspect import Inspector
 from dirjobs.admin.report import Overview, State
 from dirjobs.cli.options import QueueCommand, Seconds, jobs_argument, opened, verbose_option
 from dirjobs.console.dashboard import Board
@@ -21,9 +21,9 @@ from dirjobs.console.errors import say, sentence, show_log, told_in_one_sentence
 from dirjobs.console.text import clock_time, on_terminal, printable, show
 from dirjobs.console.words import counted
 from dirjobs.process import monotonic, this_process
-from dirjobs.protocol.effects import Driver
+from dirjobs.protocol.share import Share
 from dirjobs.runner.signals import Interrupted, Interruption
-from dirjobs.worker import OUTAGE
+from dirjobs.worker import TRANSIENT_ERRORS
 
 _LOCAL, _REMOTE = 2.0, 10.0
 _REST = 5.0
@@ -54,10 +54,10 @@ def watch(jobs: str, interval: float | None, until_done: bool, as_json: bool, ve
                  1  with --until-done: some are in 99_failed
     """  # noqa: D301 - click wants the very character
     try:
-        with Interruption(), opened(jobs, verbose) as driver:
+        with Interruption(), opened(jobs, verbose) as share:
             if interval is None:
-                interval = _LOCAL if driver.store.local_path("") is not None else _REMOTE
-            looks = Looks(driver, max(0.1, interval), until_done=until_done)
+                interval = _LOCAL if share.store.local_path("") is not None else _REMOTE
+            looks = Looks(share, max(0.1, interval), until_done=until_done)
             found = shown(looks, verbose, as_json=as_json)
     except Interrupted as interrupted:
         return 0 if interrupted.number == signal.SIGINT else interrupted.exit_code
@@ -79,7 +79,7 @@ class Looks:
     """Looks at a queue again and again.
 
     Args:
-        driver: of the queue.
+        share: of the queue.
         interval: seconds between looks.
         until_done: end when nothing is left to do.
         going: end, after one more look, when this says no.
@@ -87,22 +87,22 @@ class Looks:
 
     def __init__(
         self,
-        driver: Driver,
+        share: Share,
         interval: float,
         *,
         until_done: bool,
         going: Callable[[], bool] = lambda: True,
     ) -> None:
-        self.url = driver.store.url
+        self.url = share.store.url
         self.asked: float | None = None
         """Since when an answer is awaited; None while none is."""
         self.trouble = ""
         """Why the latest look failed; empty if it didn't."""
-        self._driver = driver
+        self._share = share
         self._interval = interval
         self._until_done = until_done
         self._going = going
-        self._lookout = Lookout(this_process())
+        self._lookout = Inspector(this_process())
 
     def __iter__(self) -> Iterator[Overview | None]:
         """What was found, at once and then at every look; None if the store is away.
@@ -115,8 +115,8 @@ class Looks:
             began = self.asked = monotonic()
             going, found = self._going(), None
             try:
-                found = self._driver.run(self._lookout.look())
-            except OUTAGE as error:
+                found = self._lookout.look(self._share)
+            except TRANSIENT_ERRORS as error:
                 self.trouble = sentence(f"The store can't be reached ({error}); waiting.")
             else:
                 self.trouble = ""
@@ -130,7 +130,7 @@ class Looks:
                 return  # seen twice: a job may be on its way back between two listings
             quiet = over
             pause = max(self._interval, _REST * took)
-            self._driver.sleep(min(pause, 0.2) if over and self._until_done else pause)
+            self._share.sleep(min(pause, 0.2) if over and self._until_done else pause)
 
 
 def on_screen(looks: Looks, verbose: int) -> Overview:

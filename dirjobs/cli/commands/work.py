@@ -18,8 +18,8 @@ from dirjobs.cli.options import (
 )
 from dirjobs.console.errors import say, show_log, told_in_one_sentence
 from dirjobs.errors import ConfigurationError
+from dirjobs.policy import Filter
 from dirjobs.runner.signals import Interrupted, Interruption
-from dirjobs.settings import Filter
 
 
 class WorkCommand(QueueCommand):

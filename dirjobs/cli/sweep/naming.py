@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 
-from dirjobs import layout
+from dirjobs import layout, names
 from dirjobs.cli.sweep.parameters import Row, Rows, Value
 from dirjobs.errors import ConfigurationError
 
@@ -101,7 +101,7 @@ class Naming:
             parts.setdefault(NUMBER, self._portable(NUMBER, number))
             return layout.check_new_job(filled(self._pattern, parts, f"--name {self._pattern!r}"))
         name = "_".join(self._readable(key, value) for key, value in row.items()) + self._suffix
-        if len(name) > LONGEST or layout.unportable_name(name) or not layout.is_job_name(name):
+        if len(name) > LONGEST or names.unportable_name(name) or not layout.is_job_name(name):
             digest = hashlib.sha256(content_of(row)).hexdigest()[:8]
             name = f"job{self._portable(NUMBER, number)}-{digest}{self._suffix}"
         return name

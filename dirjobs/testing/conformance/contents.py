@@ -11,7 +11,7 @@ from typing import BinaryIO, cast
 import pytest
 
 from dirjobs.errors import NotFound, StoreError
-from dirjobs.layout import same_name
+from dirjobs.names import same_name
 from dirjobs.store import FileKind, Store
 from dirjobs.testing.conformance.base import Base
 

@@ -1,0 +1,61 @@
+"""Which names a file on a share may have; what every backend needs to know of them."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import unicodedata
+
+MAX_BYTES = 199
+"""`<worker>.<job>` stays under 200 bytes: staged names around it must fit into 255."""
+
+_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
+_DEVICE = re.compile(r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(?:\..*)?", re.IGNORECASE)
+_PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,100}")
+_FORBIDDEN = re.compile(r'["<>\\:*?|;/]')
+
+
+def nonce(length: int = 6) -> str:
+    """A random name that nobody else comes up with at the same time."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(length))
+
+
+def same_name(one: str, other: str) -> bool:
+    """Whether two names are one to a person: Unicode's normal forms are not told apart,
+    since file systems change them on the way."""
+    return one == other or (
+        not (one.isascii() and other.isascii())
+        and unicodedata.normalize("NFC", one) == unicodedata.normalize("NFC", other)
+    )
+
+
+def unsafe_name(name: str) -> str | None:
+    """Why no store at all may be asked for a segment of this name; None if one may."""
+    if _PLAIN.fullmatch(name):
+        return None  # most names, most quickly
+    if not name or name in (".", ".."):
+        return "it is not a file name"
+    for char in name:
+        if char in "/\\" or unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp"):
+            return f"it contains {char!r}"
+        if char in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069":
+            return f"it contains the text direction control {char!r}"
+    if len(name.encode()) > MAX_BYTES:
+        return f"it is {len(name.encode())} bytes long; at most {MAX_BYTES} are safe"
+    return None
+
+
+def unportable_name(name: str) -> str | None:
+    """Why some backend could not carry a segment of this name; None if all can."""
+    problem = unsafe_name(name)
+    if problem:
+        return problem
+    if found := _FORBIDDEN.search(name):
+        return f"it contains {found.group()!r}, which Windows shares or WebDAV servers mangle"
+    if name[-1] in ". ":
+        return f"it ends with {name[-1]!r}, which Windows drops"
+    if name[0] == " ":
+        return "it begins with a space, which some servers drop"
+    if _DEVICE.fullmatch(name):
+        return "it is a device on Windows"
+    return None

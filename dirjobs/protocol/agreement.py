@@ -1,0 +1,237 @@
+"""What the workers of a queue have agreed on: the mode, in ``queue.json``.
+
+Half of the workers in another mode broke exclusion in 149 of 150 races.  So everybody runs
+in the strictest of ``queue.json`` and all live workers, and ``queue.json`` only ever becomes
+stricter while anybody else lives.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import msgspec
+
+from dirjobs.errors import ConfigurationError, NotFound, StoreError
+from dirjobs.layout import AGREEMENT
+from dirjobs.policy import Mode, Policy, seconds
+from dirjobs.protocol.audit import Evidence
+from dirjobs.protocol.me import Me
+from dirjobs.protocol.share import Share
+
+log = logging.getLogger(__name__)
+
+FORMAT = 1
+
+
+class _Record(msgspec.Struct):
+    """What of ``queue.json`` decides anything."""
+
+    mode: Mode
+    sync_time: float | None = None
+    heartbeat: float | None = None
+    lease: float | None = None
+
+
+def to_bytes(policy: Policy, further: Mapping[str, object] | None = None) -> bytes:
+    """The content of ``queue.json``: `policy`, and whatever else stands there."""
+    record = {
+        **(further or {}),
+        "format": FORMAT,
+        "mode": policy.mode.value,
+        "sync_time": policy.sync_time,
+        "heartbeat": policy.heartbeat,
+        "lease": policy.lease,
+    }
+    return json.dumps(record, indent=1).encode() + b"\n"
+
+
+def from_bytes(data: bytes, defaults: Policy) -> Policy:
+    """What ``queue.json`` says; what it leaves out is as in `defaults`.
+
+    Raises:
+        ConfigurationError: it says something that makes no sense.
+    """
+    try:
+        record = msgspec.json.decode(data, type=_Record)
+        times = {
+            key: seconds(key, value)
+            for key in ("sync_time", "heartbeat", "lease")
+            if (value := getattr(record, key)) is not None
+        }
+    except (msgspec.MsgspecError, ConfigurationError, RecursionError) as error:
+        raise ConfigurationError(
+            f"{AGREEMENT} can't be understood ({error}): correct it, or move it away"
+            " while no worker runs."
+        ) from error
+    return replace(defaults, mode=record.mode, **times)
+
+
+def further_keys(data: bytes) -> dict[str, object]:
+    """All that ``queue.json`` says, to be kept when it is rewritten; nothing if it makes no
+    sense."""
+    try:
+        return msgspec.json.decode(data, type=dict[str, object])
+    except (msgspec.MsgspecError, RecursionError):
+        return {}
+
+
+class Agreement:
+    """One worker's part in the agreement.
+
+    Args:
+        share: where ``queue.json`` is.
+        me: the worker; its policy is kept up here.
+        evidence: what speaks against a mode that only rests on a record.
+
+    Attributes:
+        no_claims_before: a time by the monotonic clock; until then others may still work in a
+            less strict mode.
+    """
+
+    def __init__(self, share: Share, me: Me, evidence: Evidence) -> None:
+        self.share = share
+        self.me = me
+        self.evidence = evidence
+        self.no_claims_before = 0.0
+        self._complaint = ""
+        self._further: Mapping[str, object] = {}
+        self._fallback: dict[str, object] = {}
+
+    @property
+    def insists(self) -> bool:
+        """Whether the user named the mode, so that it is not quietly replaced by another."""
+        return not self.me.mode_not_requested
+
+    def recorded(self, defaults: Policy) -> Policy | None:
+        """What ``queue.json`` says; None if there is none.
+
+        Raises:
+            ConfigurationError: it makes no sense.
+        """
+        try:
+            data = self.share.read(AGREEMENT)
+        except NotFound:
+            return None
+        self._further = further_keys(data)
+        return from_bytes(data, defaults)
+
+    @property
+    def min_age(self) -> float:
+        """Seconds that a file must stay unchanged before it is taken, as recorded."""
+        with suppress(ConfigurationError):
+            return seconds("min_age", self._further.get("min_age"))
+        return 0.0
+
+    @property
+    def refuted(self) -> str:
+        """Why renames are not trusted any more in this queue; empty if nothing says so."""
+        found = self._further.get("refuted")
+        return str(found.get("why", "")) if isinstance(found, dict) else ""
+
+    def write(self, policy: Policy, **further: object) -> None:
+        """Write `policy` into ``queue.json``; whatever else is in there stays.
+
+        Args:
+            policy: mode and times.
+            further: more keys to set.
+        """
+        try:
+            data = self.share.read(AGREEMENT)
+        except NotFound:
+            data = b""
+        self._further = {**further_keys(data), **self._fallback, **further}
+        self.share.write(AGREEMENT, to_bytes(policy, self._further))
+
+    def settle(self, wish: Policy, recorded: Policy | None, live: Sequence[Policy]) -> None:
+        """Run in the strictest mode of ``queue.json``, live workers and ourselves.
+
+        Args:
+            wish: what this worker would do if it were alone.
+            recorded: what ``queue.json`` says.
+            live: the policies of the other workers that are alive.
+
+        Raises:
+            ConfigurationError: the user asks for a less strict mode than live workers use.
+        """
+        agreed = self.me.policy
+        if self.insists and not live:
+            agreed = replace(agreed, mode=wish.mode, sync_time=wish.sync_time)
+        elif not self.insists and recorded is not None:
+            agreed = replace(agreed, mode=recorded.mode, sync_time=recorded.sync_time)
+        for policy in live:
+            agreed = agreed.at_least_as_strict_as(policy.mode, policy.sync_time)
+        if self.insists and (agreed.mode, agreed.sync_time) != (wish.mode, wish.sync_time):
+            raise ConfigurationError(
+                f"this queue works in mode {agreed.mode.value!r} with sync_time"
+                f" {agreed.sync_time:g} (see {AGREEMENT}) and {len(live)} other worker(s) run,"
+                f" but {self.me.worker} asks for mode {wish.mode.value!r} with sync_time"
+                f" {wish.sync_time:g}: leave the mode out, or stop the others first."
+            )
+        agreed = agreed.with_legal_lease()
+        self.me.adopt(agreed)
+        if recorded is None or (agreed.mode, agreed.sync_time) != (
+            recorded.mode,
+            recorded.sync_time,
+        ):
+            self.write(agreed)
+        if any(agreed.is_stricter_than(policy) for policy in live):
+            pause = agreed.heartbeat + agreed.timeout
+            log.info("waiting %g s until the other workers use mode %s", pause, agreed.mode.value)
+            self.share.sleep(pause)
+
+    def follow(self, new: Sequence[Policy]) -> None:
+        """Become as strict as ``queue.json`` and the workers that are new."""
+        agreed = self.me.policy
+        for policy in new:
+            agreed = agreed.at_least_as_strict_as(policy.mode, policy.sync_time)
+        try:
+            recorded = self.recorded(agreed)
+        except ConfigurationError as error:  # half written, or by hand: the policy holds on
+            if str(error) != self._complaint:
+                log.warning("%s", error)
+            self._complaint = str(error)
+            recorded = self.me.policy
+        else:
+            self._complaint = ""
+        if recorded is not None:
+            agreed = agreed.at_least_as_strict_as(recorded.mode, recorded.sync_time)
+        if agreed.is_stricter_than(self.me.policy):
+            log.warning("this queue works in mode %s from now on", agreed.mode.value)
+            mine = replace(self.me.policy, mode=agreed.mode, sync_time=agreed.sync_time)
+            self.me.adopt(mine.with_legal_lease())
+        if recorded is None or agreed.is_stricter_than(recorded):
+            self.write(agreed)
+
+    # -- a promise that is not kept ---------------------------------------------------------
+
+    @property
+    def is_in_question(self) -> bool:
+        """Whether there is evidence to face, or reason to hold back."""
+        return bool(self.evidence.found or self.no_claims_before)
+
+    def fall_back_if_refuted(self) -> None:
+        """Fall back to mode verify, for everybody, once a rename was seen not to be
+        exclusive."""
+        found = self.evidence.found
+        if not found or not self.me.on_probation:
+            return
+        why, policy = found[0], self.me.policy
+        self.me.adopt(replace(policy, mode=Mode.VERIFY).with_legal_lease())
+        # Others follow with their next heartbeat; whoever claims before, trusts.
+        self.no_claims_before = self.share.now() + policy.heartbeat + policy.timeout
+        log.error(
+            "renames are not exclusive here, though a check found them so: %s; this queue"
+            " works in mode verify from now on",
+            why,
+        )
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        self._fallback = {"refuted": {"why": why, "by": self.me.worker, "at": at}}
+        try:
+            self.write(self.me.policy)
+        except StoreError as error:  # `follow` tries again with each heartbeat
+            log.warning("%s can't be written (%s); trying on", AGREEMENT, error)

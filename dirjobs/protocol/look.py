@@ -1,0 +1,93 @@
+"""Looks that a mode may rely on: is it there, is it finished."""
+
+from __future__ import annotations
+
+from dirjobs import layout
+from dirjobs.layout import DONE, FAILED
+from dirjobs.policy import Mode
+from dirjobs.protocol.me import Me
+from dirjobs.protocol.share import Share
+from dirjobs.store import Entry, split
+
+
+class Look:
+    """Finds out what is on the share, by the kind of request that the mode may believe.
+
+    Args:
+        share: where to look.
+        me: whose mode and promises count.
+    """
+
+    def __init__(self, share: Share, me: Me) -> None:
+        self.share = share
+        self.me = me
+
+    def is_there(self, path: str) -> bool:
+        """Whether a file is there.
+
+        Caching mounts keep what `exists` says for a minute, listings only for seconds
+        (measured on davfs2): where listings lag, only a listing counts.
+        """
+        if self.me.policy.mode is not Mode.SYNC:
+            return self.share.exists(path)
+        return self.entry_at(path) is not None
+
+    def entry_at(self, path: str) -> Entry | None:
+        """A file as its folder lists it; None if it is not listed."""
+        folder, name = split(path)
+        for entry in self.share.listed(folder):
+            if entry.name == name:
+                return entry
+        return None
+
+    def has_another_size(self, path: str, size: int | None) -> bool:
+        """Whether a file is listed with a size that is known to differ from `size`."""
+        entry = self.entry_at(path)
+        return entry is not None and differ(entry.size, size)
+
+    def in_full(self, path: str, job: Entry) -> Entry:
+        """`job`, which is at `path`, with the mtime and size that it was listed without."""
+        if job.mtime is not None or job.size is not None:
+            return job
+        entry = self.entry_at(path)
+        return job if entry is None else Entry(job.name, entry.mtime, entry.size)
+
+    def is_finished(self, job: Entry, only: str = "") -> bool:
+        """Whether this very job, not an older one of its name, is done or failed.
+
+        It is if a file of its name (or ``~2``, ``~3``, ... without a gap) has its size
+        and its mtime; where a rename may change the mtime, one not older than the job's.
+
+        Args:
+            job: as it was listed.
+            only: the one folder to look into.
+        """
+        for folder in (DONE, FAILED):
+            if only not in ("", folder):
+                continue
+            if self.me.policy.mode is not Mode.SYNC and not self.share.exists(
+                f"{folder}/{job.name}"
+            ):
+                continue
+            there = {entry.name: entry for entry in self.share.listed(folder)}
+            number, name = 1, job.name
+            while name in there:
+                if self._is_same_run(job, there[name]):
+                    return True
+                number += 1
+                name = layout.numbered(job.name, number)
+        return False
+
+    def _is_same_run(self, job: Entry, finished: Entry) -> bool:
+        if differ(job.size, finished.size):
+            return False
+        if job.mtime is None or finished.mtime is None:
+            return True
+        if self.me.guarantees.rename_keeps_mtime and self.me.policy.mode is not Mode.SYNC:
+            return job.mtime == finished.mtime
+        return finished.mtime >= job.mtime
+
+
+def differ(one: int | None, other: int | None) -> bool:
+    """Whether two sizes are known to differ."""
+    return one is not None and other is not None and one != other

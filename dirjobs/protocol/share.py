@@ -1,0 +1,86 @@
+"""The share as the protocol sees it: every request, and every wait, goes through here.
+
+The simulation gives this one object a store and a clock of its own, and so runs the very
+code that workers run.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from dirjobs.clock import monotonic
+from dirjobs.errors import NotFound
+from dirjobs.layout import may_be_removed
+from dirjobs.store import Entry, Store
+
+
+class Share:
+    """A store and a clock.
+
+    Args:
+        store: where the queue is; its verbs are sent as they are.
+        sleep: lets seconds pass; may raise what ends the wait early.
+        now: seconds that never go back and, where possible, count while suspended.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        sleep: Callable[[float], None] | None = None,
+        now: Callable[[], float] = monotonic,
+    ) -> None:
+        self.store = store
+        self.sleep = sleep or time.sleep
+        self.now = now
+        # Bound once: a local job costs microseconds, and a call between is one of them.
+        self.rename = store.rename
+        self.exists = store.exists
+        self.read = store.read
+        self.write = store.write
+        self.upload = store.upload
+        self.mkdir = store.mkdir
+
+    def list(self, folder: str) -> Sequence[Entry]:
+        """The entries of a folder.
+
+        Raises:
+            NotFound: there is no such folder.
+        """
+        entries = self.store.list(folder)
+        return entries if isinstance(entries, list) else [*entries]
+
+    def listed(self, folder: str) -> Sequence[Entry]:
+        """The entries of a folder; a folder that somebody moved away is an empty one."""
+        try:
+            return self.list(folder)
+        except NotFound:
+            return []
+
+    def names_of_files(self, folder: str) -> Sequence[str]:
+        """The names of the files in a folder; none if somebody moved it away."""
+        try:
+            return [*self.store.names_of_files(folder)]
+        except NotFound:
+            return []
+
+    def remove(self, path: str) -> None:
+        """Remove a heartbeat, an order to workers or an unfinished upload.
+
+        Raises:
+            NotFound: it is not there.
+            ValueError: it is any other file; dirjobs removes no job.
+        """
+        if not may_be_removed(path):
+            raise ValueError(f"dirjobs never removes {path!r}")
+        self.store.remove(path)
+
+    @contextmanager
+    def waiting_by(self, sleep: Callable[[float], None]) -> Iterator[None]:
+        """While this lasts, wait in another way; only one thread may use this share then."""
+        before, self.sleep = self.sleep, sleep
+        try:
+            yield
+        finally:
+            self.sleep = before

@@ -1,0 +1,115 @@
+"""Late requests of ours, found and put back: so that no job is ever lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from dirjobs import layout
+from dirjobs.errors import Denied
+from dirjobs.layout import RUNNING, WAITING
+from dirjobs.protocol.exits import GROWING_PAUSE, Exits, Return
+from dirjobs.protocol.intents import Intent, Intents, State
+from dirjobs.protocol.look import Look, differ
+from dirjobs.protocol.me import Me
+from dirjobs.protocol.share import Share
+from dirjobs.store import Entry, split
+
+_TORN_AFTER_LOOKS = 3
+"""Sweeps that find a file with a wrong size before it counts as torn, not as growing."""
+
+
+class Sweeper:
+    """Looks for names that came to be after their claim was given up.
+
+    Args:
+        share: where.
+        me: who asked for the names.
+        intents: the names that were asked for.
+        look: finds out what is there.
+        exits: puts back, or parks, what is found.
+    """
+
+    def __init__(self, share: Share, me: Me, intents: Intents, look: Look, exits: Exits) -> None:
+        self.share = share
+        self.me = me
+        self.intents = intents
+        self.look = look
+        self.exits = exits
+
+    def sweep(
+        self, folders: tuple[str, ...] = (WAITING, RUNNING), *, unanswered: bool = False
+    ) -> int:
+        """Put back what late requests of ours brought about.
+
+        Only names that this worker asked for itself and whose request is not under way:
+        a sweep by worker id would rob a twin.
+
+        Args:
+            folders: where to look.
+            unanswered: only for names whose request got no answer; the others have been
+                refused, and if they turn up, a twin of this worker may hold them.
+
+        Returns:
+            how many were put back or parked.
+        """
+        doubtful = self.intents.in_state(State.IN_DOUBT)
+        if unanswered:
+            doubtful = {path: intent for path, intent in doubtful.items() if intent.unanswered}
+        swept = 0
+        for folder in folders:
+            if not any(split(path)[0] == folder for path in doubtful):
+                continue
+            for entry in self.share.listed(folder):
+                path = f"{folder}/{entry.name}"
+                intent = doubtful.get(path)
+                if intent is None or not self.intents.take(path):
+                    continue
+                try:
+                    swept += self._sweep_one(path, entry, intent)
+                except Denied as error:  # open in some program: the others don't wait
+                    self.me.tell_refusal(path, error)
+                finally:
+                    # For ever: the same request may be executed once more.
+                    self.intents.leave_in_doubt(path)
+        return swept
+
+    def sweep_out(self) -> None:
+        """Sweep for the last time: until no copy of ours is still growing."""
+        for _ in range(_TORN_AFTER_LOOKS):
+            self.sweep()
+            doubtful = self.intents.in_state(State.IN_DOUBT).values()
+            if not any(0 < intent.wrong_sizes < _TORN_AFTER_LOOKS for intent in doubtful):
+                return
+            self.share.sleep(GROWING_PAUSE)
+
+    def staged_here(self, listing: Iterable[Entry]) -> tuple[frozenset[str], frozenset[str]]:
+        """What is staged in ``00_waiting``, as listed: by this worker, and by others."""
+        tildes = [entry.name for entry in listing if entry.name[:1] == "~"]
+        staged = {name for name in tildes if layout.parse_staged(name)}
+        ours = {name for name in staged if self.intents.state(f"{WAITING}/{name}")}
+        return frozenset(ours), frozenset(staged - ours)
+
+    def _sweep_one(self, path: str, entry: Entry, intent: Intent) -> int:
+        job = intent.job
+        if differ(entry.size, job.size):
+            intent.wrong_sizes += 1
+            if intent.wrong_sizes < _TORN_AFTER_LOOKS:
+                return 0  # a copy that still grows
+            self.me.count("sweep: torn copy parked")
+            self.exits.park(path, job)
+            return 1
+        intent.wrong_sizes = 0
+        if split(path)[0] == WAITING:
+            if self.exits.restore_name_if_unclaimed(path, job) is Return.DEFERRED:
+                return 0
+            self.me.count("sweep: put back")
+            return 1
+        if not self.me.trusts:
+            job = self.look.in_full(path, job)
+            if self.look.is_finished(job):
+                self.me.count("sweep: finished job parked")
+                self.exits.park(path, job)
+                return 1
+        self.me.count("sweep: put back")
+        self.exits.put_back(path, job)
+        return 1

@@ -1,0 +1,202 @@
+"""What dead workers left: given back, given up, or parked."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+
+from dirjobs import names
+from dirjobs.errors import Denied
+from dirjobs.layout import DONE, FAILED, PARKED, RUNNING, WAITING, JobFile, job_files
+from dirjobs.protocol import attempts
+from dirjobs.protocol.look import differ
+from dirjobs.protocol.parts import Parts
+from dirjobs.protocol.resolve import Outcome
+from dirjobs.recovery.heartbeat import Heartbeat
+from dirjobs.store import Entry
+
+log = logging.getLogger(__name__)
+
+DEFAULT_MAX_ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class Orphan:
+    """A file that a dead worker left somewhere between ``00_waiting`` and its end.
+
+    Attributes:
+        path: where it is.
+        worker: who left it.
+        job: the job, with the file's own size and mtime.
+        begun: it is a claim, so the job may have been started.
+    """
+
+    path: str
+    worker: str
+    job: Entry
+    begun: bool
+
+
+@dataclass(frozen=True)
+class _Copy:
+    """A second file of a job; `owner` is who claims it, if anybody does."""
+
+    path: str
+    owner: str | None
+    size: int | None
+
+
+def orphans_in(folder: str, listing: Collection[Entry], dead: Collection[str]) -> Iterator[Orphan]:
+    """The files in ``00_waiting`` or ``01_running`` that the dead workers left."""
+    for file in job_files(folder, listing):
+        worker = file.stager or file.worker
+        if worker in dead:
+            yield Orphan(file.path, worker, file.job, begun=not file.staged)
+
+
+class OrphanRecovery:
+    """Gives dead workers' jobs back, or up.
+
+    Args:
+        parts: the protocol; renames are done under the observer's own name.
+        max_attempts: how many workers may die at a job before it counts as failed.
+
+    Attributes:
+        requeued: the claims that were given back, for reports.
+        found_files_of: of which dead workers the last pass found files, whatever became of
+            them.
+        still_growing: whether the last pass left files alone that may be copies still growing.
+    """
+
+    def __init__(self, parts: Parts, max_attempts: int = DEFAULT_MAX_ATTEMPTS) -> None:
+        self.parts = parts
+        self.max_attempts = max_attempts
+        self.requeued: list[str] = []
+        self.found_files_of: set[str] = set()
+        self.still_growing = False
+        self._sizes: dict[str, int | None] = {}
+
+    def recover(
+        self,
+        dead: Mapping[str, Heartbeat],
+        causes: Mapping[str, str],
+        still_dead: Callable[[str], bool],
+    ) -> None:
+        """Deal with everything that dead workers left.
+
+        Args:
+            dead: incarnations and their last heartbeats.
+            causes: for each, how its death was found out, for people.
+            still_dead: reads a heartbeat once more, right before it counts.
+        """
+        sizes: dict[str, int | None] = {}
+        self.found_files_of, self.still_growing = set(), False
+        checked: dict[str, bool] = {}
+        for folder in (RUNNING, WAITING):
+            for orphan in orphans_in(folder, self.parts.share.listed(folder), dead):
+                worker = orphan.worker
+                sizes[orphan.path] = orphan.job.size
+                self.found_files_of.add(worker)
+                if self._may_still_grow(orphan, dead[worker].running):
+                    self.still_growing = True
+                    continue
+                if worker not in checked:
+                    checked[worker] = still_dead(worker)
+                if checked[worker]:
+                    try:
+                        self._deal_with(orphan, dead[worker], causes[worker], dead)
+                    except Denied as error:  # open in some program: the others don't wait
+                        self.parts.me.tell_refusal(orphan.path, error)
+        self._sizes = sizes
+
+    def _may_still_grow(self, orphan: Orphan, told: Mapping[str, int | None]) -> bool:
+        """Where a rename may be a copy, its size must have been told, or seen twice."""
+        if self.parts.me.trusts:
+            return False
+        if orphan.job.size is not None and told.get(orphan.job.name) == orphan.job.size:
+            return False
+        size = self._sizes.get(orphan.path, -1)
+        return size == -1 or size != orphan.job.size
+
+    def _deal_with(
+        self, orphan: Orphan, heartbeat: Heartbeat, cause: str, dead: Collection[str]
+    ) -> None:
+        exits, job, path = self.parts.exits, orphan.job, orphan.path
+        told = heartbeat.running
+        if not self.parts.me.trusts:
+            copies = self._copies(orphan)
+            if any(copy.owner not in {None, *dead} for copy in copies):
+                return  # whoever is at it decides; then we look again
+            torn = job.name in told and differ(told[job.name], job.size)
+            if not torn and job.name not in told:
+                torn = any((copy.size or 0) > (job.size or 0) for copy in copies)
+            if torn or self._is_over(job, known=job.name in told):
+                exits.park(path, job)
+                return
+            for copy in copies:
+                if copy.path == f"{WAITING}/{job.name}" and (copy.size or 0) < (job.size or 0):
+                    exits.park(copy.path, job)
+        if not orphan.begun:
+            exits.put_back(path, job)
+            return
+        claim = path.rpartition("/")[2]
+        # First: whoever dies between the two leaves no second start unreported.  Several
+        # may find this death out, and a later process may die under the same name.
+        who = heartbeat.process
+        deaths = attempts.note(
+            self.parts.share,
+            job.name,
+            orphan.worker,
+            f"{cause}; the job had been claimed as {claim}",
+            died=True,
+            once=f"{claim} {who.host} {who.pid} {who.started}",
+        )
+        if deaths >= self.max_attempts:
+            moved = self._give_up(path, job)
+        else:
+            moved = exits.put_back(path, job)
+        if moved:
+            self.requeued.append(claim)
+            log.warning("job %r is taken back from %s: %s", job.name, orphan.worker, cause)
+
+    def _give_up(self, path: str, job: Entry) -> bool:
+        outcome, _ = self.parts.resolver.rename_numbered(path, FAILED, job)
+        if outcome is Outcome.GONE:
+            return False
+        log.warning("job %r failed: %d workers died at it", job.name, self.max_attempts)
+        return True
+
+    def _copies(self, orphan: Orphan) -> list[_Copy]:
+        """Every other file that may be the same job, wherever it is on its way."""
+        return [
+            _Copy(file.path, _owner(file), file.job.size)
+            for folder in (RUNNING, WAITING, PARKED)
+            for file in job_files(folder, self.parts.share.listed(folder))
+            if file.path != orphan.path and names.same_name(file.job.name, orphan.job.name)
+        ]
+
+    def _is_over(self, job: Entry, *, known: bool) -> bool:
+        """Whether the job is finished, or this copy can't be trusted to be whole.
+
+        A copying server leaves torn copies only where a whole one went on.  If the dead
+        worker never told the size, anything newer of this name among the finished jobs
+        may be that whole one.
+        """
+        if self.parts.look.is_finished(job):
+            return True
+        if known:
+            return False
+        return any(
+            names.same_name(entry.name, job.name)
+            and entry.mtime is not None
+            and job.mtime is not None
+            and entry.mtime >= job.mtime
+            for folder in (DONE, FAILED)
+            for entry in self.parts.share.listed(folder)
+        )
+
+
+def _owner(file: JobFile) -> str | None:
+    """Who claims a file; None for one that nobody claims, or that is half way."""
+    return file.worker if file.folder == RUNNING and not file.staged else None
