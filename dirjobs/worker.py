@@ -91,6 +91,7 @@ class Worker:
             StoreError: the store can't be used, or refuses every job.
         """
         control, membership = self.control, self.membership
+        found = self.parts.evidence.found
         fruitless, busy_passes, pause = 0, 0, 0.05
         lost_before: frozenset[str] = frozenset()
         while True:
@@ -98,7 +99,7 @@ class Worker:
                 return None
             if control.paused and not control.wait_while_paused(self.share):
                 return None
-            if membership is not None and membership.agreement.is_in_question:
+            if membership is not None and (found or membership.agreement.no_claims_before):
                 self._fall_back(membership)
             result = PassResult()
             claim = self._try_all(result)

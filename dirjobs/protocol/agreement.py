@@ -209,11 +209,6 @@ class Agreement:
 
     # -- a promise that is not kept ---------------------------------------------------------
 
-    @property
-    def is_in_question(self) -> bool:
-        """Whether there is evidence to face, or reason to hold back."""
-        return bool(self.evidence.found or self.no_claims_before)
-
     def fall_back_if_refuted(self) -> None:
         """Fall back to mode verify, for everybody, once a rename was seen not to be
         exclusive."""

@@ -6,12 +6,13 @@ import logging
 import math
 import random
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from threading import Lock
 from typing import NamedTuple
 
-from dirjobs import layout, names
 from dirjobs.errors import ConfigurationError
+from dirjobs.layout import WAITING, is_job_name
+from dirjobs.names import unsafe_name
 from dirjobs.policy import Order
 from dirjobs.store import Entry, FileKind
 
@@ -82,7 +83,7 @@ class Candidates:
         job_ext: str = "",
         job_filter: Callable[[str, str], object] | None = None,
         min_age: float = 0.0,
-        name_problem: Callable[[str], str | None] = names.unsafe_name,
+        name_problem: Callable[[str], str | None] = unsafe_name,
         full_path: Callable[[str], str] = str,
         rng: random.Random | None = None,
     ) -> None:
@@ -117,10 +118,8 @@ class Candidates:
 
     def fill(self, listing: Iterable[Entry], began: float, now: float) -> None:
         """Take over a new listing, made between `began` and `now` (seconds, monotonic)."""
-        files = [entry for entry in listing if entry.kind is FileKind.FILE]
-        entries = [entry for entry in files if entry.name.endswith(self.job_ext)]
-        if len(entries) < len(files):
-            self._tell_of_other_files([entry.name for entry in files])
+        files = {entry.name: entry for entry in listing if entry.kind is FileKind.FILE}
+        entries = [files[name] for name in self._acceptable(files)]
         if self.min_age:
             entries = self._ripe(entries, now)
         if self.order is Order.NATURAL:
@@ -131,16 +130,29 @@ class Candidates:
             self.rng.shuffle(entries)
         self._begin_anew([*entries], began, now)
 
-    def fill_with_names(self, files: Sequence[str], began: float, now: float) -> None:
+    def fill_with_names(self, files: Collection[str], began: float, now: float) -> None:
         """The same, if the listing has only the names of the files."""
-        entries = [name for name in files if name.endswith(self.job_ext)]
-        if len(entries) < len(files):
-            self._tell_of_other_files(files)
+        entries = self._acceptable(files)
         if self.order is Order.NATURAL:
             entries.sort(key=natural_key)
         else:
             self.rng.shuffle(entries)
         self._begin_anew([*entries], began, now)
+
+    def _acceptable(self, files: Collection[str]) -> list[str]:
+        """The names of jobs that can be claimed safely on this store; the others are told of
+        once, and left alone."""
+        mine = [name for name in files if name.endswith(self.job_ext)]
+        if len(mine) < len(files):
+            self._tell_of_other_files(files)
+        return [name for name in mine if is_job_name(name) and self._is_portable(name)]
+
+    def _is_portable(self, name: str) -> bool:
+        problem = self.name_problem(name)
+        if problem is None:
+            return True
+        self._tell_once(name, f"{name!r} in {WAITING} is skipped: {problem}; rename it")
+        return False
 
     def _begin_anew(self, entries: list[Entry | str | None], began: float, now: float) -> None:
         with self._lock:
@@ -174,9 +186,20 @@ class Candidates:
             with self._lock:
                 if not self._left:
                     return None
-                listed = self._pop()
+                entries, at = self._entries, self._next
+                while at < len(entries) and entries[at] is None:
+                    at += 1
+                if at >= len(entries):
+                    at = self._first_left()
+                listed = entries[at]
+                assert listed is not None
+                entries[at] = None
+                self._left -= 1
+                self._next = at + 1
             entry = Entry(listed) if isinstance(listed, str) else listed
-            if entry.name not in unwanted and self._is_wanted(entry.name):
+            if entry.name not in unwanted and (
+                self.job_filter is None or self._passes(self.job_filter, entry.name)
+            ):
                 return entry
 
     def won(self) -> None:
@@ -198,37 +221,14 @@ class Candidates:
         if self._window >= 2:
             self._next += self.rng.randrange(int(self._window))
 
-    def _pop(self) -> Entry | str:
-        """The next entry that is left; there is one."""
-        entries, at = self._entries, self._next
-        while at < len(entries) and entries[at] is None:
-            at += 1
-        if at >= len(entries):
-            at = self._first_left()
-        entry = entries[at]
-        assert entry is not None
-        entries[at] = None
-        self._left -= 1
-        self._next = at + 1
-        return entry
-
     def _first_left(self) -> int:
         while self._head < len(self._entries) and self._entries[self._head] is None:
             self._head += 1
         return self._head
 
-    def _is_wanted(self, name: str) -> bool:
-        if not layout.is_job_name(name):
-            return False
-        problem = self.name_problem(name)
-        if problem:
-            self._tell_once(name, f"{name!r} in {layout.WAITING} is skipped: {problem}; rename it")
-            return False
-        if self.job_filter is None:
-            return True
-        path = self.full_path(f"{layout.WAITING}/{name}")
+    def _passes(self, job_filter: Callable[[str, str], object], name: str) -> bool:
         try:
-            return bool(self.job_filter(path, name))
+            return bool(job_filter(self.full_path(f"{WAITING}/{name}"), name))
         except Exception as error:
             raise ConfigurationError(
                 f"job_filter raised {type(error).__name__} ({error}) for job {name!r};"
@@ -254,10 +254,10 @@ class Candidates:
 
     def _tell_of_other_files(self, files: Iterable[str]) -> None:
         for name in files:
-            if not name.endswith(self.job_ext) and layout.is_job_name(name):
+            if not name.endswith(self.job_ext) and is_job_name(name):
                 self._tell_once(
                     "",
-                    f"{name!r} and files like it in {layout.WAITING} are left alone, since"
+                    f"{name!r} and files like it in {WAITING} are left alone, since"
                     f" job_ext={self.job_ext!r}; use job_ext='' to take every file",
                 )
                 return
