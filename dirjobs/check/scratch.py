@@ -6,11 +6,10 @@ import json
 import logging
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from typing import BinaryIO
 
 from dirjobs.errors import ConfigurationError, NotFound, StoreError
 from dirjobs.layers import Layer
@@ -18,7 +17,7 @@ from dirjobs.layout import QUEUE, nonce
 from dirjobs.process import Process, is_surely_gone, this_process
 from dirjobs.store import Entry, FileKind, Store, check_path
 
-log = logging.getLogger("dirjobs")
+log = logging.getLogger(__name__)
 
 OWNER = "owner.json"
 _FOLDER = re.compile(r"~check-([a-z2-9]{10})")
@@ -42,47 +41,7 @@ class Below(Layer):
         self.folder = folder
 
     def at(self, path: str) -> str:
-        """The path in the store around which this layer is."""
         return f"{self.folder}/{path}" if check_path(path) else self.folder
-
-    def list(self, folder: str) -> Iterable[Entry]:
-        return self.store.list(self.at(folder))
-
-    def rename(self, src: str, dst: str) -> None:
-        self.store.rename(self.at(src), self.at(dst))
-
-    def exists(self, path: str) -> bool:
-        return self.store.exists(self.at(path))
-
-    def mtime(self, path: str) -> float:
-        return self.store.mtime(self.at(path))
-
-    def read(self, path: str) -> bytes:
-        return self.store.read(self.at(path))
-
-    def write(self, path: str, data: bytes) -> None:
-        self.store.write(self.at(path), data)
-
-    def download(self, path: str, target: BinaryIO) -> None:
-        self.store.download(self.at(path), target)
-
-    def upload(self, path: str, source: BinaryIO) -> None:
-        self.store.upload(self.at(path), source)
-
-    def remove(self, path: str) -> None:
-        self.store.remove(self.at(path))
-
-    def mkdir(self, path: str) -> None:
-        self.store.mkdir(self.at(path))
-
-    def rmdir(self, path: str) -> None:
-        self.store.rmdir(self.at(path))
-
-    def full_path(self, path: str) -> str:
-        return self.store.full_path(self.at(path))
-
-    def local_path(self, path: str) -> str | None:
-        return self.store.local_path(self.at(path))
 
 
 @dataclass

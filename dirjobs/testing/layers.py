@@ -6,11 +6,12 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import BinaryIO, Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 from dirjobs.errors import AlreadyExists, AmbiguousResult, NotFound
 from dirjobs.layers import Layer
 from dirjobs.store import Entry, Guarantees, Store, split
+from dirjobs.testing.lossy import READING
 
 T = TypeVar("T")
 
@@ -72,20 +73,20 @@ class Lagging(Layer):
             raise NotFound(f"{self.full_path(path)!r}: there is no such file, as far as seen")
         return self.store.mtime(path) if entry.mtime is None else entry.mtime
 
-    def rename(self, src: str, dst: str) -> None:
-        self._change(lambda: self.store.rename(src, dst), src, dst)
-
-    def write(self, path: str, data: bytes) -> None:
-        self._change(lambda: self.store.write(path, data), path)
-
-    def upload(self, path: str, source: BinaryIO) -> None:
-        self._change(lambda: self.store.upload(path, source), path)
-
-    def remove(self, path: str) -> None:
-        self._change(lambda: self.store.remove(path), path)
-
-    def mkdir(self, path: str) -> None:
-        self._change(lambda: self.store.mkdir(path), path)
+    def call(self, verb: str, paths: tuple[str, ...], action: Callable[[], T]) -> T:
+        if verb in READING:
+            return action()
+        folders = {split(path)[0] for path in paths}
+        with self._lock:
+            for folder in folders:
+                if self.store.exists(folder):
+                    self._look(folder, self._clock() - self._lag)
+            try:
+                return action()
+            finally:
+                for folder in folders:
+                    if self.store.exists(folder):
+                        self._look(folder, self._clock())
 
     def _view(self, folder: str) -> dict[str, Entry]:
         with self._lock:
@@ -96,19 +97,6 @@ class Lagging(Layer):
             del history[: max(0, expired - 1)]  # no later look can see these
             seen = [view for view in history if view.since <= moment]
             return dict((seen or history[:1])[-1].entries)
-
-    def _change(self, action: Callable[[], None], *paths: str) -> None:
-        folders = {split(path)[0] for path in paths}
-        with self._lock:
-            for folder in folders:
-                if self.store.exists(folder):
-                    self._look(folder, self._clock() - self._lag)
-            try:
-                action()
-            finally:
-                for folder in folders:
-                    if self.store.exists(folder):
-                        self._look(folder, self._clock())
 
     def _look(self, folder: str, since: float) -> _History:
         """The history of `folder`, with its present state, if new, dated `since`."""

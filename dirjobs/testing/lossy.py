@@ -11,9 +11,12 @@ from typing import BinaryIO, TypeVar
 
 from dirjobs.errors import AmbiguousResult, StoreError, Unavailable
 from dirjobs.layers import Layer
-from dirjobs.store import Entry, Store
+from dirjobs.store import Store
 
 T = TypeVar("T")
+
+READING = frozenset({"list", "exists", "mtime", "read", "download"})
+"""The verbs that change nothing."""
 
 
 class Fault(enum.Enum):
@@ -59,50 +62,22 @@ class Lossy(Layer):
         """The faults so far, each with the verb that it hit."""
         return self._state.faults
 
-    def list(self, folder: str) -> Iterable[Entry]:
-        return self._sent("list", lambda: [*self.store.list(folder)], changes=False)
-
-    def rename(self, src: str, dst: str) -> None:
-        self._sent("rename", lambda: self.store.rename(src, dst))
-
-    def exists(self, path: str) -> bool:
-        return self._sent("exists", lambda: self.store.exists(path), changes=False)
-
-    def mtime(self, path: str) -> float:
-        return self._sent("mtime", lambda: self.store.mtime(path), changes=False)
-
-    def read(self, path: str) -> bytes:
-        return self._sent("read", lambda: self.store.read(path), changes=False)
-
-    def write(self, path: str, data: bytes) -> None:
-        self._sent("write", lambda: self.store.write(path, data))
-
-    def download(self, path: str, target: BinaryIO) -> None:
-        self._sent("download", lambda: self.store.download(path, target), changes=False)
-
     def upload(self, path: str, source: BinaryIO) -> None:
         # A late one comes when `source` is gone.
-        kept = io.BytesIO(b"".join(iter(lambda: source.read(1 << 20), b"")))
-        self._sent("upload", lambda: self.store.upload(path, kept))
-
-    def remove(self, path: str) -> None:
-        self._sent("remove", lambda: self.store.remove(path))
-
-    def mkdir(self, path: str) -> None:
-        self._sent("mkdir", lambda: self.store.mkdir(path))
+        super().upload(path, io.BytesIO(b"".join(iter(lambda: source.read(1 << 20), b""))))
 
     def flush_late(self) -> None:
         """Execute all late requests now; nobody hears their answers."""
         self._run_late(everything=True)
 
-    def _sent(self, verb: str, action: Callable[[], T], *, changes: bool = True) -> T:
+    def call(self, verb: str, paths: tuple[str, ...], action: Callable[[], T]) -> T:  # noqa: ARG002
         self._run_late()
         state = self._state
         with state.lock:
             fault = next(state.plan, Fault.NONE)
             if fault is not Fault.NONE:
                 state.faults.append((verb, fault))
-            if fault is Fault.LATE and changes:
+            if fault is Fault.LATE and verb not in READING:
                 state.late.append((state.calls + self._delay, action))
         if fault is Fault.NONE:
             return action()
