@@ -219,9 +219,12 @@ class Retrying(Layer):
         self.call("remove", (path,), remove)
 
 
-def patient(store: Store) -> Store:
-    """`store`, with requests repeated; a local folder as it is, for it has no lost
-    connections, and needs no more than two calls for each job."""
+def with_retries(store: Store) -> Store:
+    """`store` with its requests repeated; a local path, mounts included, as it is.
+
+    No answer of a disk gets lost, and the client of a mount repeats by itself.  A layer
+    would only slow down the two calls that a job costs there.
+    """
     return store if store.local_path("") is not None else Retrying(store)
 
 

@@ -22,7 +22,7 @@ from dirjobs.admin.status import Status, status
 from dirjobs.errors import StoreError
 from dirjobs.heartbeat_thread import Pulse
 from dirjobs.job import Job
-from dirjobs.layers import patient
+from dirjobs.layers import with_retries
 from dirjobs.policy import DEFAULT_HEARTBEAT, DEFAULT_LEASE, DEFAULT_MAX_PAUSE, DEFAULT_TIMEOUT
 from dirjobs.process import this_process
 from dirjobs.protocol import attempts
@@ -104,7 +104,7 @@ class DirJobs:
         )  # fmt: skip
         self.store = open_store(jobsdir, with_timeout(jobsdir, storage_options, timeout))
         self._wish = self._settings.terms(self.store.guarantees)
-        self._patient = patient(self.store)
+        self._patient = with_retries(self.store)
         self._driver = Driver(self._patient, time.sleep)
         try:
             self._driver.run(make_folders())

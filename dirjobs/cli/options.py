@@ -15,7 +15,7 @@ from click.shell_completion import CompletionItem
 
 from dirjobs.console.errors import show_log
 from dirjobs.errors import ConfigurationError, NotFound
-from dirjobs.layers import Logged, patient
+from dirjobs.layers import Logged, with_retries
 from dirjobs.layout import DONE, FAILED, RUNNING, WAITING, nonce
 from dirjobs.policy import DEFAULT_TIMEOUT, seconds
 from dirjobs.protocol.effects import Driver
@@ -156,7 +156,7 @@ def opened(jobs: str, verbose: int = 0) -> Iterator[Driver]:
     """
     with opened_store(jobs, verbose) as store:
         check_is_queue(store)
-        yield Driver(patient(store), time.sleep)
+        yield Driver(with_retries(store), time.sleep)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from queue import Empty, SimpleQueue
 
 from dirjobs.console.errors import explained, say
 from dirjobs.console.text import show
-from dirjobs.layers import patient
+from dirjobs.layers import with_retries
 from dirjobs.layout import LOGS, WAITING
 from dirjobs.protocol.effects import Driver
 from dirjobs.queue import DirJobs
@@ -118,7 +118,7 @@ class Shift:
 
     def _tools(self, guard: Guard, folder: str) -> Tools:
         store = self._dj.store
-        driver = Driver(patient(store), time.sleep)
+        driver = Driver(with_retries(store), time.sleep)
         delivery = Delivery(driver, self._course)
         rules = self._rules
         return Tools(
