@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dirjobs.testing.layers import Copying, Lagging
-from dirjobs.testing.lossy import Fault, Lossy
+from dirjobs.testing.faults import Copying, Fault, Lagging, Lossy
 
 if TYPE_CHECKING:
     from dirjobs.testing.conformance import StoreTests
