@@ -11,10 +11,10 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 
-from dirjobs.check.races import content
 from dirjobs.errors import StoreError
 from dirjobs.layout import is_job_name, same_name, unportable_name
 from dirjobs.store import Store
+from dirjobs.testing.races import content
 
 _NAMES = {
     "a space": "{tag} a b.txt",

@@ -10,8 +10,8 @@ from dirjobs.check.file_semantics import Names, Partial, Times
 from dirjobs.check.latency import Latency
 from dirjobs.check.listing import Lag
 from dirjobs.check.mounts import Surroundings
-from dirjobs.check.races import Race
 from dirjobs.store import Guarantees
+from dirjobs.testing.races import Race
 
 
 @dataclass
@@ -26,7 +26,6 @@ class Findings:
         surroundings: of a local path.
         across: the race of renames to another folder.
         inside: the race of renames within one folder.
-        mkdir: the race for one new folder.
         write: the race of writing one file.
         lag: how late listings are between two connections.
         mount_lag: the same between the place and the mount that was named.
@@ -47,7 +46,6 @@ class Findings:
     surroundings: Surroundings = field(default_factory=Surroundings)
     across: Race = field(default_factory=Race)
     inside: Race = field(default_factory=Race)
-    mkdir: Race | None = None
     write: Race | None = None
     lag: Lag = field(default_factory=Lag)
     mount_lag: Lag | None = None

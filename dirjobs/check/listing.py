@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from dirjobs.check.racers import Turn
-from dirjobs.check.races import Track, content
 from dirjobs.store import Store
+from dirjobs.testing.races import Move, RaceTrack, content
 
 _POLL = 0.05
 _LONGEST_POLL = 1.0
@@ -129,7 +128,7 @@ def _names(viewer: Store, folder: str) -> set[str]:
         return set()
 
 
-def measure_speed(track: Track, folder: str, names: int) -> tuple[int, float]:
+def measure_speed(track: RaceTrack, folder: str, names: int) -> tuple[int, float]:
     """How long a listing of many names takes.
 
     Args:
@@ -143,7 +142,7 @@ def measure_speed(track: Track, folder: str, names: int) -> tuple[int, float]:
     """
     there = len(_names(track.here, folder))
     more = [f"{folder}/m{number}.{track.tag}" for number in range(names - there)]
-    track.crew.share([Turn("write", (path, b"")) for path in more])
+    track.share([Move("write", (path, b"")) for path in more])
     took, count = [], 0
     for _ in range(3):
         began = time.monotonic()

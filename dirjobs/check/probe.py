@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import pickle
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, runtime_checkable
@@ -16,9 +16,7 @@ from dirjobs.check.findings import Findings
 from dirjobs.check.latency import Timed
 from dirjobs.check.listing import measure_lag, measure_speed
 from dirjobs.check.mounts import look_around
-from dirjobs.check.racers import Crew, ProcessCrew, Reopen
-from dirjobs.check.races import Track
-from dirjobs.check.scratch import Below, scratch
+from dirjobs.check.scratch import Below, reopened_below, scratch
 from dirjobs.check.verdict import ENOUGH, Verdict, decide
 from dirjobs.errors import ConfigurationError, NotFound
 from dirjobs.layers import Retrying
@@ -26,6 +24,7 @@ from dirjobs.policy import DEFAULT_TIMEOUT
 from dirjobs.registry import open_store, scheme_of, with_timeout
 from dirjobs.settings import whole
 from dirjobs.store import Store
+from dirjobs.testing.races import ProcessRacers, Racers, RaceTrack, Reopen, ThreadRacers
 
 Tell = Callable[[str, float], None]
 """Is told what is being done, and which part of the whole is, from 0 to 1."""
@@ -178,9 +177,9 @@ class _Examination:
             clock = Clock(here, "clock", tag)
             self._measure_lag(here, tag)
             place.lag = min(1.2 * self._lag, _LONGEST_LAG)
-            with self._crew(here, processes) as crew:
-                self.found.callers = f"{crew.size} {crew.kind}"
-                track = Track(here, crew, tag, place.lag)
+            with closing(self._racers(here, processes)) as racers:
+                self.found.callers = f"{racers.size} {racers.kind}"
+                track = RaceTrack(here, racers, tag, lag=place.lag)
                 self._race(track)
                 if not self._short and self._in_time(f"listing {_NAMES} names"):
                     self.found.listing = measure_speed(track, "to", _NAMES)
@@ -220,27 +219,20 @@ class _Examination:
         back = measure_lag(view, here, "back", tag, _LONGEST_MOUNT_LAG)
         self.found.mount_lag = there.merge(back)
 
-    @contextmanager
-    def _crew(self, here: Below, processes: Reopen | None) -> Iterator[Crew]:
-        crew: Crew
+    def _racers(self, here: Below, processes: Reopen | None) -> Racers:
         if processes is not None:
             reopens: list[Reopen] = [processes] * self._connections
             if self._view is not None:
                 reopens[::2] = [partial(open_store, self._view.url)] * len(reopens[::2])
-            crew = ProcessCrew(reopens, here.folder)
-        else:
-            # Without the layers between: a race is no measure of time, and is not repeated.
-            bare: Sequence[Store] = [_bare(here).another() for _ in range(self._connections)]
-            stores = [Below(each, here.folder) for each in bare]
-            if self._view is not None:
-                stores[::2] = [Below(self._view.another(), here.folder) for _ in stores[::2]]
-            crew = Crew(stores)
-        try:
-            yield crew
-        finally:
-            crew.close()
+            return ProcessRacers([partial(reopened_below, each, here.folder) for each in reopens])
+        # Without the layers between: a race is no measure of time, and is not repeated.
+        bare: Sequence[Store] = [_bare(here).another() for _ in range(self._connections)]
+        stores = [Below(each, here.folder) for each in bare]
+        if self._view is not None:
+            stores[::2] = [Below(self._view.another(), here.folder) for _ in stores[::2]]
+        return ThreadRacers(stores)
 
-    def _race(self, track: Track) -> None:
+    def _race(self, track: RaceTrack) -> None:
         wanted = self._rounds or (_FEW_WHERE_LATE if track.lag > 1 else ENOUGH)
         for what, src, dst, share in (
             ("races for a file, across folders", "from", "to", 0.6 if self._short else 0.45),
@@ -263,11 +255,10 @@ class _Examination:
                 self.found.across = race
         if self._short:
             return
-        few_rounds = min(_FEW, wanted)
-        for what, run in (("mkdir", track.mkdir), ("write", track.write)):
-            if self._in_time(f"races of {what}"):
-                race = run(f"r{what}", few_rounds, 4.0, partial(self._say, f"races of {what}"))
-                setattr(self.found, what, race)
+        if self._in_time("races of write"):
+            few_rounds = min(_FEW, wanted)
+            told = partial(self._say, "races of write")
+            self.found.write = track.write("rwrite", few_rounds, 4.0, told)
 
 
 def _bare(here: Below) -> Store:

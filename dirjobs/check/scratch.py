@@ -16,6 +16,7 @@ from dirjobs.layers import Layer
 from dirjobs.layout import QUEUE, nonce
 from dirjobs.process import Process, is_surely_gone, this_process
 from dirjobs.store import Entry, FileKind, Store, check_path
+from dirjobs.testing.races import Reopen
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,11 @@ class Below(Layer):
 
     def at(self, path: str) -> str:
         return f"{self.folder}/{path}" if check_path(path) else self.folder
+
+
+def reopened_below(reopen: Reopen, folder: str) -> Store:
+    """The store opened once more, as seen from one of its folders; for another process."""
+    return Below(reopen(), folder)
 
 
 @dataclass

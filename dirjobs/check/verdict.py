@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 
 from dirjobs.check.file_semantics import Partial
 from dirjobs.check.findings import Findings
-from dirjobs.check.races import Race
 from dirjobs.policy import DEFAULT_LEASE, Mode, Terms, warranted
+from dirjobs.testing.races import Race
 
 ENOUGH = 300
 """Contested rounds without a failure after which renames are trusted."""

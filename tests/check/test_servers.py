@@ -88,7 +88,6 @@ def test_nginx_and_all_that_a_long_check_looks_at(examine):
     assert {"umlauts", "emoji", "percent signs", "#"} <= set(found.names.fine)
     assert found.names.case_sensitive is True
     assert found.names.longest == 255
-    assert found.mkdir.holds
     assert found.write.holds
     assert found.listing[0] == 60
     assert found.times.precision == 1

@@ -104,7 +104,7 @@ def test_what_to_mind():
 
 
 def test_all_of_it_is_json():
-    findings = found(mkdir=GOOD, partial=Partial.HIDDEN, names=Names(), listing=(1000, 0.1))
+    findings = found(write=GOOD, partial=Partial.HIDDEN, names=Names(), listing=(1000, 0.1))
     document = json.loads(json.dumps(Check(findings, decide(findings)).to_json()))
     assert document["mode"] == "trust"
     assert document["sync_time"] == 0

@@ -58,9 +58,9 @@ def check_command(
 ) -> None:
     """Try what the share of JOBS really guarantees, and say which mode is right there.
 
-    Several callers race for files, folders and names in a scratch folder of their own,
-    which is removed afterwards; nothing else is touched.  It takes a minute at most.  With
-    --record the outcome is written into _queue/queue.json, and workers go by it.
+    Several callers race for files in a scratch folder of their own, which is removed
+    afterwards; nothing else is touched.  It takes a minute at most.  With --record the
+    outcome is written into _queue/queue.json, and workers go by it.
     """
     with opened_store(jobs, verbose) as store, check_progress() as tell:
         done = check(jobs, mount=mount, rounds=rounds, connections=connections, tell=tell)
@@ -128,8 +128,6 @@ def _rows(found: Findings) -> Iterator[tuple[str, str]]:
         yield "file system", f"{found.surroundings.file_system} ({found.surroundings.source})"
     yield "rename, across folders", _race(found.across)
     yield "rename, in a folder", _race(found.inside)
-    if found.mkdir is not None:
-        yield "making one folder", _race(found.mkdir)
     if found.write is not None:
         yield "writing one file", _race(found.write)
     if found.across.losers:
