@@ -14,28 +14,9 @@ from enum import StrEnum
 from dirjobs.errors import StoreError
 from dirjobs.layout import is_job_name, same_name, unportable_name
 from dirjobs.store import Store
+from dirjobs.testing.names import ODD_NAMES
 from dirjobs.testing.races import content
 
-_NAMES = {
-    "a space": "{tag} a b.txt",
-    "percent signs": "{tag}%20%41.txt",
-    "#": "{tag}#1.txt",
-    "+ and &": "{tag}+&=.txt",
-    "brackets and quotes": "{tag}[1](2){{3}}'.txt",
-    "umlauts": "{tag}äöüß.txt",
-    "umlauts in two characters": "{tag}a\u0308.txt",
-    "another alphabet": "{tag}日本語.txt",
-    "emoji": "{tag}🎲.txt",
-    ";": "{tag};1.txt",
-    "?": "{tag}?1.txt",
-    ":": "{tag}:1.txt",
-    "*": "{tag}*.txt",
-    "a trailing dot": "{tag}.",
-    "a trailing space": "{tag} ",
-    "a leading space": " {tag}.txt",
-    "a leading dot": ".{tag}.txt",
-    "a leading tilde": "~{tag}.txt",
-}
 _LENGTHS = (255, 240, 220, 199, 150, 100)
 _SECOND = 1.05
 _UPLOAD = 2 << 20
@@ -63,7 +44,7 @@ class Names:
     @property
     def dangerous(self) -> list[str]:
         """What dirjobs would take for the name of a job that works."""
-        names = {what: _NAMES[what].format(tag="x") for what in self.mangled}
+        names = {what: ODD_NAMES[what].format("x") for what in self.mangled}
         return [
             what for what, name in names.items() if is_job_name(name) and not unportable_name(name)
         ]
@@ -79,8 +60,8 @@ def try_names(here: Store, folder: str, tag: str) -> Names:
         here.mkdir(each)
     found = Names()
     written: dict[str, str] = {}
-    for what, pattern in _NAMES.items():
-        name = pattern.format(tag=tag)
+    for what, pattern in ODD_NAMES.items():
+        name = pattern.format(tag)
         if here.name_problem(name) or not _write(here, f"{folder}/{name}", content(what)):
             found.refused.append(what)
         else:
