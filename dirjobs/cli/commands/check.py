@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import click
 
 from dirjobs.check import Check, Findings, Lag, Race, check
-from dirjobs.check.file_semantics import Partial
+from dirjobs.check.file_semantics import Nowhere, Partial
 from dirjobs.check.record import Recorded, record
 from dirjobs.cli.options import (
     QueueCommand,
@@ -25,6 +25,12 @@ _PARTIAL = {
     Partial.HIDDEN: "hidden from others",
     Partial.VISIBLE: "seen by others, who can't claim them",
     Partial.MOVABLE: "can be claimed by others",
+}
+_NOWHERE = {
+    Nowhere.REFUSED: "is refused",
+    Nowhere.IGNORED: "says that it is done, and does nothing",
+    Nowhere.MADE: "makes the folder",
+    Nowhere.LOST: "LOSES the file",
 }
 
 
@@ -140,15 +146,13 @@ def _rows(found: Findings) -> Iterator[tuple[str, str]]:
     yield "listings", _lag(found.lag)
     if found.mount_lag is not None:
         yield "listings, to the mount", _lag(found.mount_lag)
-    if found.listing is not None:
-        count, seconds = found.listing
-        yield f"a listing of {count} names", _brief(seconds)
     if found.partial is not None:
         yield "unfinished uploads", _PARTIAL[found.partial]
     yield from _names(found)
-    yield from found.server.items()
+    if found.nowhere is not None:
+        yield "rename into a missing folder", _NOWHERE[found.nowhere]
     for verb, took in sorted(found.latency.items()):
-        yield verb, f"{_brief(took.median)} (99 of 100 below {_brief(took.p99)})"
+        yield verb, _brief(took)
     if found.left_out:
         yield "no time for", ", ".join(found.left_out)
     yield "this took", duration(found.seconds)
