@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol, Self, cast
+from typing import NamedTuple, Protocol, cast
 
 from dirjobs.errors import AmbiguousResult, NotFound, StoreError
 from dirjobs.store import Entry, Store
@@ -115,16 +115,9 @@ class ThreadRacers:
         for store in self._stores:
             store.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
 
 class ProcessRacers:
-    """Processes.  Threads of one process wait for each other too often to race in a local
-    folder, and smbprotocol shares more among them than it should.
+    """Processes.
 
     Args:
         reopen: opens the store, once for each.
@@ -179,12 +172,6 @@ class ProcessRacers:
         for child in self._children:
             with suppress(OSError):
                 child.communicate()  # the end of its input is its end
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def _send(child: subprocess.Popen[bytes], letter: bytes) -> None:

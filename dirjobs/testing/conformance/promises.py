@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 
 import pytest
@@ -41,24 +42,24 @@ class RaceTests(Base):
 
     def test_atomic_rename_raced_by_threads(self, store: Store) -> None:
         self.promised(store, "atomic_rename")
-        with self.threads(store) as racers:
+        with closing(self.threads(store)) as racers:
             self.one_winner(store, racers, "to", self.ROUNDS)
 
     def test_atomic_rename_raced_by_processes(self, store: Store, reopen: Reopen | None) -> None:
         self.promised(store, "atomic_rename")
-        with self.processes(reopen) as racers:
+        with closing(self.processes(reopen)) as racers:
             self.one_winner(store, racers, "to", self.PROCESS_ROUNDS)
 
     def test_atomic_rename_in_folder_raced_by_threads(self, store: Store) -> None:
         self.promised(store, "atomic_rename_in_folder")
-        with self.threads(store) as racers:
+        with closing(self.threads(store)) as racers:
             self.one_winner(store, racers, "from", self.ROUNDS)
 
     def test_atomic_rename_in_folder_raced_by_processes(
         self, store: Store, reopen: Reopen | None
     ) -> None:
         self.promised(store, "atomic_rename_in_folder")
-        with self.processes(reopen) as racers:
+        with closing(self.processes(reopen)) as racers:
             self.one_winner(store, racers, "from", self.PROCESS_ROUNDS)
 
     def one_winner(self, store: Store, racers: Racers, dst: str, rounds: int) -> None:
@@ -80,7 +81,7 @@ class RaceTests(Base):
         def move(racer: int, turn: int) -> Move:
             return Move("rename", (f"from/{source(racer, turn)}", f"to/job{turn}"))
 
-        with self.threads(store) as racers:
+        with closing(self.threads(store)) as racers:
             track = RaceTrack(store, racers, TAG)
 
             def prepare(turns: range) -> None:
@@ -105,7 +106,7 @@ class RaceTests(Base):
 
     def test_exclusive_mkdir_raced_by_threads(self, store: Store) -> None:
         self.promised(store, "exclusive_mkdir")
-        with self.threads(store) as racers:
+        with closing(self.threads(store)) as racers:
             told = RaceTrack(store, racers, TAG).run(
                 self.ROUNDS, lambda _, turn: Move("mkdir", (f"folder{turn}",))
             )
