@@ -2,7 +2,7 @@
 
 `StoreTests` is the conformance suite; it needs pytest, which is imported only when it is
 asked for.  `Lossy`, `Lagging` and `Copying` are layers that make any store as bad as the
-real ones.
+real ones.  Its races are those of ``dirjobs check``: `dirjobs.testing.races`.
 """
 
 from __future__ import annotations
