@@ -6,19 +6,22 @@ import copy
 import logging
 import random as _random
 import time
-from collections.abc import Callable, Iterable
-from typing import BinaryIO, Self, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import BinaryIO, ClassVar, Self, TypeVar
 
 from dirjobs.errors import AmbiguousResult, NotFound, StoreError, Unavailable
 from dirjobs.store import Entry, Guarantees, Store
 
 T = TypeVar("T")
 
-_log = logging.getLogger("dirjobs.store")
+log = logging.getLogger(__name__)
 
 
 class Layer(Store):
     """Forwards everything to another store; the base of all layers.
+
+    Every request goes through `call` and every path through `at`: most layers override
+    one of the two and nothing else.
 
     Args:
         store: what this layer is around.
@@ -26,6 +29,61 @@ class Layer(Store):
 
     def __init__(self, store: Store) -> None:
         self.store = store
+
+    def call(self, verb: str, paths: tuple[str, ...], action: Callable[[], T]) -> T:  # noqa: ARG002
+        """Carry out one request.
+
+        Args:
+            verb: the name of the method.
+            paths: its paths, as the caller of this layer wrote them.
+            action: does it once, on the store below.
+        """
+        return action()
+
+    def at(self, path: str) -> str:
+        """The path in the store below."""
+        return path
+
+    def list(self, folder: str) -> Iterable[Entry]:
+        # A lazy listing may fail late.
+        return self.call("list", (folder,), lambda: [*self.store.list(self.at(folder))])
+
+    names_suffice = False  # a layer may lose answers
+
+    def names_of_files(self, folder: str) -> Iterable[str]:
+        return super().names_of_files(folder)  # what a layer does to `list` it does to this
+
+    def rename(self, src: str, dst: str) -> None:
+        self.call("rename", (src, dst), lambda: self.store.rename(self.at(src), self.at(dst)))
+
+    def exists(self, path: str) -> bool:
+        return self.call("exists", (path,), lambda: self.store.exists(self.at(path)))
+
+    def mtime(self, path: str) -> float:
+        return self.call("mtime", (path,), lambda: self.store.mtime(self.at(path)))
+
+    def read(self, path: str) -> bytes:
+        return self.call("read", (path,), lambda: self.store.read(self.at(path)))
+
+    def write(self, path: str, data: bytes) -> None:
+        self.call("write", (path,), lambda: self.store.write(self.at(path), data))
+
+    def download(self, path: str, target: BinaryIO) -> None:
+        self.call("download", (path,), lambda: self.store.download(self.at(path), target))
+
+    def upload(self, path: str, source: BinaryIO) -> None:
+        self.call("upload", (path,), lambda: self.store.upload(self.at(path), source))
+
+    def remove(self, path: str) -> None:
+        self.call("remove", (path,), lambda: self.store.remove(self.at(path)))
+
+    def mkdir(self, path: str) -> None:
+        self.call("mkdir", (path,), lambda: self.store.mkdir(self.at(path)))
+
+    def rmdir(self, path: str) -> None:
+        self.call("rmdir", (path,), lambda: self.store.rmdir(self.at(path)))
+
+    # -- no requests ----------------------------------------------------------------------
 
     @property
     def url(self) -> str:
@@ -35,52 +93,14 @@ class Layer(Store):
     def guarantees(self) -> Guarantees:
         return self.store.guarantees
 
-    def list(self, folder: str) -> Iterable[Entry]:
-        return self.store.list(folder)
-
-    names_suffice = False  # a layer may lose answers
-
-    def names_of_files(self, folder: str) -> Iterable[str]:
-        return super().names_of_files(folder)  # what a layer does to `list` it does to this
-
-    def rename(self, src: str, dst: str) -> None:
-        self.store.rename(src, dst)
-
-    def exists(self, path: str) -> bool:
-        return self.store.exists(path)
-
-    def mtime(self, path: str) -> float:
-        return self.store.mtime(path)
-
-    def read(self, path: str) -> bytes:
-        return self.store.read(path)
-
-    def write(self, path: str, data: bytes) -> None:
-        self.store.write(path, data)
-
-    def download(self, path: str, target: BinaryIO) -> None:
-        self.store.download(path, target)
-
-    def upload(self, path: str, source: BinaryIO) -> None:
-        self.store.upload(path, source)
-
-    def remove(self, path: str) -> None:
-        self.store.remove(path)
-
-    def mkdir(self, path: str) -> None:
-        self.store.mkdir(path)
-
-    def rmdir(self, path: str) -> None:
-        self.store.rmdir(path)
-
     def name_problem(self, name: str) -> str | None:
         return self.store.name_problem(name)
 
     def full_path(self, path: str) -> str:
-        return self.store.full_path(path)
+        return self.store.full_path(self.at(path))
 
     def local_path(self, path: str) -> str | None:
-        return self.store.local_path(path)
+        return self.store.local_path(self.at(path))
 
     def another(self) -> Self:
         """The same layer, with the same settings and shared state, around `store.another()`."""
@@ -98,10 +118,9 @@ class Layer(Store):
 class Retrying(Layer):
     """Repeats what may be repeated: never a rename or mkdir whose fate is unknown.
 
-    Reading verbs, `write`, and `remove` are repeated on Unavailable and AmbiguousResult;
-    `rename` and `mkdir` on Unavailable only; `upload` and `download` where the source or
-    target can be rewound.  Pauses grow exponentially with full jitter; a store's own
-    ``retry_after`` is honoured as far as `seconds` allows.
+    `upload` and `download` are repeated where the source or target can be rewound.  Pauses
+    grow exponentially with full jitter; a store's own ``retry_after`` is honoured as far
+    as `seconds` allows.
 
     Args:
         store: what this layer is around.
@@ -111,6 +130,13 @@ class Retrying(Layer):
         sleep: waits for so many seconds.
         random: gives a number between 0 and 1.
     """
+
+    REPEATED_ON: ClassVar[Mapping[str, tuple[type[StoreError], ...]]] = {
+        "rename": (Unavailable,),
+        "mkdir": (Unavailable,),
+        "rmdir": (),
+    }
+    """After which errors a verb is sent again; every other one after both that may pass."""
 
     FIRST, LONGEST = 0.2, 20.0
     """Seconds: the first pause at most, and every pause at most."""
@@ -129,75 +155,8 @@ class Retrying(Layer):
         self._tries, self._seconds = tries, seconds
         self._clock, self._sleep, self._random = clock, sleep, random
 
-    def list(self, folder: str) -> Iterable[Entry]:
-        return self._repeat(lambda: [*self.store.list(folder)])  # a lazy one may fail late
-
-    def names_of_files(self, folder: str) -> Iterable[str]:
-        return self._repeat(lambda: [*self.store.names_of_files(folder)])
-
-    def rename(self, src: str, dst: str) -> None:
-        self._repeat(lambda: self.store.rename(src, dst), Unavailable)
-
-    def exists(self, path: str) -> bool:
-        return self._repeat(lambda: self.store.exists(path))
-
-    def mtime(self, path: str) -> float:
-        return self._repeat(lambda: self.store.mtime(path))
-
-    def read(self, path: str) -> bytes:
-        return self._repeat(lambda: self.store.read(path))
-
-    def write(self, path: str, data: bytes) -> None:
-        self._repeat(lambda: self.store.write(path, data))
-
-    def download(self, path: str, target: BinaryIO) -> None:
-        if not target.seekable():
-            return self.store.download(path, target)
-        start = target.tell()
-
-        def from_the_start() -> None:
-            if target.tell() != start:
-                target.seek(start)
-                target.truncate()
-            self.store.download(path, target)
-
-        return self._repeat(from_the_start)
-
-    def upload(self, path: str, source: BinaryIO) -> None:
-        if not source.seekable():
-            return self.store.upload(path, source)
-        start = source.tell()
-
-        def from_the_start() -> None:
-            source.seek(start)
-            self.store.upload(path, source)
-
-        return self._repeat(from_the_start)
-
-    def remove(self, path: str) -> None:
-        maybe_done = False
-
-        def remove() -> None:
-            nonlocal maybe_done
-            try:
-                self.store.remove(path)
-            except AmbiguousResult:
-                maybe_done = True
-                raise
-            except NotFound:
-                if not maybe_done:  # otherwise an earlier try did it
-                    raise
-
-        self._repeat(remove)
-
-    def mkdir(self, path: str) -> None:
-        self._repeat(lambda: self.store.mkdir(path), Unavailable)
-
-    def _repeat(
-        self,
-        action: Callable[[], T],
-        errors: type[StoreError] | tuple[type[StoreError], ...] = (Unavailable, AmbiguousResult),
-    ) -> T:
+    def call(self, verb: str, paths: tuple[str, ...], action: Callable[[], T]) -> T:  # noqa: ARG002
+        errors = self.REPEATED_ON.get(verb, (Unavailable, AmbiguousResult))
         until = self._clock() + self._seconds
         tried = 0
         while True:
@@ -216,15 +175,61 @@ class Retrying(Layer):
         asked = error.retry_after if isinstance(error, Unavailable) else None
         return max(jittered, asked or 0.0)
 
+    def names_of_files(self, folder: str) -> Iterable[str]:
+        return self.call("list", (folder,), lambda: [*self.store.names_of_files(folder)])
 
-def patient(store: Store) -> Store:
-    """`store`, with requests repeated; a local folder as it is, for it has no lost
-    connections, and needs no more than two calls for each job."""
+    def download(self, path: str, target: BinaryIO) -> None:
+        if not target.seekable():
+            return self.store.download(path, target)
+        start = target.tell()
+
+        def from_the_start() -> None:
+            if target.tell() != start:
+                target.seek(start)
+                target.truncate()
+            self.store.download(path, target)
+
+        return self.call("download", (path,), from_the_start)
+
+    def upload(self, path: str, source: BinaryIO) -> None:
+        if not source.seekable():
+            return self.store.upload(path, source)
+        start = source.tell()
+
+        def from_the_start() -> None:
+            source.seek(start)
+            self.store.upload(path, source)
+
+        return self.call("upload", (path,), from_the_start)
+
+    def remove(self, path: str) -> None:
+        maybe_done = False
+
+        def remove() -> None:
+            nonlocal maybe_done
+            try:
+                self.store.remove(path)
+            except AmbiguousResult:
+                maybe_done = True
+                raise
+            except NotFound:
+                if not maybe_done:  # otherwise an earlier try did it
+                    raise
+
+        self.call("remove", (path,), remove)
+
+
+def with_retries(store: Store) -> Store:
+    """`store` with its requests repeated; a local path, mounts included, as it is.
+
+    No answer of a disk gets lost, and the client of a mount repeats by itself.  A layer
+    would only slow down the two calls that a job costs there.
+    """
     return store if store.local_path("") is not None else Retrying(store)
 
 
 class Logged(Layer):
-    """Writes each call, its outcome and its duration to logger ``dirjobs.store`` (DEBUG).
+    """Writes each call, its outcome and its duration to this module's logger (DEBUG).
 
     Args:
         store: what this layer is around.
@@ -235,44 +240,11 @@ class Logged(Layer):
         super().__init__(store)
         self._clock = clock
 
-    def list(self, folder: str) -> Iterable[Entry]:
-        return self._logged("list", (folder,), lambda: [*self.store.list(folder)])
-
     def names_of_files(self, folder: str) -> Iterable[str]:
-        return self._logged("list", (folder,), lambda: [*self.store.names_of_files(folder)])
+        return self.call("list", (folder,), lambda: [*self.store.names_of_files(folder)])
 
-    def rename(self, src: str, dst: str) -> None:
-        self._logged("rename", (src, dst), lambda: self.store.rename(src, dst))
-
-    def exists(self, path: str) -> bool:
-        return self._logged("exists", (path,), lambda: self.store.exists(path))
-
-    def mtime(self, path: str) -> float:
-        return self._logged("mtime", (path,), lambda: self.store.mtime(path))
-
-    def read(self, path: str) -> bytes:
-        return self._logged("read", (path,), lambda: self.store.read(path))
-
-    def write(self, path: str, data: bytes) -> None:
-        self._logged("write", (path,), lambda: self.store.write(path, data))
-
-    def download(self, path: str, target: BinaryIO) -> None:
-        self._logged("download", (path,), lambda: self.store.download(path, target))
-
-    def upload(self, path: str, source: BinaryIO) -> None:
-        self._logged("upload", (path,), lambda: self.store.upload(path, source))
-
-    def remove(self, path: str) -> None:
-        self._logged("remove", (path,), lambda: self.store.remove(path))
-
-    def mkdir(self, path: str) -> None:
-        self._logged("mkdir", (path,), lambda: self.store.mkdir(path))
-
-    def rmdir(self, path: str) -> None:
-        self._logged("rmdir", (path,), lambda: self.store.rmdir(path))
-
-    def _logged(self, verb: str, paths: tuple[str, ...], action: Callable[[], T]) -> T:
-        if not _log.isEnabledFor(logging.DEBUG):
+    def call(self, verb: str, paths: tuple[str, ...], action: Callable[[], T]) -> T:
+        if not log.isEnabledFor(logging.DEBUG):
             return action()
         began = self._clock()
         outcome = "failed"
@@ -286,7 +258,7 @@ class Logged(Layer):
             return result
         finally:
             spent = 1000 * (self._clock() - began)
-            _log.debug("%s %s: %s (%.1f ms)", verb, " -> ".join(map(repr, paths)), outcome, spent)
+            log.debug("%s %s: %s (%.1f ms)", verb, " -> ".join(map(repr, paths)), outcome, spent)
 
 
 def _outcome(result: object) -> str:

@@ -19,7 +19,7 @@ from dirjobs.admin.requeue import requeue
 from dirjobs.errors import NotFound, StoreError
 from dirjobs.heartbeat_thread import HeartbeatThread
 from dirjobs.job import Job
-from dirjobs.layers import patient as with_retries
+from dirjobs.layers import with_retries
 from dirjobs.layout import AGREEMENT, check_new_job, next_incarnation
 from dirjobs.names import nonce
 from dirjobs.policy import (

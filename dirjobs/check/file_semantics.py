@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -11,32 +10,13 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 
-from dirjobs.check.races import content
 from dirjobs.errors import StoreError
 from dirjobs.layout import is_job_name
 from dirjobs.names import same_name, unportable_name
 from dirjobs.store import Store
+from dirjobs.testing.names import ODD_NAMES
+from dirjobs.testing.races import content
 
-_NAMES = {
-    "a space": "{tag} a b.txt",
-    "percent signs": "{tag}%20%41.txt",
-    "#": "{tag}#1.txt",
-    "+ and &": "{tag}+&=.txt",
-    "brackets and quotes": "{tag}[1](2){{3}}'.txt",
-    "umlauts": "{tag}äöüß.txt",
-    "umlauts in two characters": "{tag}a\u0308.txt",
-    "another alphabet": "{tag}日本語.txt",
-    "emoji": "{tag}🎲.txt",
-    ";": "{tag};1.txt",
-    "?": "{tag}?1.txt",
-    ":": "{tag}:1.txt",
-    "*": "{tag}*.txt",
-    "a trailing dot": "{tag}.",
-    "a trailing space": "{tag} ",
-    "a leading space": " {tag}.txt",
-    "a leading dot": ".{tag}.txt",
-    "a leading tilde": "~{tag}.txt",
-}
 _LENGTHS = (255, 240, 220, 199, 150, 100)
 _SECOND = 1.05
 _UPLOAD = 2 << 20
@@ -64,7 +44,7 @@ class Names:
     @property
     def dangerous(self) -> list[str]:
         """What dirjobs would take for the name of a job that works."""
-        names = {what: _NAMES[what].format(tag="x") for what in self.mangled}
+        names = {what: ODD_NAMES[what].format("x") for what in self.mangled}
         return [
             what for what, name in names.items() if is_job_name(name) and not unportable_name(name)
         ]
@@ -80,8 +60,8 @@ def try_names(here: Store, folder: str, tag: str) -> Names:
         here.mkdir(each)
     found = Names()
     written: dict[str, str] = {}
-    for what, pattern in _NAMES.items():
-        name = pattern.format(tag=tag)
+    for what, pattern in ODD_NAMES.items():
+        name = pattern.format(tag)
         if here.name_problem(name) or not _write(here, f"{folder}/{name}", content(what)):
             found.refused.append(what)
         else:
@@ -145,78 +125,68 @@ class Times:
         offset: how far the store's clock is ahead of ours, in seconds.
         kept: whether a rename to another folder keeps the time: where it is a copy, the
             time is another one.
-        kept_in_folder: the same of a rename within a folder.
-        same_file: whether it is the same file after a rename, by the file system's own
-            number; None if nobody tells.
     """
 
     precision: float | None = None
     offset: float | None = None
     kept: bool | None = None
-    kept_in_folder: bool | None = None
-    same_file: bool | None = None
 
     def to_json(self) -> dict[str, object]:
         return asdict(self)
 
 
 class Clock:
-    """Two files written early in the check, so that time passes before they are renamed."""
+    """A file written early in the check, so that time passes before it is renamed."""
 
     def __init__(self, here: Store, folder: str, tag: str) -> None:
         self._here = here
-        self._one, self._other = f"{folder}1", f"{folder}2"
-        for each in (self._one, self._other):
+        self._src, self._dst = f"{folder}1/clock.{tag}", f"{folder}2/clock.{tag}"
+        for each in (f"{folder}1", f"{folder}2"):
             here.mkdir(each)
-        self._names = [f"{what}.{tag}" for what in ("across", "inside")]
         before = time.time()
-        for name in self._names:
-            here.write(f"{self._one}/{name}", content(name))
+        here.write(self._src, content("clock"))
         self._written = (before + time.time()) / 2
         self._at = time.monotonic()
 
     def read(self) -> Times:
-        """Rename the files, and compare."""
-        times, here = Times(), self._here
-        across, inside = self._names
-        old = [f"{self._one}/{across}", f"{self._one}/{inside}"]
-        new = [f"{self._other}/{across}", f"{self._one}/2{inside}"]
+        """Rename the file, and compare."""
         try:
-            stamps = [here.mtime(path) for path in old]
+            stamp = self._here.mtime(self._src)
         except StoreError:
-            return times  # the store tells no times
-        number = self._number(old[0])
-        whole = all(stamp == int(stamp) for stamp in stamps)
-        times.precision = 1.0 if whole else 0.001
-        times.offset = round(sum(stamps) / 2 + whole / 2 - self._written, 1)
+            return Times()  # the store tells no times
+        whole = stamp == int(stamp)
         time.sleep(max(0.0, self._at + _SECOND - time.monotonic()))
-        for src, dst in zip(old, new, strict=True):
-            here.rename(src, dst)
-        times.kept, times.kept_in_folder = (
-            here.mtime(path) == stamp for path, stamp in zip(new, stamps, strict=True)
+        self._here.rename(self._src, self._dst)
+        return Times(
+            precision=1.0 if whole else 0.001,
+            offset=round(stamp + whole / 2 - self._written, 1),
+            kept=self._here.mtime(self._dst) == stamp,
         )
-        if number is not None:
-            times.same_file = number == self._number(new[0])
-        return times
-
-    def _number(self, path: str) -> int | None:
-        local = self._here.local_path(path)
-        return None if local is None else os.stat(local).st_ino
 
 
-def rename_into_nowhere(here: Store, folder: str, tag: str) -> str:
-    """What comes of a rename into a folder that is not there, in words."""
+class Nowhere(StrEnum):
+    """What comes of a rename into a folder that is not there."""
+
+    REFUSED = "refused"
+    IGNORED = "ignored"
+    MADE = "made"
+    LOST = "lost"
+
+
+def rename_into_nowhere(here: Store, folder: str, tag: str, lag: float) -> Nowhere:
+    """Try it, and look for the file when everybody must see it."""
     here.mkdir(folder)
     path, nowhere = f"{folder}/homeless.{tag}", f"{folder}/missing/homeless.{tag}"
     here.write(path, content("homeless"))
-    answer = "says that it is done"
+    answer = Nowhere.IGNORED
     try:
         here.rename(path, nowhere)
     except StoreError:
-        answer = "is refused"
+        answer = Nowhere.REFUSED
+    time.sleep(lag)
     if here.exists(path):
         return answer
-    return "makes the folder" if here.exists(nowhere) else "LOSES the file"
+    return Nowhere.MADE if here.exists(nowhere) else Nowhere.LOST
 
 
 class _Slow(io.BytesIO):

@@ -6,12 +6,11 @@ from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
-from dirjobs.check.file_semantics import Names, Partial, Times
-from dirjobs.check.latency import Latency
-from dirjobs.check.listing import Lag
+from dirjobs.check.file_semantics import Names, Nowhere, Partial, Times
+from dirjobs.check.lag import Lag
 from dirjobs.check.mounts import Surroundings
-from dirjobs.check.races import Race
 from dirjobs.store import Guarantees
+from dirjobs.testing.races import Race
 
 
 @dataclass
@@ -26,16 +25,14 @@ class Findings:
         surroundings: of a local path.
         across: the race of renames to another folder.
         inside: the race of renames within one folder.
-        mkdir: the race for one new folder.
         write: the race of writing one file.
         lag: how late listings are between two connections.
         mount_lag: the same between the place and the mount that was named.
-        listing: how many names a listing had, and how many seconds it took.
         partial: what others can do with an unfinished upload.
         names: what became of odd names.
         times: of files.
-        latency: of each verb.
-        server: what else the backend found out, in its own words.
+        nowhere: what comes of a rename into a missing folder.
+        latency: of each verb, in seconds: the median.
         seconds: how long all this took.
         left_out: what there was no time for.
     """
@@ -47,18 +44,21 @@ class Findings:
     surroundings: Surroundings = field(default_factory=Surroundings)
     across: Race = field(default_factory=Race)
     inside: Race = field(default_factory=Race)
-    mkdir: Race | None = None
     write: Race | None = None
     lag: Lag = field(default_factory=Lag)
     mount_lag: Lag | None = None
-    listing: tuple[int, float] | None = None
     partial: Partial | None = None
     names: Names | None = None
     times: Times = field(default_factory=Times)
-    latency: dict[str, Latency] = field(default_factory=dict)
-    server: dict[str, str] = field(default_factory=dict)
+    nowhere: Nowhere | None = None
+    latency: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     left_out: list[str] = field(default_factory=list)
+
+    @property
+    def worst_lag(self) -> float:
+        """Seconds by which somebody saw a change late, at worst."""
+        return max(self.lag.worst, self.mount_lag.worst if self.mount_lag else 0.0)
 
     def to_json(self) -> dict[str, Any]:
         """All of it as what `json.dumps` takes."""

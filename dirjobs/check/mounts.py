@@ -18,7 +18,7 @@ _CLIENT_LAG = 300.0
 
 
 @dataclass(frozen=True)
-class Kind:
+class Medium:
     """One kind of medium that shows changes late.
 
     Attributes:
@@ -34,15 +34,17 @@ class Kind:
     bounded: bool = True
 
 
-DAVFS = Kind(
+DAVFS = Medium(
     "davfs2 mount", 13.0, "it uploads new files after 10 s and lists others' changes after 1-2 s"
 )
-_UNKNOWN = Kind("network mount", 60.0, "nothing is known of its caches", bounded=False)
-_MOUNTS: Mapping[str, Kind] = {
-    "nfs": Kind("NFS mount", 60.0, "folders are cached for up to 60 s (acdirmax)"),
-    "fuse.rclone": Kind("rclone mount", 300.0, "folders are cached for 5 minutes (dir-cache-time)"),
-    "fuse.sshfs": Kind("sshfs mount", 20.0, "folders are cached for 20 s (dcache_timeout)"),
-    "cifs": Kind("SMB mount", 10.0, "folders are cached for some seconds (actimeo)"),
+_UNKNOWN = Medium("network mount", 60.0, "nothing is known of its caches", bounded=False)
+_MOUNTS: Mapping[str, Medium] = {
+    "nfs": Medium("NFS mount", 60.0, "folders are cached for up to 60 s (acdirmax)"),
+    "fuse.rclone": Medium(
+        "rclone mount", 300.0, "folders are cached for 5 minutes (dir-cache-time)"
+    ),
+    "fuse.sshfs": Medium("sshfs mount", 20.0, "folders are cached for 20 s (dcache_timeout)"),
+    "cifs": Medium("SMB mount", 10.0, "folders are cached for some seconds (actimeo)"),
     "davfs": DAVFS,
     "fuse.davfs": DAVFS,
     "fuse.davfs2": DAVFS,
@@ -50,13 +52,13 @@ _MOUNTS: Mapping[str, Kind] = {
 _SAME = {"nfs4": "nfs", "smb3": "cifs", "smbfs": "cifs", "fuse.mount.davfs": "davfs"}
 
 
-def _client(name: str, why: str) -> Kind:
-    return Kind(f"folder that {name} synchronises", _CLIENT_LAG, why, bounded=False)
+def _client(name: str, why: str) -> Medium:
+    return Medium(f"folder that {name} synchronises", _CLIENT_LAG, why, bounded=False)
 
 
 _POLLS = "it asks the server every 30 s, after each upload, and never while it is offline"
 # Found in the folder itself or in one above it.
-_MARKERS: tuple[tuple[str, Kind], ...] = (
+_MARKERS: tuple[tuple[str, Medium], ...] = (
     (".dropbox.cache/", _client("Dropbox", "it tells nobody how late it is")),
     (".dropbox", _client("Dropbox", "it tells nobody how late it is")),
     (".stfolder/", _client("Syncthing", "it gathers changes for 10 s and needs both sides up")),
@@ -71,7 +73,7 @@ _MARKERS: tuple[tuple[str, Kind], ...] = (
     (".shortcut-targets-by-id/", _client("Google Drive", "it tells nobody how late it is")),
 )
 # Part of the path, where a client leaves no marker.
-_PLACES: tuple[tuple[re.Pattern[str], Kind], ...] = (
+_PLACES: tuple[tuple[re.Pattern[str], Medium], ...] = (
     (
         re.compile(r"[/\\]OneDrive(?: - [^/\\]+)?(?:[/\\]|$)"),
         _client("OneDrive", "it tells nobody how late it is"),
@@ -99,7 +101,7 @@ class Surroundings:
 
     file_system: str = ""
     source: str = ""
-    kinds: tuple[Kind, ...] = ()
+    kinds: tuple[Medium, ...] = ()
 
     @property
     def lag(self) -> float:
@@ -120,7 +122,7 @@ def look_around(*paths: str, mounts: str | None = None) -> Surroundings:
     known = mountinfo() if mounts is None else mounts
     real = [os.path.realpath(path) for path in paths]
     found = [mount for path in real if (mount := mount_of(path, known)) is not None]
-    kinds = [_kind_of_mount(mount) for mount in found]
+    kinds = [_medium_of(mount) for mount in found]
     kinds += [kind for path in real for kind in _clients(path)]
     return Surroundings(
         found[0].kind if found else "",
@@ -129,14 +131,14 @@ def look_around(*paths: str, mounts: str | None = None) -> Surroundings:
     )
 
 
-def _kind_of_mount(mount: Mount) -> Kind | None:
+def _medium_of(mount: Mount) -> Medium | None:
     if mount.kind == "fuse" and re.match("https?://", mount.source):
         return DAVFS
     kind = _MOUNTS.get(_SAME.get(mount.kind, mount.kind))
     return kind or (_UNKNOWN if mount.is_network else None)
 
 
-def _clients(path: str) -> Iterable[Kind]:
+def _clients(path: str) -> Iterable[Medium]:
     for folder in _upwards(path):
         try:
             with os.scandir(folder) as found:

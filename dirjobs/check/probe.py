@@ -5,26 +5,24 @@ from __future__ import annotations
 import os
 import pickle
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol, runtime_checkable
 
 from dirjobs.check.file_semantics import Clock, rename_into_nowhere, try_names, try_partial_upload
 from dirjobs.check.findings import Findings
+from dirjobs.check.lag import measure_lag
 from dirjobs.check.latency import Timed
-from dirjobs.check.listing import measure_lag, measure_speed
 from dirjobs.check.mounts import look_around
-from dirjobs.check.racers import Crew, ProcessCrew, Reopen
-from dirjobs.check.races import Track
-from dirjobs.check.scratch import Below, scratch
+from dirjobs.check.scratch import Below, reopened_below, scratch
 from dirjobs.check.verdict import ENOUGH, Verdict, decide
 from dirjobs.errors import ConfigurationError, NotFound
 from dirjobs.layers import Retrying
 from dirjobs.policy import DEFAULT_TIMEOUT, whole
 from dirjobs.registry import open_store, scheme_of, with_timeout
 from dirjobs.store import Store
+from dirjobs.testing.races import ProcessRacers, Racers, RaceTrack, Reopen, ThreadRacers
 
 Tell = Callable[[str, float], None]
 """Is told what is being done, and which part of the whole is, from 0 to 1."""
@@ -33,16 +31,7 @@ CONNECTIONS = 4
 _SECONDS, _SHORT_SECONDS = 75.0, 30.0
 _FEW = 25
 _FEW_WHERE_LATE = 60
-_NAMES = 1000
 _LONGEST_LAG, _LONGEST_MOUNT_LAG = 20.0, 60.0
-
-
-@runtime_checkable
-class Examinable(Protocol):
-    """A store that knows more to ask than the verbs of a store."""
-
-    def examine(self, path: str) -> dict[str, str]:
-        """What else there is to know, in words; `path` may be written, and ``path.2``."""
 
 
 @dataclass(frozen=True)
@@ -96,21 +85,15 @@ def check(
         raise ConfigurationError("connections=1 makes no race: at least 2 are needed.")
     place = os.fspath(place) if isinstance(place, os.PathLike) else place
     options = with_timeout(place, storage_options, DEFAULT_TIMEOUT)
-    opened = open_store(place, options)
-    timed = Timed(opened)
-    view = None if mount is None else open_store(os.fspath(mount))
     if reopen is None and not isinstance(place, Store):
         reopen = partial(open_store, place, options)
-    examination = _Examination(timed, view, rounds, connections, tell, short=short)
-    try:
-        examination.run(_processes(opened, place, reopen))
-    finally:
-        opened.close()
-        if view is not None:
-            view.close()
-    found = examination.found
-    found.latency = timed.latencies()
-    found.latency.pop("upload", None)  # it was slow on purpose
+    with ExitStack() as stack:
+        store = stack.enter_context(closing(open_store(place, options)))
+        view = None
+        if mount is not None:
+            view = stack.enter_context(closing(open_store(os.fspath(mount))))
+        plan = _Plan(rounds, connections, short, tell or (lambda *_: None))
+        found = _examine(store, view, _processes(store, place, reopen), plan)
     return Check(found, decide(found))
 
 
@@ -131,152 +114,111 @@ def _processes(store: Store, place: str | Store, reopen: Reopen | None) -> Reope
     return reopen
 
 
-class _Examination:
-    def __init__(
-        self,
-        store: Store,
-        view: Store | None,
-        rounds: int | None,
-        connections: int,
-        tell: Tell | None,
-        *,
-        short: bool,
-    ) -> None:
-        self._store, self._view = Retrying(store), view
-        self._rounds, self._connections, self._short = rounds, connections, short
-        self._tell = tell
-        self._began = time.monotonic()
-        self._seconds = _SHORT_SECONDS if short else _SECONDS
-        local = store.local_path("")
-        self.found = Findings(store.url, store.guarantees, is_local=local is not None)
-        places = [local, None if view is None else view.local_path("")]
-        self.found.surroundings = look_around(*filter(None, places))
+class _Plan:
+    """How much is tried, and for how long; what there was no time for is in `left_out`."""
 
-    # -- time ---------------------------------------------------------------------------
+    def __init__(self, rounds: int | None, connections: int, short: bool, tell: Tell) -> None:
+        self.rounds, self.connections, self.short, self.tell = rounds, connections, short, tell
+        self.left_out: list[str] = []
+        self._until = time.monotonic() + (_SHORT_SECONDS if short else _SECONDS)
 
     @property
-    def _left(self) -> float:
-        return self._began + self._seconds - time.monotonic()
+    def left(self) -> float:
+        """Seconds."""
+        return self._until - time.monotonic()
 
-    def _say(self, what: str, part: float = 0.0) -> None:
-        if self._tell is not None:
-            self._tell(what, part)
-
-    def _in_time(self, what: str) -> bool:
-        if self._left > 0:
-            self._say(what)
+    def begins(self, what: str) -> bool:
+        """Whether there is time for it; tells that it begins."""
+        if self.left > 0:
+            self.tell(what, 0.0)
             return True
-        self.found.left_out.append(what)
+        self.left_out.append(what)
         return False
 
-    # -- steps --------------------------------------------------------------------------
 
-    def run(self, processes: Reopen | None) -> None:
-        with scratch(self._store, self._connections) as place:
-            here, tag = place.here, place.tag
-            clock = Clock(here, "clock", tag)
-            self._measure_lag(here, tag)
-            place.lag = min(1.2 * self._lag, _LONGEST_LAG)
-            with self._crew(here, processes) as crew:
-                self.found.callers = f"{crew.size} {crew.kind}"
-                track = Track(here, crew, tag, place.lag)
-                self._race(track)
-                if not self._short and self._in_time(f"listing {_NAMES} names"):
-                    self.found.listing = measure_speed(track, "to", _NAMES)
-            self.found.times = clock.read()
-            if self._in_time("uploading slowly"):
-                self.found.partial = try_partial_upload(here, "partial", tag, self._lag)
-            if not self._short and self._lag < 1 and self._in_time("odd names"):
-                self.found.names = try_names(here, "names", tag)
-            if not self._short and self._in_time("a rename into nowhere"):
-                told = rename_into_nowhere(here, "nowhere", tag)
-                self.found.server["rename into a missing folder"] = told
-            if not self._short:
-                self._examine(here, tag)
-            self._say("tidying up")
-        self.found.seconds = time.monotonic() - self._began
-
-    def _examine(self, here: Below, tag: str) -> None:
-        store = _bare(here)
-        if isinstance(store, Examinable) and self._in_time("conditional requests"):
-            self.found.server |= store.examine(here.at(f"conditional.{tag}"))
-
-    @property
-    def _lag(self) -> float:
-        lags = [self.found.lag, *filter(None, [self.found.mount_lag])]
-        return max(lag.worst for lag in lags)
-
-    def _measure_lag(self, here: Below, tag: str) -> None:
-        self._say("looking how late listings are")
-        with here.another() as other:
-            self.found.lag = measure_lag(here, other, "lag", tag, _LONGEST_LAG)
-        if self._view is None:
-            return
-        self._say("looking how late the mount is")
-        view = Below(self._view, here.folder)
-        _wait_for(view, self._view.url)
-        there = measure_lag(here, view, "there", tag, _LONGEST_MOUNT_LAG)
-        back = measure_lag(view, here, "back", tag, _LONGEST_MOUNT_LAG)
-        self.found.mount_lag = there.merge(back)
-
-    @contextmanager
-    def _crew(self, here: Below, processes: Reopen | None) -> Iterator[Crew]:
-        crew: Crew
-        if processes is not None:
-            reopens: list[Reopen] = [processes] * self._connections
-            if self._view is not None:
-                reopens[::2] = [partial(open_store, self._view.url)] * len(reopens[::2])
-            crew = ProcessCrew(reopens, here.folder)
-        else:
-            # Without the layers between: a race is no measure of time, and is not repeated.
-            bare: Sequence[Store] = [_bare(here).another() for _ in range(self._connections)]
-            stores = [Below(each, here.folder) for each in bare]
-            if self._view is not None:
-                stores[::2] = [Below(self._view.another(), here.folder) for _ in stores[::2]]
-            crew = Crew(stores)
-        try:
-            yield crew
-        finally:
-            crew.close()
-
-    def _race(self, track: Track) -> None:
-        wanted = self._rounds or (_FEW_WHERE_LATE if track.lag > 1 else ENOUGH)
-        for what, src, dst, share in (
-            ("races for a file, across folders", "from", "to", 0.6 if self._short else 0.45),
-            ("races for a file, within a folder", "in", "in", 0.4),
-        ):
-            if src == dst and track.lag > 1:
-                continue  # mode sync renames to another folder
-            self._say(what)
-            few = self._short and src == dst
-            race = track.rename(
-                src,
-                dst,
-                min(_FEW, wanted) if few else wanted,
-                float("inf") if self._rounds else share * max(1.0, self._left),
-                partial(self._say, what),
-            )
-            if src == dst:
-                self.found.inside = race
-            else:
-                self.found.across = race
-        if self._short:
-            return
-        few_rounds = min(_FEW, wanted)
-        for what, run in (("mkdir", track.mkdir), ("write", track.write)):
-            if self._in_time(f"races of {what}"):
-                race = run(f"r{what}", few_rounds, 4.0, partial(self._say, f"races of {what}"))
-                setattr(self.found, what, race)
+def _examine(store: Store, view: Store | None, processes: Reopen | None, plan: _Plan) -> Findings:
+    """Everything, one thing after the other."""
+    began = time.monotonic()
+    timed = Timed(store)
+    places = [each.local_path("") for each in (store, view) if each is not None]
+    found = Findings(store.url, store.guarantees, is_local=places[0] is not None)
+    found.surroundings = look_around(*filter(None, places))
+    with scratch(Retrying(timed), plan.connections) as place:
+        here, tag = place.here, place.tag
+        clock = Clock(here, "clock", tag)
+        _measure_lag(found, here, None if view is None else Below(view, here.folder), tag, plan)
+        place.lag = min(1.2 * found.worst_lag, _LONGEST_LAG)
+        with closing(_racers(store, view, here.folder, processes, plan.connections)) as racers:
+            found.callers = f"{racers.size} {racers.kind}"
+            _race(found, RaceTrack(here, racers, tag, lag=place.lag), plan)
+        found.times = clock.read()
+        if plan.begins("uploading slowly"):
+            found.partial = try_partial_upload(here, "partial", tag, found.worst_lag)
+        is_prompt = found.worst_lag < 1
+        if is_prompt and plan.begins("a rename into nowhere"):
+            found.nowhere = rename_into_nowhere(here, "nowhere", tag, place.lag)
+        if is_prompt and not plan.short and plan.begins("odd names"):
+            found.names = try_names(here, "names", tag)
+        plan.tell("tidying up", 0.0)
+    found.seconds = time.monotonic() - began
+    found.left_out = plan.left_out
+    found.latency = timed.latencies()
+    found.latency.pop("upload", None)  # it was slow on purpose
+    return found
 
 
-def _bare(here: Below) -> Store:
-    store: Store = here.store
-    while isinstance(store, Retrying | Timed):
-        store = store.store
-    return store
+def _measure_lag(found: Findings, here: Below, view: Below | None, tag: str, plan: _Plan) -> None:
+    plan.tell("looking how late listings are", 0.0)
+    with here.another() as other:
+        found.lag = measure_lag(here, other, "lag", tag, _LONGEST_LAG)
+    if view is None:
+        return
+    plan.tell("looking how late the mount is", 0.0)
+    _wait_for(view)
+    there = measure_lag(here, view, "there", tag, _LONGEST_MOUNT_LAG)
+    back = measure_lag(view, here, "back", tag, _LONGEST_MOUNT_LAG)
+    found.mount_lag = there.merge(back)
 
 
-def _wait_for(view: Store, url: str) -> None:
+def _racers(
+    store: Store, view: Store | None, folder: str, processes: Reopen | None, size: int
+) -> Racers:
+    """Callers in the scratch folder; every second one goes through the mount, if there is one."""
+    if processes is not None:
+        reopens: list[Reopen] = [processes] * size
+        if view is not None:
+            reopens[::2] = [partial(open_store, view.url)] * len(reopens[::2])
+        return ProcessRacers([partial(reopened_below, each, folder) for each in reopens])
+    # Without the layers between: a race is no measure of time, and is not repeated.
+    stores = [Below(store.another(), folder) for _ in range(size)]
+    if view is not None:
+        stores[::2] = [Below(view.another(), folder) for _ in stores[::2]]
+    return ThreadRacers(stores)
+
+
+def _race(found: Findings, track: RaceTrack, plan: _Plan) -> None:
+    is_late = track.lag > 1
+    wanted = plan.rounds or (_FEW_WHERE_LATE if is_late else ENOUGH)
+    few = min(_FEW, wanted)
+
+    def seconds(share: float) -> float:
+        return float("inf") if plan.rounds else share * max(1.0, plan.left)
+
+    what = "races for a file, across folders"
+    plan.tell(what, 0.0)
+    share = 0.6 if plan.short else 0.45
+    found.across = track.rename("from", "to", wanted, seconds(share), partial(plan.tell, what))
+    if not is_late:  # mode sync renames to another folder
+        what = "races for a file, within a folder"
+        plan.tell(what, 0.0)
+        rounds = few if plan.short else wanted
+        found.inside = track.rename("in", "in", rounds, seconds(0.4), partial(plan.tell, what))
+    what = "races of write"
+    if not plan.short and plan.begins(what):
+        found.write = track.write("rwrite", few, 4.0, partial(plan.tell, what))
+
+
+def _wait_for(view: Below) -> None:
     """Wait until the scratch folder is seen on the mount.
 
     Raises:
@@ -289,7 +231,7 @@ def _wait_for(view: Store, url: str) -> None:
         except NotFound:
             if time.monotonic() > until:
                 raise ConfigurationError(
-                    f"{url!r} has shown nothing of what was made in the other place for"
+                    f"{view.url!r} has shown nothing of what was made in the other place for"
                     f" {_LONGEST_MOUNT_LAG:g} s: give two views of one folder."
                 ) from None
             time.sleep(0.5)

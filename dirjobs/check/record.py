@@ -84,6 +84,6 @@ def _summary(done: Check) -> dict[str, object]:
         "failed": found.across.failed,
         "bound": found.across.bound,
         "callers": found.callers,
-        "lag": max(found.lag.worst, found.mount_lag.worst if found.mount_lag else 0.0),
+        "lag": found.worst_lag,
         "why": list(verdict.why),
     }

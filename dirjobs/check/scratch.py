@@ -6,11 +6,10 @@ import json
 import logging
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from typing import BinaryIO
 
 from dirjobs.errors import ConfigurationError, NotFound, StoreError
 from dirjobs.layers import Layer
@@ -18,8 +17,9 @@ from dirjobs.layout import QUEUE
 from dirjobs.names import nonce
 from dirjobs.process import Process, is_surely_gone, this_process
 from dirjobs.store import Entry, FileKind, Store, check_path
+from dirjobs.testing.races import Reopen
 
-log = logging.getLogger("dirjobs")
+log = logging.getLogger(__name__)
 
 OWNER = "owner.json"
 _FOLDER = re.compile(r"~check-([a-z2-9]{10})")
@@ -43,51 +43,16 @@ class Below(Layer):
         self.folder = folder
 
     def at(self, path: str) -> str:
-        """The path in the store around which this layer is."""
         return f"{self.folder}/{path}" if check_path(path) else self.folder
 
-    def list(self, folder: str) -> Iterable[Entry]:
-        return self.store.list(self.at(folder))
 
-    def rename(self, src: str, dst: str) -> None:
-        self.store.rename(self.at(src), self.at(dst))
-
-    def exists(self, path: str) -> bool:
-        return self.store.exists(self.at(path))
-
-    def mtime(self, path: str) -> float:
-        return self.store.mtime(self.at(path))
-
-    def read(self, path: str) -> bytes:
-        return self.store.read(self.at(path))
-
-    def write(self, path: str, data: bytes) -> None:
-        self.store.write(self.at(path), data)
-
-    def download(self, path: str, target: BinaryIO) -> None:
-        self.store.download(self.at(path), target)
-
-    def upload(self, path: str, source: BinaryIO) -> None:
-        self.store.upload(self.at(path), source)
-
-    def remove(self, path: str) -> None:
-        self.store.remove(self.at(path))
-
-    def mkdir(self, path: str) -> None:
-        self.store.mkdir(self.at(path))
-
-    def rmdir(self, path: str) -> None:
-        self.store.rmdir(self.at(path))
-
-    def full_path(self, path: str) -> str:
-        return self.store.full_path(self.at(path))
-
-    def local_path(self, path: str) -> str | None:
-        return self.store.local_path(self.at(path))
+def reopened_below(reopen: Reopen, folder: str) -> Store:
+    """The store opened once more, as seen from one of its folders; for another process."""
+    return Below(reopen(), folder)
 
 
 @dataclass
-class Place:
+class ScratchFolder:
     """Where a check works.
 
     Attributes:
@@ -102,7 +67,7 @@ class Place:
 
 
 @contextmanager
-def scratch(store: Store, connections: int) -> Iterator[Place]:
+def scratch(store: Store, connections: int) -> Iterator[ScratchFolder]:
     """A folder of our own in the queue (or in the folder where none is yet).
 
     What killed checks left is removed first: if their process is surely gone, or after
@@ -124,7 +89,7 @@ def scratch(store: Store, connections: int) -> Iterator[Place]:
         ) from error
     parent = f"{QUEUE}/" if QUEUE in there else ""
     tag = nonce(10)
-    place = Place(Below(store, f"{parent}~check-{tag}"), tag)
+    place = ScratchFolder(Below(store, f"{parent}~check-{tag}"), tag)
     place.here.mkdir("")
     try:
         place.here.write(OWNER, json.dumps(asdict(this_process())).encode())
@@ -138,11 +103,11 @@ def scratch(store: Store, connections: int) -> Iterator[Place]:
         _tidy_up(place, connections)
 
 
-def _leftovers(store: Store, above: str, now: float, ours: str) -> Iterator[Place]:
+def _leftovers(store: Store, above: str, now: float, ours: str) -> Iterator[ScratchFolder]:
     for entry in store.list(above.rstrip("/")):
         match = _FOLDER.fullmatch(entry.name)
         if match and entry.kind is FileKind.FOLDER and match[1] != ours:
-            left = Place(Below(store, f"{above}{entry.name}"), match[1])
+            left = ScratchFolder(Below(store, f"{above}{entry.name}"), match[1])
             with suppress(NotFound):  # its own check, or another one, was faster
                 if _is_abandoned(left.here, entry, now):
                     yield left
@@ -160,7 +125,7 @@ def _is_abandoned(left: Below, itself: Entry, now: float) -> bool:
     return is_surely_gone(owner, this_process())
 
 
-def _tidy_up(place: Place, connections: int) -> None:
+def _tidy_up(place: ScratchFolder, connections: int) -> None:
     """Remove the folder with all that is ours in it; the rest stays, and is named."""
     stores = [place.here.another() for _ in range(connections)]
     errors: list[StoreError] = []
@@ -168,7 +133,7 @@ def _tidy_up(place: Place, connections: int) -> None:
         with ThreadPoolExecutor(connections) as pool:
             for _ in range(_PASSES if place.lag else 1):
                 time.sleep(place.lag)
-                errors = [*_Broom(place, stores, pool).sweep("", 0)]
+                errors = [*_sweep(place, stores, pool, "", 0)]
                 if not errors:
                     return
     finally:
@@ -178,45 +143,37 @@ def _tidy_up(place: Place, connections: int) -> None:
     log.warning("%s could not be removed (%s); the next check tries it again.", where, errors[0])
 
 
-@dataclass
-class _Broom:
-    place: Place
-    stores: Sequence[Store]
-    pool: ThreadPoolExecutor
-
-    def sweep(self, folder: str, depth: int) -> Iterator[StoreError]:
-        """Remove a folder, and say what hindered us."""
-        here = self.place.here
-        try:
-            entries = [*here.list(folder)]
-        except NotFound:
-            return
-        except StoreError as error:
-            yield error
-            return
-        files = []
-        for entry in entries:
-            path = f"{folder}/{entry.name}" if folder else entry.name
-            if entry.kind is FileKind.FOLDER:
-                if depth < _DEEPEST:
-                    yield from self.sweep(path, depth + 1)
-            elif entry.kind is FileKind.FILE and path != OWNER and self._is_ours(entry.name):
-                files.append(path)
-        share = len(self.stores)
-        shares = [files[number::share] for number in range(share)]
-        for errors in self.pool.map(_remove, self.stores, shares):
-            yield from errors
-        if not folder:
-            yield from _remove(here, [OWNER])  # last: by it the rest is known as ours
-        try:
-            here.rmdir(folder)
-        except NotFound:
-            return
-        except StoreError as error:
-            yield error
-
-    def _is_ours(self, name: str) -> bool:
-        return self.place.tag in name or _DRAFT.fullmatch(name) is not None
+def _sweep(
+    place: ScratchFolder, stores: Sequence[Store], pool: ThreadPoolExecutor, folder: str, depth: int
+) -> Iterator[StoreError]:
+    """Remove a folder in it, and say what hindered us."""
+    here = place.here
+    try:
+        entries = [*here.list(folder)]
+    except NotFound:
+        return
+    except StoreError as error:
+        yield error
+        return
+    files = []
+    for entry in entries:
+        path = f"{folder}/{entry.name}" if folder else entry.name
+        is_ours = place.tag in entry.name or _DRAFT.fullmatch(entry.name)
+        if entry.kind is FileKind.FOLDER and depth < _DEEPEST:
+            yield from _sweep(place, stores, pool, path, depth + 1)
+        elif entry.kind is FileKind.FILE and is_ours and path != OWNER:
+            files.append(path)
+    shares = [files[number :: len(stores)] for number in range(len(stores))]
+    for errors in pool.map(_remove, stores, shares):
+        yield from errors
+    if not folder:
+        yield from _remove(here, [OWNER])  # last: by it the rest is known as ours
+    try:
+        here.rmdir(folder)
+    except NotFound:
+        return
+    except StoreError as error:
+        yield error
 
 
 def _remove(store: Store, paths: Sequence[str]) -> list[StoreError]:

@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
-from dirjobs.check.file_semantics import Partial
+from dirjobs.check.file_semantics import Nowhere, Partial
 from dirjobs.check.findings import Findings
-from dirjobs.check.races import Race
 from dirjobs.policy import DEFAULT_LEASE, Mode, Policy, cautious
+from dirjobs.testing.races import Race
 
 ENOUGH = 300
 """Contested rounds without a failure after which renames are trusted."""
@@ -47,7 +47,8 @@ def decide(found: Findings) -> Verdict:
     """The verdict on what was found."""
     lag = _lag(found)
     wait = _sync_time(lag) if lag else 0.0
-    refuted = found.across.failed > 0 or found.times.kept is False
+    lost = found.nowhere is Nowhere.LOST
+    refuted = found.across.failed > 0 or found.times.kept is False or lost
     if wait:
         mode = Mode.SYNC
     elif not refuted and (_is_tried(found.across) or cautious(found.promised).mode is Mode.TRUST):
@@ -73,8 +74,7 @@ def _is_tried(race: Race) -> bool:
 def _lag(found: Findings) -> float:
     """Seconds by which somebody may see a change late: what was measured, with half as much
     again, and not less than what is known of such a place."""
-    measured = max(found.lag.worst, found.mount_lag.worst if found.mount_lag else 0.0)
-    return max(1.5 * measured, found.surroundings.lag)
+    return max(1.5 * found.worst_lag, found.surroundings.lag)
 
 
 def _sync_time(lag: float) -> float:
@@ -83,10 +83,7 @@ def _sync_time(lag: float) -> float:
 
 
 def _cost(found: Findings, mode: Mode, wait: float) -> float:
-    def median(verb: str) -> float:
-        return found.latency[verb].median if verb in found.latency else 0.0
-
-    rename, listing, look = median("rename"), median("list"), median("exists")
+    rename, listing, look = (found.latency.get(verb, 0.0) for verb in ("rename", "list", "exists"))
     if mode is Mode.TRUST:
         return 2 * rename
     if mode is Mode.VERIFY:
@@ -102,7 +99,9 @@ def _why(found: Findings, mode: Mode, lag: float) -> Iterator[str]:
             "A rename to another folder is a copy and a delete here: the file had another time"
             " afterwards."
         )
-    yield _told(found.across, found.callers, "renaming one file to another folder")
+    if found.nowhere is Nowhere.LOST:
+        yield "A file that was renamed into a missing folder was LOST."
+    yield _summary(found.across, found.callers, "renaming one file to another folder")
     if mode is Mode.VERIFY and not found.across.failed and not _is_tried(found.across):
         yield (
             f"That is less than the {ENOUGH} races that mode trust needs; more time is given"
@@ -128,7 +127,7 @@ def _why_sync(found: Findings, lag: float) -> Iterator[str]:
     yield f"sync_time has to be more than the longest lag, for which {lag:.0f} s is assumed."
 
 
-def _told(race: Race, callers: str, what: str) -> str:
+def _summary(race: Race, callers: str, what: str) -> str:
     if race.failed:
         kinds = ", ".join(f"{kind} ({n})" for kind, n in race.failures.most_common())
         return (
@@ -145,10 +144,11 @@ def _told(race: Race, callers: str, what: str) -> str:
 
 
 def _avoid(found: Findings, mode: Mode) -> Iterator[str]:
-    if any("lost" in kind for race in (found.across, found.inside) for kind in race.failures):
-        yield "Files were LOST in the races: don't keep a queue here."
+    lost = any("lost" in kind for race in (found.across, found.inside) for kind in race.failures)
+    if lost or found.nowhere is Nowhere.LOST:
+        yield "Files were LOST by renames: don't keep a queue here."
     if mode is Mode.VERIFY and found.inside.failed:
-        yield _told(found.inside, found.callers, "renaming within one folder")
+        yield _summary(found.inside, found.callers, "renaming within one folder")
         yield (
             "So mode verify has nothing but its looks to stand on, and a job that is given back"
             " may be taken before it is whole: use another server."

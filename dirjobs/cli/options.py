@@ -14,7 +14,7 @@ from click.shell_completion import CompletionItem
 
 from dirjobs.console.errors import show_log
 from dirjobs.errors import ConfigurationError, NotFound
-from dirjobs.layers import Logged, patient
+from dirjobs.layers import Logged, with_retries
 from dirjobs.layout import DONE, FAILED, RUNNING, WAITING
 from dirjobs.names import nonce
 from dirjobs.policy import DEFAULT_TIMEOUT, seconds
@@ -156,7 +156,7 @@ def opened(jobs: str, verbose: int = 0) -> Iterator[Share]:
     """
     with opened_store(jobs, verbose) as store:
         check_is_queue(store)
-        yield Share(patient(store))
+        yield Share(with_retries(store))
 
 
 @contextmanager

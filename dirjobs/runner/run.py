@@ -13,7 +13,7 @@ from queue import Empty, SimpleQueue
 
 from dirjobs.console.errors import explained, say
 from dirjobs.console.text import show
-from dirjobs.layers import patient
+from dirjobs.layers import with_retries
 from dirjobs.layout import LOGS, WAITING
 from dirjobs.protocol.share import Share
 from dirjobs.queue import DirJobs
@@ -118,7 +118,7 @@ class Shift:
 
     def _tools(self, guard: Guard, folder: str) -> Tools:
         store = self._dj.store
-        delivery = Delivery(Share(patient(store)), self._course)
+        delivery = Delivery(Share(with_retries(store)), self._course)
         rules = self._rules
         return Tools(
             self._dj, self._program, delivery, guard, self._course, folder, rules.timeout,

@@ -2,15 +2,14 @@
 
 `StoreTests` is the conformance suite; it needs pytest, which is imported only when it is
 asked for.  `Lossy`, `Lagging` and `Copying` are layers that make any store as bad as the
-real ones.
+real ones.  Its races are those of ``dirjobs check``: `dirjobs.testing.races`.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dirjobs.testing.layers import Copying, Lagging
-from dirjobs.testing.lossy import Fault, Lossy
+from dirjobs.testing.faults import Copying, Fault, Lagging, Lossy
 
 if TYPE_CHECKING:
     from dirjobs.testing.conformance import StoreTests

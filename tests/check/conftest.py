@@ -5,5 +5,4 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    monkeypatch.setattr("dirjobs.check.probe._NAMES", 60)
     monkeypatch.setattr("dirjobs.check.file_semantics._HALF_SENT", 0.1)

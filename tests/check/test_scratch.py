@@ -194,7 +194,7 @@ def test_a_killed_check_leaves_its_folder_and_the_next_one_removes_it(tmp_path):
 
     def its_racers_are_gone():
         commands = map(str, os.listdir("/proc"))
-        return not any(_mentions(pid, "dirjobs.check.racers") for pid in commands if pid.isdigit())
+        return not any(_mentions(pid, "dirjobs.testing.races") for pid in commands if pid.isdigit())
 
     wait_until(its_racers_are_gone)
     check(jobs, rounds=2, short=True)

@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from dirjobs import open_store
+from dirjobs.backends.memory import MemoryStore
 from dirjobs.check import check
+from dirjobs.errors import NotFound
+from dirjobs.layers import Layer
 from tests.conformance.test_smb import open_liar
 from tests.fake_webdav import PERSONALITIES
 from tests.fake_webdav.fixtures import serve_fake
@@ -44,7 +47,6 @@ def test_a_server_that_copies(examine, name):
     done = examine(PERSONALITIES[name])
     assert done.verdict.mode == "verify"
     assert done.findings.times.kept is False
-    assert done.findings.times.kept_in_folder is True
     assert done.findings.across.failures[SEVERAL] > 0
     assert "several have a copy" not in done.findings.inside.failures
     why = " ".join(done.verdict.why)
@@ -88,17 +90,11 @@ def test_nginx_and_all_that_a_long_check_looks_at(examine):
     assert {"umlauts", "emoji", "percent signs", "#"} <= set(found.names.fine)
     assert found.names.case_sensitive is True
     assert found.names.longest == 255
-    assert found.mkdir.holds
     assert found.write.holds
-    assert found.listing[0] == 60
     assert found.times.precision == 1
     assert abs(found.times.offset) < 30
-    assert found.latency["rename"].median > 0
-    assert found.server == {
-        "rename into a missing folder": "makes the folder",
-        "PUT If-None-Match: * on a file": "is refused (412)",
-        "PUT If-Match: * on nothing": "is refused (412)",
-    }
+    assert found.latency["rename"] > 0
+    assert found.nowhere == "made"
 
 
 def test_a_server_that_shows_uploads_while_they_grow(examine, monkeypatch):
@@ -161,9 +157,28 @@ def test_a_local_folder(tmp_path):
     assert done.verdict.min_age == 0
     assert found.callers == "4 processes"
     assert found.across.failed == 0
-    assert found.times.same_file is True
     assert found.surroundings.file_system
     assert [path.name for path in tmp_path.rglob("*")] == ["00_waiting", "job1.txt"]
+
+
+class Loses(Layer):
+    """A rename into a missing folder takes the file away and says that it can't be done."""
+
+    def rename(self, src, dst):
+        try:
+            super().rename(src, dst)
+        except NotFound:
+            self.store.remove(src)
+            raise
+
+
+def test_a_server_that_loses_what_goes_nowhere():
+    done = check(Loses(MemoryStore()), rounds=10, short=True)
+    assert done.findings.across.failed == 0
+    assert done.findings.nowhere == "lost"
+    assert done.verdict.mode == "verify"
+    assert any("missing folder was LOST" in sentence for sentence in done.verdict.why)
+    assert any("don't keep a queue here" in sentence for sentence in done.verdict.avoid)
 
 
 def test_the_python_of_the_docs(tmp_path, monkeypatch, capsys):

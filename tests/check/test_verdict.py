@@ -9,8 +9,7 @@ from dataclasses import replace
 import pytest
 
 from dirjobs.check import Check, Findings, Lag, Race, decide
-from dirjobs.check.file_semantics import Names, Partial, Times
-from dirjobs.check.latency import Latency
+from dirjobs.check.file_semantics import Names, Nowhere, Partial, Times
 from dirjobs.check.mounts import Surroundings, look_around
 from dirjobs.store import Guarantees
 
@@ -18,7 +17,7 @@ GOOD = Race(rounds=301, contested=300, losers=Counter({"NotFound (404)": 900}))
 BAD = Race(rounds=50, contested=50, failed=3, failures=Counter({"several were told yes": 3}))
 WEBDAV = Guarantees(visible_after=0, mtime_precision=1.0)
 SMB = Guarantees(atomic_rename=True, visible_after=0)
-LATENCY = {verb: Latency(0.02, 0.05, 10) for verb in ("rename", "list", "exists")}
+LATENCY = dict.fromkeys(("rename", "list", "exists"), 0.02)
 
 
 def found(**what):
@@ -27,7 +26,7 @@ def found(**what):
         "inside": GOOD,
         "callers": "4 threads",
         "latency": LATENCY,
-        "times": Times(kept=True, kept_in_folder=True, precision=1.0, offset=0.0),
+        "times": Times(kept=True, precision=1.0, offset=0.0),
     }
     return Findings("https://host/jobs", WEBDAV, **known | what)
 
@@ -43,6 +42,8 @@ def found(**what):
         (found(inside=BAD), "trust"),
         (found(lag=Lag(new=2.0)), "sync"),
         (found(across=BAD, mount_lag=Lag(appeared=2.0)), "sync"),
+        (found(nowhere=Nowhere.LOST), "verify"),
+        (found(nowhere=Nowhere.MADE), "trust"),
         (replace(found(across=Race(4, 4)), promised=SMB), "trust"),
         (replace(found(across=BAD), promised=SMB), "verify"),
         (replace(found(times=Times(kept=False)), promised=SMB), "verify"),
@@ -104,12 +105,13 @@ def test_what_to_mind():
 
 
 def test_all_of_it_is_json():
-    findings = found(mkdir=GOOD, partial=Partial.HIDDEN, names=Names(), listing=(1000, 0.1))
+    findings = found(write=GOOD, partial=Partial.HIDDEN, names=Names(), nowhere=Nowhere.MADE)
     document = json.loads(json.dumps(Check(findings, decide(findings)).to_json()))
     assert document["mode"] == "trust"
     assert document["sync_time"] == 0
     assert document["findings"]["across"]["losers"] == {"NotFound (404)": 900}
     assert document["findings"]["partial"] == "hidden"
+    assert document["findings"]["nowhere"] == "made"
 
 
 # -- surroundings -----------------------------------------------------------------------------

@@ -8,8 +8,7 @@ from dirjobs import DirJobs
 
 
 @pytest.fixture(autouse=True)
-def _few_names(monkeypatch):
-    monkeypatch.setattr("dirjobs.check.probe._NAMES", 40)
+def _quick(monkeypatch):
     monkeypatch.setattr("dirjobs.check.file_semantics._HALF_SENT", 0.1)
 
 

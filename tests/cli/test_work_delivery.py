@@ -74,7 +74,7 @@ def test_the_server_is_gone_when_a_job_ends(far, server, tmp_path):
     """It comes back when the worker has met its absence; the port refuses connections."""
     far.put("00_waiting", "a")
     met = []
-    original = Retrying._repeat
+    original = Retrying.call
 
     def repeat(*args):
         try:
@@ -94,7 +94,7 @@ def test_the_server_is_gone_when_a_job_ends(far, server, tmp_path):
     thread.start()
     script = f"touch {tmp_path}/begun; until [ -e {tmp_path}/go ]; do sleep 0.01; done; "
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Retrying, "_repeat", repeat)
+        patch.setattr(Retrying, "call", repeat)
         far.run("work", "--", "sh", "-c", script + RESULT[2])
     thread.join()
     assert met

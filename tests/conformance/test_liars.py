@@ -6,7 +6,7 @@ import sys
 import xml.etree.ElementTree as ET
 from collections import defaultdict
 
-from dirjobs.testing.liars import LIARS
+from tests.conformance.liars import LIARS
 
 # A liar that breaks its promise in every call fails more; one that only cheats when it is
 # raced must be caught by the race alone.
@@ -38,7 +38,7 @@ import pytest
 from dirjobs.backends.memory import MemoryStore
 from dirjobs.backends.posix import PosixStore
 from dirjobs.testing import StoreTests
-from dirjobs.testing.liars import LIARS, CopyingLiar
+from tests.conformance.liars import LIARS, CopyingLiar
 
 class Small(StoreTests):
     ROUNDS, RACERS, MANY, MEGABYTES = 15, 6, 20, 1

@@ -13,7 +13,7 @@ from dirjobs.backends.webdav import open_store
 from dirjobs.layers import Retrying
 from dirjobs.store import Guarantees
 from dirjobs.testing import StoreTests
-from dirjobs.testing.conformance.races import RaceTests
+from dirjobs.testing.conformance.promises import RaceTests
 from tests.fake_webdav import PERSONALITIES, FakeWebDAV
 from tests.servers import apache, wsgidav
 

@@ -37,9 +37,7 @@ ALLOWED = {
     # Layers forward what they are asked for.
     "layers.py remove self.store.remove": "forwards",
     "layers.py rmdir self.store.rmdir": "forwards",
-    "check/scratch.py remove self.store.remove": "forwards, below a scratch folder only",
-    "check/scratch.py rmdir self.store.rmdir": "the same",
-    "check/scratch.py sweep here.rmdir": "empty folders below a scratch folder",
+    "check/scratch.py _sweep here.rmdir": "empty folders below a scratch folder",
     "check/scratch.py _remove store.remove": "a `Below` of a scratch folder",
     "layers.py from_the_start target.truncate": "the caller's own download",
     "protocol/share.py remove self.store.remove": "after `may_be_removed`",

@@ -20,8 +20,9 @@ def store():
     return store
 
 
-def test_the_layers_need_no_pytest():
-    code = "import sys, dirjobs.testing; print('pytest' in sys.modules)"
+@pytest.mark.parametrize("module", ["dirjobs.testing", "dirjobs.testing.races", "dirjobs.check"])
+def test_faults_and_races_need_no_pytest(module):
+    code = f"import sys, {module}; print('pytest' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False\n"
 
 

@@ -228,7 +228,7 @@ def test_no_verb_is_forgotten():
 def test_calls_are_logged_on_one_line(caplog):
     ticks = iter(range(100))
     store = Logged(MemoryStore(), clock=lambda: next(ticks) / 1000)
-    with caplog.at_level(logging.DEBUG, logger="dirjobs.store"):
+    with caplog.at_level(logging.DEBUG, logger="dirjobs.layers"):
         store.write("file", b"secret content")
         store.rename("file", "new\nline")
         store.read("new\nline")
@@ -248,6 +248,6 @@ def test_calls_are_logged_on_one_line(caplog):
 
 def test_nothing_is_logged_unless_asked(caplog):
     store = Logged(MemoryStore())
-    with caplog.at_level(logging.INFO, logger="dirjobs.store"):
+    with caplog.at_level(logging.INFO, logger="dirjobs.layers"):
         store.write("file", b"")
     assert not caplog.records

@@ -15,7 +15,6 @@ from dirjobs.backends.webdav import propfind as _propfind
 from dirjobs.backends.webdav.address import legible
 from dirjobs.backends.webdav.config import Settings
 from dirjobs.backends.webdav.directory import Listing, parse_date, parse_size
-from dirjobs.backends.webdav.examine import examine
 from dirjobs.backends.webdav.propfind import BadAnswer, Multistatus
 from dirjobs.backends.webdav.session import LISTING_PATIENCE, Session
 from dirjobs.backends.webdav.status import OK, Verb, error_for
@@ -91,11 +90,6 @@ class WebdavStore(Store):
             "a WebDAV store can't be pickled, it holds credentials:"
             " open it again in the other process."
         )
-
-    def examine(self, path: str) -> dict[str, str]:
-        """What else there is to know of this server, in words; `path` may be written, and
-        ``path.2``."""
-        return examine(self._session(), self._file(path), self._destination)
 
     def _session(self) -> Session:
         pid = os.getpid()

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import click
 
 from dirjobs.check import Check, Findings, Lag, Race, check
-from dirjobs.check.file_semantics import Partial
+from dirjobs.check.file_semantics import Nowhere, Partial
 from dirjobs.check.record import Recorded, record
 from dirjobs.cli.options import (
     QueueCommand,
@@ -25,6 +25,12 @@ _PARTIAL = {
     Partial.HIDDEN: "hidden from others",
     Partial.VISIBLE: "seen by others, who can't claim them",
     Partial.MOVABLE: "can be claimed by others",
+}
+_NOWHERE = {
+    Nowhere.REFUSED: "is refused",
+    Nowhere.IGNORED: "says that it is done, and does nothing",
+    Nowhere.MADE: "makes the folder",
+    Nowhere.LOST: "LOSES the file",
 }
 
 
@@ -58,9 +64,9 @@ def check_command(
 ) -> None:
     """Try what the share of JOBS really guarantees, and say which mode is right there.
 
-    Several callers race for files, folders and names in a scratch folder of their own,
-    which is removed afterwards; nothing else is touched.  It takes a minute at most.  With
-    --record the outcome is written into _queue/queue.json, and workers go by it.
+    Several callers race for files in a scratch folder of their own, which is removed
+    afterwards; nothing else is touched.  It takes a minute at most.  With --record the
+    outcome is written into _queue/queue.json, and workers go by it.
     """
     with opened_store(jobs, verbose) as store, check_progress() as tell:
         done = check(jobs, mount=mount, rounds=rounds, connections=connections, tell=tell)
@@ -128,8 +134,6 @@ def _rows(found: Findings) -> Iterator[tuple[str, str]]:
         yield "file system", f"{found.surroundings.file_system} ({found.surroundings.source})"
     yield "rename, across folders", _race(found.across)
     yield "rename, in a folder", _race(found.inside)
-    if found.mkdir is not None:
-        yield "making one folder", _race(found.mkdir)
     if found.write is not None:
         yield "writing one file", _race(found.write)
     if found.across.losers:
@@ -142,15 +146,13 @@ def _rows(found: Findings) -> Iterator[tuple[str, str]]:
     yield "listings", _lag(found.lag)
     if found.mount_lag is not None:
         yield "listings, to the mount", _lag(found.mount_lag)
-    if found.listing is not None:
-        count, seconds = found.listing
-        yield f"a listing of {count} names", _brief(seconds)
     if found.partial is not None:
         yield "unfinished uploads", _PARTIAL[found.partial]
     yield from _names(found)
-    yield from found.server.items()
+    if found.nowhere is not None:
+        yield "rename into a missing folder", _NOWHERE[found.nowhere]
     for verb, took in sorted(found.latency.items()):
-        yield verb, f"{_brief(took.median)} (99 of 100 below {_brief(took.p99)})"
+        yield verb, _brief(took)
     if found.left_out:
         yield "no time for", ", ".join(found.left_out)
     yield "this took", duration(found.seconds)

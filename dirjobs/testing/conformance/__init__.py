@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dirjobs.testing.conformance.contents import ListTests, NameTests, StreamTests
 from dirjobs.testing.conformance.lifecycle import LifecycleTests
-from dirjobs.testing.conformance.races import RaceTests
+from dirjobs.testing.conformance.promises import RaceTests
 from dirjobs.testing.conformance.verbs import RenameTests, VerbTests
 
 __all__ = ["StoreTests"]

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 
 import pytest
 
 from dirjobs.store import Store, check_path
-
-Reopen = Callable[[], Store]
+from dirjobs.testing.races import Reopen
 
 
 class Base:

@@ -16,7 +16,8 @@ import pytest
 
 from dirjobs.errors import StoreError
 from dirjobs.store import Guarantees, Store
-from dirjobs.testing.conformance.base import Base, Reopen
+from dirjobs.testing.conformance.base import Base
+from dirjobs.testing.races import Reopen
 
 
 class LifecycleTests(Base):

@@ -1,13 +1,12 @@
-"""How late listings are, and how quick."""
+"""How late listings are."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
 
-from dirjobs.check.racers import Turn
-from dirjobs.check.races import Track, content
 from dirjobs.store import Store
+from dirjobs.testing.races import content
 
 _POLL = 0.05
 _LONGEST_POLL = 1.0
@@ -127,26 +126,3 @@ def _names(viewer: Store, folder: str) -> set[str]:
         return {entry.name for entry in viewer.list(folder)}
     except FileNotFoundError:  # a view that lags doesn't know the folder yet
         return set()
-
-
-def measure_speed(track: Track, folder: str, names: int) -> tuple[int, float]:
-    """How long a listing of many names takes.
-
-    Args:
-        track: where, and who fills it.
-        folder: what is there already counts as well.
-        names: how many there should be; those that can't be made just now are left out
-            (two mounts of one folder lock each other's new files: EIO on davfs2).
-
-    Returns:
-        how many names, and seconds (the best of three).
-    """
-    there = len(_names(track.here, folder))
-    more = [f"{folder}/m{number}.{track.tag}" for number in range(names - there)]
-    track.crew.share([Turn("write", (path, b"")) for path in more])
-    took, count = [], 0
-    for _ in range(3):
-        began = time.monotonic()
-        count = len([*track.here.list(folder)])
-        took.append(time.monotonic() - began)
-    return count, min(took)

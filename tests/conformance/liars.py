@@ -8,13 +8,13 @@ from dataclasses import replace
 from dirjobs.errors import AlreadyExists, NotFound, StoreError
 from dirjobs.layers import Layer
 from dirjobs.store import Guarantees, Store, split
-from dirjobs.testing.layers import Copying, Lagging
+from dirjobs.testing.faults import Copying, Lagging
 
 _PAUSE = 0.0005
 """Seconds between the steps of a copy: others come between."""
 
 
-def _pause(step: str) -> None:  # noqa: ARG001
+def _pause(step: str) -> None:
     time.sleep(_PAUSE)
 
 
