@@ -8,8 +8,8 @@ import time
 from contextlib import suppress
 from threading import Event, Thread
 
+from dirjobs.clock import monotonic
 from dirjobs.errors import StoreError
-from dirjobs.process import monotonic
 from dirjobs.protocol.effects import Driver
 from dirjobs.protocol.give_back import Held
 from dirjobs.protocol.intents import State

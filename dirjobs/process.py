@@ -6,11 +6,9 @@ import hashlib
 import os
 import platform
 import socket
-import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 
 
@@ -116,17 +114,6 @@ def only_zombies(group: int) -> bool:
     except OSError:
         return False
     return bool(dead) and all(dead)
-
-
-def _boot_clock() -> Callable[[], float]:
-    clock = getattr(time, "CLOCK_BOOTTIME", None) or getattr(time, "CLOCK_MONOTONIC_RAW", None)
-    if clock is None or sys.platform not in ("linux", "darwin"):
-        return time.monotonic  # Windows: counts while suspended
-    return partial(time.clock_gettime, clock)
-
-
-monotonic = _boot_clock()
-"""Seconds that never go back and, where the system can tell, count while suspended."""
 
 
 def _place(process: Process) -> tuple[str, str, str]:

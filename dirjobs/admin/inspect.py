@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 from dirjobs.admin.locate import places_in, places_of
 from dirjobs.admin.report import Claimed, Counts, Failure, Heard, Overview, describe
+from dirjobs.clock import monotonic
 from dirjobs.errors import NotFound, StoreError
 from dirjobs.layout import ATTEMPTS, DONE, FAILED, PARKED, RUNNING, WAITING, WORKERS
 from dirjobs.policy import Terms
-from dirjobs.process import Process, monotonic
+from dirjobs.process import Process
 from dirjobs.protocol import attempts
 from dirjobs.protocol.effects import Read, Steps, Write
 from dirjobs.protocol.resolve import listing

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from dirjobs import layout
+from dirjobs.clock import monotonic
 from dirjobs.errors import (
     AlreadyExists,
     AmbiguousResult,
@@ -28,7 +29,6 @@ from dirjobs.errors import (
 )
 from dirjobs.layout import RUNNING, WAITING
 from dirjobs.policy import Mode, Terms
-from dirjobs.process import monotonic
 from dirjobs.protocol.effects import Exists, Rename, Steps, Wait
 from dirjobs.protocol.give_back import Held, Moves
 from dirjobs.protocol.intents import State

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from enum import Enum
 
 from dirjobs import layout
+from dirjobs.clock import monotonic
 from dirjobs.errors import AlreadyExists, AmbiguousResult, Busy, NotFound
 from dirjobs.layout import DONE, FAILED
 from dirjobs.policy import Mode, Terms
-from dirjobs.process import monotonic
 from dirjobs.protocol.effects import Exists, List, ListNames, Mkdir, Rename, Steps, Wait
 from dirjobs.protocol.intents import Ledger
 from dirjobs.store import Entry, Guarantees, split

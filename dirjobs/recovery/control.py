@@ -16,9 +16,9 @@ from collections.abc import Collection, Iterable
 from contextlib import suppress
 
 from dirjobs import layout
+from dirjobs.clock import monotonic
 from dirjobs.errors import ConfigurationError, NotFound
 from dirjobs.layout import WORKERS
-from dirjobs.process import monotonic
 from dirjobs.protocol.effects import Forget, Read, Steps, Wait, Write
 from dirjobs.protocol.resolve import listing, make_folder
 from dirjobs.recovery.heartbeat import Beat, worker_of

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from threading import Lock
 from typing import BinaryIO, TypeVar
 
+from dirjobs.clock import monotonic
 from dirjobs.console.errors import say
 from dirjobs.errors import NoSpace, NotFound, StoreError
 from dirjobs.layout import ATTEMPTS, RESULTS
 from dirjobs.policy import DEFAULT_HEARTBEAT
-from dirjobs.process import monotonic
 from dirjobs.protocol import attempts
 from dirjobs.protocol.effects import Driver, Exists, Steps, Upload, Write
 from dirjobs.protocol.resolve import listing, make_folder

@@ -119,7 +119,3 @@ def test_names_of_programs_do_not_confuse_the_start_time(tmp_path):
         child.kill()
         child.wait()
     assert process.start_time(child.pid) is None
-
-
-def test_the_clock_runs():
-    assert process.monotonic() <= process.monotonic()

@@ -13,9 +13,9 @@ from dirjobs.cli.options import (
     opened,
     verbose_option,
 )
+from dirjobs.clock import monotonic
 from dirjobs.console.errors import say, told_in_one_sentence
 from dirjobs.console.text import Bar, show, show_json
-from dirjobs.process import monotonic
 from dirjobs.protocol.effects import Driver
 from dirjobs.worker import OUTAGE
 
