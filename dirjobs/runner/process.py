@@ -15,7 +15,7 @@ from threading import Thread
 
 from dirjobs.errors import ConfigurationError
 from dirjobs.process import only_zombies
-from dirjobs.runner.output_buffer import Capture, follow
+from dirjobs.runner.output_buffer import OutputBuffer, follow
 from dirjobs.runner.template import PLACE, Subject, fill
 
 if sys.platform == "win32":
@@ -74,7 +74,7 @@ class Program:
         self,
         command: Sequence[str],
         environment: Mapping[str, str],
-        capture: Capture,
+        output: OutputBuffer,
         changed: Callable[[], None],
     ) -> Run:
         """Start `command`, without a shell.
@@ -82,14 +82,14 @@ class Program:
         Args:
             command: from `command_for`.
             environment: variables beside those of this process.
-            capture: gets what it prints.
+            output: gets what it prints.
             changed: called, in another thread, when it has ended.
 
         Raises:
             CannotStart: the operating system refuses.
         """
         try:
-            return Run(command, environment, capture, changed)
+            return Run(command, environment, output, changed)
         except ValueError as error:  # a NUL, or no valid Unicode
             told = f"its arguments can't be passed ({error})"
             raise CannotStart(told, about_the_job=True) from error
@@ -107,7 +107,7 @@ class Run:
         self,
         command: Sequence[str],
         environment: Mapping[str, str],
-        capture: Capture,
+        output: OutputBuffer,
         changed: Callable[[], None],
     ) -> None:
         self.ended = False
@@ -134,7 +134,7 @@ class Run:
                 process_group=0,
             )
         assert self._process.stdout is not None
-        self._reader = follow(self._process.stdout, capture)  # type: ignore[arg-type]
+        self._reader = follow(self._process.stdout, output)  # type: ignore[arg-type]
         self._changed = changed
         Thread(target=self._wait, name="dirjobs-wait", daemon=True).start()
 

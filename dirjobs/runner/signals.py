@@ -1,4 +1,4 @@
-"""Signals that ask the program to end, as an exception."""
+"""SIGINT, SIGTERM and SIGHUP as an exception, or as calls of a listener."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a command learns of its job: placeholders in its arguments, and its environment.
+"""How a command learns of its job: placeholders in its arguments, and its environment.
 
 {}           the path of the job's file on this machine
 {name}       the job's name; {stem}: without its extension

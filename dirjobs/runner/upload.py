@@ -1,4 +1,4 @@
-"""What a worker brings to the share beside the jobs: their logs and their results."""
+"""Logs and results of jobs, brought from this machine to the share."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dirjobs.policy import DEFAULT_HEARTBEAT
 from dirjobs.protocol import attempts
 from dirjobs.protocol.effects import Driver, Exists, Steps, Upload, Write
 from dirjobs.protocol.resolve import listing, make_folder
-from dirjobs.runner.shutdown import Course
+from dirjobs.runner.shutdown import Shutdown
 from dirjobs.store import split
 from dirjobs.worker import OUTAGE, through_outages
 
@@ -33,12 +33,12 @@ class Delivery:
 
     Args:
         driver: on the queue's store.
-        course: ends the patience with a full disk.
+        shutdown: ends the patience with a full disk.
     """
 
-    def __init__(self, driver: Driver, course: Course) -> None:
+    def __init__(self, driver: Driver, shutdown: Shutdown) -> None:
         self._driver = driver
-        self._course = course
+        self._shutdown = shutdown
         self._lock = Lock()
         self._noted: set[str] = set()
         self._listed_at = -float("inf")
@@ -102,7 +102,7 @@ class Delivery:
             what is not there in the end, and why; nothing if everything is.
         """
         problems = []
-        patience = _Patience(self._course)
+        patience = _Patience(self._shutdown)
         for name in files_in(folder):
             path = f"{RESULTS}/{job}/{name}"
             try:
@@ -134,8 +134,8 @@ class Delivery:
 class _Patience:
     """How long somebody has time to make room on a full share, for one job."""
 
-    def __init__(self, course: Course) -> None:
-        self._course = course
+    def __init__(self, shutdown: Shutdown) -> None:
+        self._shutdown = shutdown
         self._until: float | None = None
         self._pause = _PAUSE
 
@@ -146,7 +146,7 @@ class _Patience:
             self._until = now + PATIENCE
             say(f"{error}  Waiting for room, at most {PATIENCE:g} s.")
         pause, self._pause = self._pause, min(2 * self._pause, _LONGEST_PAUSE)
-        return now >= self._until or self._course.wait_for_stop(min(pause, self._until - now))
+        return now >= self._until or self._shutdown.wait_for_stop(min(pause, self._until - now))
 
 
 def files_in(folder: str) -> Iterator[str]:

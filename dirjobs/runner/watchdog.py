@@ -1,4 +1,4 @@
-"""What ends a worker's programs when the worker itself is no more, however it ended."""
+"""Kills the programs of a worker that died, however it died."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ for group in $groups; do kill -s KILL -- "-$group"; done
 """
 
 
-class Guard:
+class Watchdog:
     """A small process that outlives this one and then kills the process groups of its programs.
 
     It works on every POSIX system: a parent-death signal is Linux's alone, and reaches a
@@ -74,7 +74,7 @@ class Guard:
             return
         try:
             self._process = subprocess.Popen(
-                [_SHELL, "-c", _SCRIPT, "dirjobs-guard"],
+                [_SHELL, "-c", _SCRIPT, "dirjobs-watchdog"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

@@ -169,7 +169,7 @@ def work(
             from dirjobs.queue import DirJobs
             from dirjobs.registry import open_store, with_timeout
             from dirjobs.runner.process import Program
-            from dirjobs.runner.run import Rules, Shift
+            from dirjobs.runner.run import Rules, Runner
 
             program = Program(command)
             store = open_store(jobs, with_timeout(jobs, None, DEFAULT_TIMEOUT))
@@ -184,7 +184,7 @@ def work(
                 order=order,
                 min_age=min_age,
             )
-            return Shift(dj, program, Rules(**how), interruption).work()
+            return Runner(dj, program, Rules(**how), interruption).work()
     except Interrupted as interrupted:
         say(f"stopped by {interrupted}.")
         return interrupted.exit_code
