@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import difflib
 import importlib
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 import click
 
 from dirjobs import __version__
-from dirjobs.console.errors import Program
+from dirjobs.console.errors import exit_with
 
 __all__ = ["main"]
 
@@ -50,8 +53,21 @@ SECTIONS: dict[str, dict[str, str]] = {
 """Every command, as ``module:attribute``, under the headline that ``--help`` has for it."""
 
 
-class Commands(Program):
+class Commands(click.Group):
     """The commands of `SECTIONS`, imported when they are asked for."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        program = partial(super().main, args, prog_name, complete_var, False, **extra)
+        if standalone_mode:
+            exit_with(program)
+        return program()
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return [name for section in SECTIONS.values() for name in section]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import wraps
-from typing import Any, NoReturn, ParamSpec, TypeVar
+from typing import NoReturn, ParamSpec, TypeVar
 
 import click
 
@@ -70,27 +70,17 @@ def explained(error: Exception) -> str:
     return f"{what}; {_ADVICE[code]}." if code in _ADVICE else what
 
 
-class Program(click.Group):
-    """The group of all commands; every mistake of its user is one sentence."""
-
-    def main(
-        self,
-        args: Sequence[str] | None = None,
-        prog_name: str | None = None,
-        complete_var: str | None = None,
-        standalone_mode: bool = True,
-        **extra: Any,
-    ) -> Any:
-        if not standalone_mode:
-            return super().main(args, prog_name, complete_var, False, **extra)
-        survive_odd_names()
-        try:
-            code = super().main(args, prog_name, complete_var, False, **extra)
-        except click.ClickException as error:
-            refuse(error)
-        except click.Abort:
-            sys.exit(130)
-        sys.exit(code if isinstance(code, int) else 0)
+def exit_with(program: Callable[[], object]) -> NoReturn:
+    """Run a click program and exit with the code that it returns; every mistake of its user
+    is one sentence."""
+    survive_odd_names()
+    try:
+        code = program()
+    except click.ClickException as error:
+        refuse(error)
+    except click.Abort:
+        sys.exit(130)
+    sys.exit(code if isinstance(code, int) else 0)
 
 
 def refuse(error: click.ClickException) -> NoReturn:

@@ -9,12 +9,12 @@ from typing import Any
 import click
 
 from dirjobs.cli.options import (
-    QueueCommand,
     Seconds,
     check_is_queue,
     default_wid,
     jobs_argument,
     verbose_option,
+    with_queue,
 )
 from dirjobs.console.errors import say, show_log, told_in_one_sentence
 from dirjobs.errors import ConfigurationError
@@ -22,7 +22,7 @@ from dirjobs.runner.signals import Interrupted, Interruption
 from dirjobs.settings import Filter
 
 
-class WorkCommand(QueueCommand):
+class WorkCommand(click.Command):
     """Everything after the first ``--`` is the command, word for word."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -30,7 +30,7 @@ class WorkCommand(QueueCommand):
             at = args.index("--")
             ctx.meta["command"] = args[at + 1 :]
             args = args[:at]
-        rest = super().parse_args(ctx, args)
+        rest = super().parse_args(ctx, with_queue(self, ctx, args))
         if not ctx.resilient_parsing and not ctx.meta.get("command"):
             raise click.UsageError(
                 "the command to run is missing: write it after --, such as"
