@@ -16,7 +16,7 @@ from threading import Thread
 from dirjobs.errors import ConfigurationError
 from dirjobs.process import only_zombies
 from dirjobs.runner.output_buffer import OutputBuffer, follow
-from dirjobs.runner.template import PLACE, Subject, fill
+from dirjobs.runner.template import PLACE, Subject, fill_argument
 
 if sys.platform == "win32":
     from dirjobs.runner.windows_job import JobObject
@@ -68,7 +68,7 @@ class Program:
         Raises:
             UnknownParameter: it asks for a parameter that the job doesn't have.
         """
-        return [fill(part, subject) for part in self._command]
+        return [fill_argument(part, subject) for part in self._command]
 
     def start(
         self,

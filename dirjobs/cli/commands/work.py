@@ -133,7 +133,7 @@ def work(
       {}              is the path of the job's file (on a URL: of a copy fetched for it)
       {name}, {stem}  its name, and its name without the extension
       {lr}            a parameter of the job, if its file is a JSON object ({param:lr}: the
-                      same, whatever the parameter is called)
+                      same, whatever the parameter is called; {{lr}}: the text {lr})
 
     and in its environment DIRJOBS_JOB (the path), DIRJOBS_NAME, DIRJOBS_WID, DIRJOBS_ATTEMPT,
     DIRJOBS_OUT and, for each parameter, DIRJOBS_PARAM_LR.  No shell is involved: for pipes
