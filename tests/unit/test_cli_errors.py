@@ -175,6 +175,21 @@ def test_durations(seconds, text):
 
 
 @pytest.mark.parametrize(
+    ("seconds", "least", "text"),
+    [
+        (0.0004, 0.001, "0.4 ms"),
+        (0.0123, 0.001, "12 ms"),
+        (0.96, 0.001, "1.0 s"),
+        (0.4, 1, "0 s"),
+        (9.4, 1, "9 s"),
+        (200, 1, "3 min 20 s"),
+    ],
+)
+def test_durations_as_exact_as_is_wanted(seconds, least, text):
+    assert duration(seconds, least=least) == text
+
+
+@pytest.mark.parametrize(
     "host", ["", "pc.lab.example.org", "Müllers PC", "-" * 80, "x" * 80, "..."]
 )
 def test_the_default_id_is_an_id(monkeypatch, host):

@@ -99,7 +99,7 @@ def check_progress() -> Iterator[Callable[[str, float], None]]:
 def _show(done: Check, recorded: Recorded | None) -> None:
     verdict = done.verdict
     wait = f", sync_time {verdict.sync_time:g}" if verdict.sync_time else ""
-    cost = _brief(verdict.seconds_per_job)
+    cost = duration(verdict.seconds_per_job, least=0.001)
     show(f"Mode {verdict.mode.value}{wait} is right here; it takes about {cost} for each job.")
     for sentence in verdict.why:
         show(f"  {sentence}")
@@ -144,13 +144,14 @@ def _rows(found: Findings) -> Iterator[tuple[str, str]]:
         yield "listings, to the mount", _lag(found.mount_lag)
     if found.listing is not None:
         count, seconds = found.listing
-        yield f"a listing of {count} names", _brief(seconds)
+        yield f"a listing of {count} names", duration(seconds, least=0.001)
     if found.partial is not None:
         yield "unfinished uploads", _PARTIAL[found.partial]
     yield from _names(found)
     yield from found.server.items()
     for verb, took in sorted(found.latency.items()):
-        yield verb, f"{_brief(took.median)} (99 of 100 below {_brief(took.p99)})"
+        median, p99 = (duration(seconds, least=0.001) for seconds in (took.median, took.p99))
+        yield verb, f"{median} (99 of 100 below {p99})"
     if found.left_out:
         yield "no time for", ", ".join(found.left_out)
     yield "this took", duration(found.seconds)
@@ -181,9 +182,3 @@ def _lag(lag: Lag) -> str:
     if not lag.worst:
         return f"show a change at once ({lag.trials} tries)"
     return f"up to {lag.worst:.1f} s late"
-
-
-def _brief(seconds: float) -> str:
-    if seconds > 0.95:
-        return duration(seconds)
-    return f"{1000 * seconds:.0f} ms" if seconds > 0.01 else f"{1000 * seconds:.2g} ms"
