@@ -38,6 +38,28 @@ def say(text: object) -> None:
     click.echo(f"dirjobs: {sentence(text)}", err=True)
 
 
+class Outage:
+    """Tells, once for each outage, that the store can't be reached."""
+
+    def __init__(self) -> None:
+        self._is_told = False
+
+    def note(self, error: Exception) -> None:
+        """A request failed for it."""
+        if not self._is_told:
+            say(out_of_reach(error))
+        self._is_told = True
+
+    def is_over(self) -> None:
+        """A request was answered."""
+        self._is_told = False
+
+
+def out_of_reach(error: Exception) -> str:
+    """What to tell while the store is away."""
+    return f"the store can't be reached ({error}); waiting until it can"
+
+
 class Mistake(click.ClickException):
     """Something that the user can put right; ends the program with exit code 2."""
 

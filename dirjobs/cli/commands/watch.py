@@ -18,7 +18,7 @@ from dirjobs.admin.report import Overview, State
 from dirjobs.cli.options import QueueCommand, Seconds, jobs_argument, opened, verbose_option
 from dirjobs.clock import monotonic
 from dirjobs.console.dashboard import Board
-from dirjobs.console.errors import say, sentence, show_log, told_in_one_sentence
+from dirjobs.console.errors import out_of_reach, say, sentence, show_log, told_in_one_sentence
 from dirjobs.console.text import clock_time, on_terminal, printable, show
 from dirjobs.console.words import counted
 from dirjobs.process import this_process
@@ -118,7 +118,7 @@ class Looks:
             try:
                 found = self._driver.run(self._lookout.look())
             except OUTAGE as error:
-                self.trouble = sentence(f"The store can't be reached ({error}); waiting.")
+                self.trouble = sentence(out_of_reach(error))
             else:
                 self.trouble = ""
             self.asked = None
