@@ -10,11 +10,11 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from enum import Enum
 from threading import Lock
 
 from dirjobs import layout
+from dirjobs.clock import growing_pauses, utc_now
 from dirjobs.console.errors import say
 from dirjobs.console.text import duration, printable
 from dirjobs.errors import (
@@ -190,7 +190,7 @@ class Execution:
             toolbox.has_fitted = True
             told = printable(redacted(shlex.join(command)))
             host = platform.node()
-            output.note(f"{_now()} attempt {attempt} by {self._worker} on {host}: {told}")
+            output.note(f"{utc_now()} attempt {attempt} by {self._worker} on {host}: {told}")
             run = toolbox.program.start(command, variables, output, toolbox.shutdown.changed)
         except UnknownParameter as error:
             if not toolbox.has_fitted:
@@ -203,7 +203,7 @@ class Execution:
         else:
             reason = self._outcome_of(run, began, output)
         self._seconds = time.monotonic() - began
-        output.note(f"{_now()} {reason or 'exit code 0'} after {duration(self._seconds)}")
+        output.note(f"{utc_now()} {reason or 'exit code 0'} after {duration(self._seconds)}")
         return reason
 
     def _outcome_of(self, run: Run, began: float, output: OutputBuffer) -> str:
@@ -249,17 +249,16 @@ class Execution:
         if local is not None:
             return local
         path = os.path.join(folder, self.job.name())
-        pause = _PAUSE
+        pauses = growing_pauses(_PAUSE, _LONGEST_PAUSE)
         while True:
             try:
                 with open(path, "wb") as file:
                     self.job.download(file)
             except (Unavailable, AmbiguousResult) as error:
                 say(f"job {self.job.name()!r} can't be fetched now ({error}); trying again.")
-                pause = max(pause, getattr(error, "retry_after", None) or 0.0)
+                pause = max(next(pauses), getattr(error, "retry_after", None) or 0.0)
                 if self._toolbox.shutdown.wait_for_stop(pause):
                     return path  # it will not be run
-                pause = min(2 * pause, _LONGEST_PAUSE)
             else:
                 return path
 
@@ -327,12 +326,8 @@ class Execution:
 
     def _note(self, text: str) -> None:
         if self._output is not None:
-            self._output.note(f"{_now()} {text}")
+            self._output.note(f"{utc_now()} {text}")
 
 
 _STOPPED = "stopped"
 _LONGEST_WORDS = 200
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

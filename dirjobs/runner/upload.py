@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from threading import Lock
 from typing import BinaryIO, TypeVar
 
-from dirjobs.clock import monotonic
+from dirjobs.clock import growing_pauses, monotonic
 from dirjobs.console.errors import say
 from dirjobs.errors import NoSpace, NotFound, StoreError
 from dirjobs.layout import ATTEMPTS, RESULTS
@@ -137,7 +137,7 @@ class _Patience:
     def __init__(self, shutdown: Shutdown) -> None:
         self._shutdown = shutdown
         self._until: float | None = None
-        self._pause = _PAUSE
+        self._pauses = growing_pauses(_PAUSE, _LONGEST_PAUSE)
 
     def is_over(self, error: NoSpace) -> bool:
         """Wait a while, unless that was done long enough."""
@@ -145,8 +145,9 @@ class _Patience:
         if self._until is None:
             self._until = now + PATIENCE
             say(f"{error}  Waiting for room, at most {PATIENCE:g} s.")
-        pause, self._pause = self._pause, min(2 * self._pause, _LONGEST_PAUSE)
-        return now >= self._until or self._shutdown.wait_for_stop(min(pause, self._until - now))
+        if now >= self._until:
+            return True
+        return self._shutdown.wait_for_stop(min(next(self._pauses), self._until - now))
 
 
 def files_in(folder: str) -> Iterator[str]:
