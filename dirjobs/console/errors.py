@@ -131,7 +131,7 @@ class _Redacting(logging.Formatter):
 
 
 def show_log(verbosity: int) -> None:
-    """Show the library's log on standard error.
+    """Show the log of every module of the library on standard error.
 
     Args:
         verbosity: 0 for warnings, 1 for what goes on as well, 2 for every store call too.

@@ -21,7 +21,7 @@ from dirjobs.store import split
 from dirjobs.worker import OUTAGE, through_outages
 
 T = TypeVar("T")
-log = logging.getLogger("dirjobs")
+log = logging.getLogger(__name__)
 
 PATIENCE = 600.0
 """Seconds to wait for somebody to make room on a full share."""

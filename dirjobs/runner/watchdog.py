@@ -11,7 +11,7 @@ from threading import Lock
 from types import TracebackType
 from typing import Self
 
-log = logging.getLogger("dirjobs")
+log = logging.getLogger(__name__)
 
 _SHELL = "/bin/sh"
 # Each line names all groups there are.  No more lines come when the other end of the pipe is
