@@ -1,4 +1,4 @@
-"""The command line, one module per group of commands.
+"""The command line, one module per command.
 
 Nothing here is imported by ``import dirjobs``, and a command's module only when that
 command (or the list of all) is asked for.
@@ -31,7 +31,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     "Look": {
         "status": "status:status",
         "watch": "watch:watch",
-        "list": "listing:list_jobs",
+        "list": "list:list_jobs",
         "show": "show:show_job",
         "logs": "logs:logs",
         "results": "results:results",
@@ -40,11 +40,11 @@ SECTIONS: dict[str, dict[str, str]] = {
     },
     "Intervene": {
         "retry": "retry:retry",
-        "requeue": "retry:requeue",
-        "cancel": "retry:cancel",
-        "pause": "orders:pause",
-        "resume": "orders:resume",
-        "drain": "orders:drain",
+        "requeue": "requeue:requeue",
+        "cancel": "cancel:cancel",
+        "pause": "pause:pause",
+        "resume": "resume:resume",
+        "drain": "drain:drain",
     },
     "More": {
         "completion": "completion:completion",

@@ -125,17 +125,17 @@ def test_cancel_never_writes_over_a_failed_job(queue, worker):
 
 
 def test_cancel_what_is_claimed_meanwhile(queue, worker, monkeypatch):
-    from dirjobs.cli.commands import retry
+    from dirjobs.cli import intervene
 
     queue.put("00_waiting", "a.txt")
-    visiting = retry.visiting
+    visiting = intervene.visiting
 
     def claimed_first(driver, purpose):
         if not queue.names("01_running"):
             worker.next_and_lock()
         return visiting(driver, purpose)
 
-    monkeypatch.setattr(retry, "visiting", claimed_first)
+    monkeypatch.setattr(intervene, "visiting", claimed_first)
     assert queue.json("cancel", "a.txt") == {"cancelled": ["a.txt"], "left": []}
     assert queue.jobs() == {"99_failed": ["a.txt"]}
 
