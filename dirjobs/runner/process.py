@@ -26,6 +26,7 @@ GRACE = 5.0
 _LAST_WORDS = 1.0
 """Seconds to wait for the end of the output of a program that has ended."""
 _LOOK = 0.02
+"""Seconds between two looks at whether a process group is gone."""
 _ABOUT_THE_JOB = (errno.E2BIG, errno.ENAMETOOLONG)
 
 

@@ -15,6 +15,7 @@ from dirjobs.runner.summary import Summary
 LOOK = 60.0
 """Seconds between two looks at a job that runs, and two writings of its log."""
 _SLICE = 1.0
+"""Seconds at most until a slot sees that the worker is to stop."""
 
 
 class Source:

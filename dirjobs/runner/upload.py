@@ -102,18 +102,18 @@ class Delivery:
             what is not there in the end, and why; nothing if everything is.
         """
         problems = []
-        patience = _Patience(self._shutdown)
+        room = _WaitForRoom(self._shutdown)
         for name in files_in(folder):
             path = f"{RESULTS}/{job}/{name}"
             try:
                 with open(os.path.join(folder, name), "rb") as file:
-                    self._deliver(path, file, patience)
+                    self._deliver(path, file, room)
             except OSError as error:
                 problems.append(f"{path!r}: {error}")
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         return f"{problems[0]}{more}" if problems else ""
 
-    def _deliver(self, path: str, file: BinaryIO, patience: _Patience) -> None:
+    def _deliver(self, path: str, file: BinaryIO, room: _WaitForRoom) -> None:
         for part in path.split("/")[2:]:
             if problem := self._driver.store.name_problem(part):
                 raise StoreError(f"a file can't be called {part!r} there: {problem}")
@@ -121,7 +121,7 @@ class Delivery:
             try:
                 return self._through_outages(lambda: _put_file(path, file))
             except NoSpace as error:
-                if patience.is_over(error):
+                if room.is_given_up(error):
                     raise
 
     def _through_outages(self, steps: Callable[[], Steps[T]]) -> T:
@@ -131,16 +131,16 @@ class Delivery:
             return self._driver.run(through_outages(steps, error))
 
 
-class _Patience:
-    """How long somebody has time to make room on a full share, for one job."""
+class _WaitForRoom:
+    """Gives somebody `PATIENCE` seconds to make room on a full share, for one job."""
 
     def __init__(self, shutdown: Shutdown) -> None:
         self._shutdown = shutdown
         self._until: float | None = None
         self._pauses = growing_pauses(_PAUSE, _LONGEST_PAUSE)
 
-    def is_over(self, error: NoSpace) -> bool:
-        """Wait a while, unless that was done long enough."""
+    def is_given_up(self, error: NoSpace) -> bool:
+        """Wait for the next try; True if there is none."""
         now = monotonic()
         if self._until is None:
             self._until = now + PATIENCE

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from threading import Lock
-from types import TracebackType
 from typing import Self
 
 log = logging.getLogger(__name__)
@@ -45,12 +44,7 @@ class Watchdog:
             self._start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         with self._lock:
             process, self._process = self._process, None
         if process is not None:
