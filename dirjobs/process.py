@@ -144,10 +144,14 @@ def group_is_gone(group: int) -> bool:
 
 
 def only_zombies(group: int) -> bool:
-    """Whether a process group has members, and all of them are zombies."""
+    """Whether a process group has members, and all of them are zombies; False if that is
+    unknown."""
     import psutil
 
-    members = [pid for pid in psutil.pids() if _group_of(pid) == group]
+    try:
+        members = [pid for pid in psutil.pids() if _group_of(pid) == group]
+    except (psutil.Error, OSError):
+        return False
     return bool(members) and all(map(is_zombie, members))
 
 

@@ -157,6 +157,14 @@ def test_who_is_only_not_buried_yet_is_gone():
     child.communicate()
 
 
+def test_processes_that_cannot_be_listed_are_not_gone(monkeypatch):
+    def refuse():
+        raise FileNotFoundError("/proc")
+
+    monkeypatch.setattr(psutil, "pids", refuse)
+    assert not process.only_zombies(os.getpgid(0))
+
+
 SYS_EXIT = {"x86_64": 60, "aarch64": 93}
 
 
