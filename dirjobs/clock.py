@@ -1,5 +1,33 @@
-"""Time that never goes back and, where possible, counts while the machine is suspended."""
+"""Time: a clock that counts while the machine is suspended, the date, pauses that grow."""
 
-from dirjobs.process import monotonic
+from __future__ import annotations
 
-__all__ = ["monotonic"]
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from functools import partial
+
+
+def _boot_clock() -> Callable[[], float]:
+    clock = getattr(time, "CLOCK_BOOTTIME", None) or getattr(time, "CLOCK_MONOTONIC_RAW", None)
+    if clock is None or sys.platform not in ("linux", "darwin"):
+        return time.monotonic  # Windows: counts while suspended
+    return partial(time.clock_gettime, clock)
+
+
+monotonic = _boot_clock()
+"""Seconds that never go back and, where the system can tell, count while suspended."""
+
+
+def utc_now() -> str:
+    """The date and the time, for people: ``2025-04-10T09:01:00+00:00``."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def growing_pauses(first: float, longest: float) -> Iterator[float]:
+    """Seconds to wait before each further try: each pause is twice the one before."""
+    pause = first
+    while True:
+        yield pause
+        pause = min(2 * pause, longest)

@@ -1,17 +1,33 @@
-"""Who this process is, in words that another process on the same machine can check."""
+"""Who this process is, in words that another process on the same machine can check.
+
+A process proves the death of another one only where both run on one machine, in one boot of
+it, and count processes alike.  What can't be read, or depends on a clock that somebody may
+set, proves nothing: then the lease decides.
+
+On Linux all of that comes from /proc.  psutil's times there move with the clock, and to its
+`pid_exists` a process hidden by the mount option ``hidepid`` is gone.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import platform
+import re
 import socket
+import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
+
+_LINUX = sys.platform == "linux"
+_IOREG = ("/usr/sbin/ioreg", "-rd1", "-c", "IOPlatformExpertDevice")
+_GUID_KEY = r"SOFTWARE\Microsoft\Cryptography"
+_SURELY_LATER = 1.0
+"""Seconds between two starts that are no inaccuracy of one."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +40,7 @@ class Process:
         boot: which start of that machine.
         namespace: in which set of process numbers `pid` counts (containers have others).
         pid: the process number.
-        started: when the process started, in the machine's own units.
+        started: when the process started, see `start_time`.
     """
 
     host: str = ""
@@ -45,7 +61,7 @@ def this_process() -> Process:
     return Process(
         host=socket.gethostname(),
         machine=_machine(),
-        boot=_read("/proc/sys/kernel/random/boot_id"),
+        boot=_boot(),
         namespace=_namespace(),
         pid=pid,
         started=start_time(pid) or "",
@@ -57,7 +73,8 @@ def is_same(one: Process, other: Process) -> bool:
     return (
         one.is_identified
         and _place(one) == _place(other)
-        and ((one.pid, one.started) == (other.pid, other.started))
+        and one.pid == other.pid
+        and not _started_apart(one.started, other.started)
     )
 
 
@@ -66,28 +83,51 @@ def is_surely_gone(
     me: Process,
     started_at: Callable[[int], str | None] | None = None,
 ) -> bool:
-    """Whether `other` ran where I run, and is there no more.
+    """Whether `other` ran where I run, and runs no more.
 
     Only the same machine, the same boot and the same process namespace can prove that;
     whatever can't be read proves nothing.
     """
     if not (me.is_identified and other.is_identified and _place(me) == _place(other)):
         return False
-    try:
-        os.kill(other.pid, 0)
-    except ProcessLookupError:
+    if _is_free(other.pid):
         return True
-    except OSError:
-        return False
     started = (started_at or start_time)(other.pid)
-    return started is not None and started != other.started
+    if started is None:
+        return False
+    return _started_apart(started, other.started) or is_zombie(other.pid)
 
 
 def start_time(pid: int) -> str | None:
-    """When a process started (Linux: clock ticks since boot); None if unknown."""
-    stat = _read(f"/proc/{pid}/stat")
-    fields = stat.rpartition(")")[2].split()
-    return fields[19] if len(fields) > 19 else None
+    """When a process started, by no clock that anybody sets; None if unknown.
+
+    Linux: clock ticks since boot.  Elsewhere: seconds after `_first_process` started.
+    """
+    if _LINUX:
+        stat = _read(f"/proc/{pid}/stat")
+        fields = stat.rpartition(")")[2].split()
+        return fields[19] if len(fields) > 19 else None
+    # psutil corrects macOS' times by how far the clock was set since psutil was imported:
+    # two processes may read two times of one start, but the same difference of two starts.
+    before, started, after = _first_start(), _create_time(pid), _first_start()
+    if started is None or before is None or before != after:
+        return None
+    return f"{started - before:.6f}"
+
+
+def is_zombie(pid: int) -> bool:
+    """Whether a process has ended and is only not buried yet (in a container whose first
+    process is no init it never is); False if that is unknown."""
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        if process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
+            return False
+        # On Linux the first thread may have ended before the others.
+        return not _LINUX or process.num_threads() <= 1
+    except (psutil.Error, OSError):
+        return False
 
 
 def group_is_gone(group: int) -> bool:
@@ -104,47 +144,149 @@ def group_is_gone(group: int) -> bool:
 
 
 def only_zombies(group: int) -> bool:
-    """Whether all processes of a group have ended and are only not buried yet (in a container
-    whose first process is no init they never are); False where that can't be seen."""
-    dead = []
+    """Whether a process group has members, and all of them are zombies; False if that is
+    unknown."""
+    import psutil
+
     try:
-        for stat in Path("/proc").glob("[0-9]*/stat"):
-            fields = _read(str(stat)).rpartition(")")[2].split()
-            if len(fields) > 2 and fields[2] == str(group):
-                # The first thread may have ended before the others.
-                dead.append(fields[0] in "ZX" and len(os.listdir(stat.parent / "task")) <= 1)
-    except OSError:
+        members = [pid for pid in psutil.pids() if _group_of(pid) == group]
+    except (psutil.Error, OSError):
         return False
-    return bool(dead) and all(dead)
+    return bool(members) and all(map(is_zombie, members))
 
 
-def _boot_clock() -> Callable[[], float]:
-    clock = getattr(time, "CLOCK_BOOTTIME", None) or getattr(time, "CLOCK_MONOTONIC_RAW", None)
-    if clock is None or sys.platform not in ("linux", "darwin"):
-        return time.monotonic  # Windows: counts while suspended
-    return partial(time.clock_gettime, clock)
-
-
-monotonic = _boot_clock()
-"""Seconds that never go back and, where the system can tell, count while suspended."""
+def _group_of(pid: int) -> int | None:
+    if sys.platform == "win32":
+        return None
+    try:
+        return os.getpgid(pid)
+    except OSError:
+        return None
 
 
 def _place(process: Process) -> tuple[str, str, str]:
     return process.machine, process.boot, process.namespace
 
 
-def _namespace() -> str:
+def _started_apart(one: str, other: str) -> bool:
+    """Whether two start times are surely not those of one process."""
+    if "." not in one + other:
+        return one != other
     try:
-        return os.readlink("/proc/self/ns/pid")
+        return abs(float(one) - float(other)) > _SURELY_LATER
+    except ValueError:
+        return False
+
+
+def _is_free(pid: int) -> bool:
+    """Whether no process has this number; False if that is unknown."""
+    if sys.platform == "win32":  # where os.kill(pid, 0) sends Ctrl-C
+        import psutil
+
+        try:
+            return not psutil.pid_exists(pid)
+        except (psutil.Error, OSError):
+            return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
     except OSError:
-        return ""
+        return False
+    return False
+
+
+# -- the machine and its boot -----------------------------------------------------------------
 
 
 @cache
 def _machine() -> str:
     """Which machine this is, hashed: its plain id is nobody else's business."""
-    plain = _read("/etc/machine-id") or _read("/var/lib/dbus/machine-id") or platform.node()
+    plain = _machine_id()
     return hashlib.sha256(f"dirjobs {plain}".encode()).hexdigest()[:16] if plain else ""
+
+
+def _machine_id() -> str:
+    """What no other machine says of itself; copies of a disk may, in another boot."""
+    if sys.platform == "win32":
+        guid = _windows_guid()
+        # Copied with the disk, and the machines of a pool are switched on together.
+        return f"{guid} {platform.node()}" if guid else ""
+    if sys.platform == "darwin":
+        return _mac_uuid()
+    return _read("/etc/machine-id") or _read("/var/lib/dbus/machine-id") or platform.node()
+
+
+def _windows_guid() -> str:
+    if sys.platform != "win32":
+        return ""
+    import winreg
+
+    try:
+        access = winreg.KEY_READ | winreg.KEY_WOW64_64KEY
+        with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, _GUID_KEY, 0, access) as key:
+            return str(winreg.QueryValueEx(key, "MachineGuid")[0])
+    except OSError:
+        return ""
+
+
+def _mac_uuid() -> str:
+    try:
+        told = subprocess.run(_IOREG, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    found = re.search(r'"IOPlatformUUID" = "([^"]+)"', told.stdout)
+    return found[1] if found else ""
+
+
+def _boot() -> str:
+    """Which boot of this machine; empty if unknown.
+
+    Not `psutil.boot_time`, which moves with the clock, and tells no copies of a machine apart
+    that are switched on in the same second.
+    """
+    if _LINUX:
+        return _read("/proc/sys/kernel/random/boot_id")
+    first = _first_start()
+    return "" if first is None else f"{first:.6f}"
+
+
+def _first_start() -> float | None:
+    """When `_first_process` started: the same for all who ask in one boot, to some
+    microseconds, and whatever the clock is set to, unless psutil knew an earlier clock."""
+    first = _first_process()
+    return None if first is None else _create_time(first)
+
+
+@cache
+def _first_process() -> int | None:
+    """A process that is there from boot to shutdown; None if none is to be seen (a jail)."""
+    if sys.platform != "win32":
+        return 1
+    import psutil
+
+    everything = psutil.process_iter(["name"])
+    named = [p.pid for p in everything if str(p.info["name"]).lower() == "wininit.exe"]
+    return min(named, key=lambda pid: _create_time(pid) or math.inf, default=None)
+
+
+def _create_time(pid: int) -> float | None:
+    import psutil
+
+    try:
+        # Where the system won't tell, psutil says 0 of some processes of Windows.
+        return float(psutil.Process(pid).create_time()) or None
+    except (psutil.Error, OSError):
+        return None
+
+
+def _namespace() -> str:
+    if not _LINUX:
+        return sys.platform
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
 
 
 def _read(path: str) -> str:

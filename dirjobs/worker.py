@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TypeVar
 
+from dirjobs.clock import growing_pauses
 from dirjobs.errors import AmbiguousResult, Busy, Denied, StoreError, Unavailable
 from dirjobs.layout import RUNNING, WAITING
 from dirjobs.protocol.candidates import Candidates
@@ -292,14 +293,12 @@ def retry_through_outages(
         log.warning("%s Waiting until it is closed.", error)
     else:
         log.warning("the store can't be reached (%s); waiting until it can", error)
-    pause = 1.0
-    while True:
+    for pause in growing_pauses(1.0, _LONGEST_PAUSE):
         asked_for = getattr(error, "retry_after", None) or 0.0
         if control is None:
             share.sleep(max(pause, asked_for))
         else:
             control.sleep_unless_drained(share, max(pause, asked_for))
-        pause = min(2 * pause, _LONGEST_PAUSE)
         try:
             result = call()
         except TRANSIENT_ERRORS as again:
@@ -310,3 +309,4 @@ def retry_through_outages(
             over = "it is closed" if isinstance(error, Busy) else "the store is there again"
             log.warning("%s; going on", over)
             return result
+    raise AssertionError("pauses never end")

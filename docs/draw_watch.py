@@ -20,6 +20,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+from dirjobs.protocol.effects import Driver
 from rich.console import Console
 from rich.text import Text
 
@@ -28,7 +29,6 @@ from dirjobs.admin.inspect import Lookout
 from dirjobs.admin.report import State
 from dirjobs.console.dashboard import Board
 from dirjobs.process import monotonic, this_process
-from dirjobs.protocol.effects import Driver
 
 DIRJOBS = [sys.executable, "-m", "dirjobs"]
 MACHINES = ("gpu1", "gpu2", "nas")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
 from dirjobs.check.probe import Check
+from dirjobs.clock import utc_now
 from dirjobs.layers import Retrying
 from dirjobs.layout import AGREEMENT
 from dirjobs.policy import Mode
@@ -77,7 +77,7 @@ def record(store: Store, done: Check) -> Recorded:
 def _summary(done: Check) -> dict[str, object]:
     found, verdict = done.findings, done.verdict
     return {
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "at": utc_now(),
         "verdict": verdict.mode.value,
         "sync_time": verdict.sync_time,
         "rounds": found.across.contested,

@@ -1,4 +1,4 @@
-"""The command line, one module per group of commands.
+"""The command line, one module per command.
 
 Nothing here is imported by ``import dirjobs``, and a command's module only when that
 command (or the list of all) is asked for.
@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import difflib
 import importlib
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 import click
 
 from dirjobs import __version__
-from dirjobs.console.errors import Program
+from dirjobs.console.errors import exit_with
 
 __all__ = ["main"]
 
@@ -28,7 +31,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     "Look": {
         "status": "status:status",
         "watch": "watch:watch",
-        "list": "listing:list_jobs",
+        "list": "list:list_jobs",
         "show": "show:show_job",
         "logs": "logs:logs",
         "results": "results:results",
@@ -37,11 +40,11 @@ SECTIONS: dict[str, dict[str, str]] = {
     },
     "Intervene": {
         "retry": "retry:retry",
-        "requeue": "retry:requeue",
-        "cancel": "retry:cancel",
-        "pause": "orders:pause",
-        "resume": "orders:resume",
-        "drain": "orders:drain",
+        "requeue": "requeue:requeue",
+        "cancel": "cancel:cancel",
+        "pause": "pause:pause",
+        "resume": "resume:resume",
+        "drain": "drain:drain",
     },
     "More": {
         "completion": "completion:completion",
@@ -50,8 +53,21 @@ SECTIONS: dict[str, dict[str, str]] = {
 """Every command, as ``module:attribute``, under the headline that ``--help`` has for it."""
 
 
-class Commands(Program):
+class Commands(click.Group):
     """The commands of `SECTIONS`, imported when they are asked for."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        program = partial(super().main, args, prog_name, complete_var, False, **extra)
+        if standalone_mode:
+            exit_with(program)
+        return program()
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return [name for section in SECTIONS.values() for name in section]

@@ -60,30 +60,36 @@ class Seconds(_ParamType):
 
 
 class QueueCommand(click.Command):
-    """A command whose first argument is JOBS; left out, it is what `DIRJOBS_URL` says.
+    """A command whose first argument is JOBS; left out, it is what `DIRJOBS_URL` says."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, with_queue(self, ctx, args))
+
+
+def with_queue(command: click.Command, ctx: click.Context, args: list[str]) -> list[str]:
+    """The arguments of `command`, with the queue that `DIRJOBS_URL` says if they name none.
 
     Where other arguments follow, the first one is the queue if it looks like a place: a
     URL, a folder, or anything with a slash in it that is no file.
     """
+    url = os.environ.get(URL_VARIABLE)
+    if url and not ctx.resilient_parsing and not _names_a_queue(command, ctx, args):
+        return [url, *args]
+    return args
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        url = os.environ.get(URL_VARIABLE)
-        if url and not ctx.resilient_parsing and not self._names_a_queue(ctx, args):
-            args = [url, *args]
-        return super().parse_args(ctx, args)
 
-    def _names_a_queue(self, ctx: click.Context, args: list[str]) -> bool:
-        try:
-            given = self.make_parser(ctx).parse_args(list(args))[0]
-        except click.UsageError:
-            return True  # to be told properly
-        if any(given.get(option) for option in ("help", "version")):
-            return True
-        first = given.get("jobs")
-        if not isinstance(first, str):
-            return False
-        others = [param for param in self.params if isinstance(param, click.Argument)]
-        return len(others) == 1 or looks_like_a_place(first)
+def _names_a_queue(command: click.Command, ctx: click.Context, args: list[str]) -> bool:
+    try:
+        given = command.make_parser(ctx).parse_args(list(args))[0]
+    except click.UsageError:
+        return True  # to be told properly
+    if any(given.get(option) for option in ("help", "version")):
+        return True
+    first = given.get("jobs")
+    if not isinstance(first, str):
+        return False
+    others = [param for param in command.params if isinstance(param, click.Argument)]
+    return len(others) == 1 or looks_like_a_place(first)
 
 
 def looks_like_a_place(text: str) -> bool:
@@ -94,7 +100,7 @@ def looks_like_a_place(text: str) -> bool:
 
 
 def jobs_argument(command: F) -> F:
-    """The queue, as argument ``jobs``; for a `QueueCommand`."""
+    """The queue, as argument ``jobs``; see `with_queue`."""
     return click.argument("jobs", shell_complete=_folders)(command)
 
 

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dirjobs.admin.report import Failure, Overview, Seen, State
-from dirjobs.console.text import clock_time, printable
+from dirjobs.console.text import brief_duration, clock_time, printable
 from dirjobs.console.words import remarks
 
 _STYLES = {
@@ -172,7 +172,7 @@ def workers_table(workers: Sequence[Seen], width: int, room: int | None = None) 
         if not worker.jobs:
             table.add_row(*cells)
         for at, job in enumerate(worker.jobs[:each], 1):
-            since = "" if job.seconds is None else brief(job.seconds)
+            since = "" if job.seconds is None else brief_duration(job.seconds)
             more = f"+{len(worker.jobs) - each:,}" if at == each < len(worker.jobs) else ""
             folded = [Text(more)] if len(table.columns) > len(cells) + 2 else []
             table.add_row(*cells, Text(since), *folded, _line(job.job))
@@ -211,15 +211,6 @@ def _table() -> Table:
     return Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, expand=True, header_style="dim")
 
 
-def brief(seconds: float) -> str:
-    """A duration in one unit: ``12 s``, ``3 min``, ``1.9 h``, ``4 d``."""
-    if seconds < 59.5:
-        return f"{seconds:.0f} s"
-    if seconds < 3570:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.0f} d"
-
-
 def _line(text: str, style: str = "") -> Text:
     """One line of what somebody else may have written: nothing in it is obeyed."""
     return Text(printable(text), style, no_wrap=True, overflow="ellipsis")
@@ -249,4 +240,4 @@ def _state(worker: Seen) -> Text:
 def _age(worker: Seen) -> str:
     if worker.state is State.UNKNOWN:
         return ""
-    return "?" if worker.age is None else brief(worker.age)
+    return "?" if worker.age is None else brief_duration(worker.age)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import wraps
-from typing import Any, NoReturn, ParamSpec, TypeVar
+from typing import NoReturn, ParamSpec, TypeVar
 
 import click
 
@@ -36,6 +36,28 @@ def sentence(text: object) -> str:
 def say(text: object) -> None:
     """Tell the person at the terminal, on standard error."""
     click.echo(f"dirjobs: {sentence(text)}", err=True)
+
+
+class Outage:
+    """Tells, once for each outage, that the store can't be reached."""
+
+    def __init__(self) -> None:
+        self._is_told = False
+
+    def note(self, error: Exception) -> None:
+        """A request failed for it."""
+        if not self._is_told:
+            say(out_of_reach(error))
+        self._is_told = True
+
+    def is_over(self) -> None:
+        """A request was answered."""
+        self._is_told = False
+
+
+def out_of_reach(error: Exception) -> str:
+    """What to tell while the store is away."""
+    return f"the store can't be reached ({error}); waiting until it can"
 
 
 class Mistake(click.ClickException):
@@ -70,27 +92,17 @@ def explained(error: Exception) -> str:
     return f"{what}; {_ADVICE[code]}." if code in _ADVICE else what
 
 
-class Program(click.Group):
-    """The group of all commands; every mistake of its user is one sentence."""
-
-    def main(
-        self,
-        args: Sequence[str] | None = None,
-        prog_name: str | None = None,
-        complete_var: str | None = None,
-        standalone_mode: bool = True,
-        **extra: Any,
-    ) -> Any:
-        if not standalone_mode:
-            return super().main(args, prog_name, complete_var, False, **extra)
-        survive_odd_names()
-        try:
-            code = super().main(args, prog_name, complete_var, False, **extra)
-        except click.ClickException as error:
-            refuse(error)
-        except click.Abort:
-            sys.exit(130)
-        sys.exit(code if isinstance(code, int) else 0)
+def exit_with(program: Callable[[], object]) -> NoReturn:
+    """Run a click program and exit with the code that it returns; every mistake of its user
+    is one sentence."""
+    survive_odd_names()
+    try:
+        code = program()
+    except click.ClickException as error:
+        refuse(error)
+    except click.Abort:
+        sys.exit(130)
+    sys.exit(code if isinstance(code, int) else 0)
 
 
 def refuse(error: click.ClickException) -> NoReturn:
@@ -119,7 +131,7 @@ class _Redacting(logging.Formatter):
 
 
 def show_log(verbosity: int) -> None:
-    """Show the library's log on standard error.
+    """Show the log of every module of the library on standard error.
 
     Args:
         verbosity: 0 for warnings, 1 for what goes on as well, 2 for every store call too.

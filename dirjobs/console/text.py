@@ -6,8 +6,7 @@ import json
 import sys
 import time
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Self
 
@@ -89,32 +88,6 @@ def show_json(document: object) -> None:
     click.echo(json.dumps(document, indent=1, ensure_ascii=False))
 
 
-@contextmanager
-def progress(total: int) -> Iterator[Callable[[str, str], None]]:
-    """A bar on a terminal, lines elsewhere.
-
-    Yields:
-        a function to call with each job's name and what became of it.
-    """
-    if not on_terminal():
-        yield lambda name, how: show(f"{name}  {how}")
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-    columns = (BarColumn(40), MofNCompleteColumn(), TextColumn("{task.description}", markup=False))
-    with Progress(*columns) as bar:
-        task = bar.add_task("", total=total)
-        yield lambda name, how: bar.update(task, advance=1, description=f"{name}  {how}")
-        bar.update(task, description="")
-
-
-def duration(seconds: float) -> str:
-    """`seconds` as a person says it: ``0.3 s``, ``12 s``, ``3 min 20 s``, ``2 h 05 min``."""
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    return rough_duration(seconds)
-
-
 class Bar:
     """A progress bar on standard error: on a terminal only, and after a second.
 
@@ -170,14 +143,32 @@ class Bar:
             self._progress.stop()
 
 
-def rough_duration(seconds: float) -> str:
-    """As `duration`, in whole seconds: ``0 s``, ``3 s``."""
+def duration(seconds: float, *, least: float = 0.1) -> str:
+    """`seconds` as a person says it: ``0.3 s``, ``12 s``, ``3 min 20 s``, ``2 h 05 min``.
+
+    Args:
+        seconds: the duration.
+        least: what is worth telling: 1 for whole seconds only, 0.001 for ``1.2 ms`` as well.
+    """
+    if least < 0.1 and seconds <= 0.95:
+        return f"{1000 * seconds:.0f} ms" if seconds > 0.01 else f"{1000 * seconds:.2g} ms"
+    if least < 1 and seconds < 9.95:
+        return f"{seconds:.1f} s"
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+
+
+def brief_duration(seconds: float) -> str:
+    """`seconds` in one unit: ``12 s``, ``3 min``, ``1.9 h``, ``4 d``."""
+    if seconds < 59.5:
+        return f"{seconds:.0f} s"
+    if seconds < 3570:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.0f} d"
 
 
 def clock_time(at: float | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from dirjobs.admin.report import Claimed, Failure, Overview, Seen, State
-from dirjobs.console.text import clock_time, printable, rough_duration
+from dirjobs.console.text import clock_time, duration, printable
 
 _SHOWN_JOBS = 3
 
@@ -74,7 +74,7 @@ def speed(found: Overview) -> str:
     text = f"{rate:,.3g} jobs an hour" if rate < 1000 else f"{rate:,.0f} jobs an hour"
     if found.remaining is None:
         return text
-    return f"{text}; about {rough_duration(found.remaining)} left"
+    return f"{text}; about {duration(found.remaining, least=1)} left"
 
 
 def is_at_work(worker: Seen) -> bool:
@@ -91,14 +91,14 @@ def worker_row(worker: Seen) -> tuple[str, ...]:
     elif worker.age is None:
         age = "age unknown"
     else:
-        age = f"{rough_duration(worker.age)} ago"
+        age = f"{duration(worker.age, least=1)} ago"
     return worker.id, where, state, age, running(worker.jobs)
 
 
 def running(jobs: tuple[Claimed, ...]) -> str:
     """``a.json (2 min 10 s), b.json and 3 more``."""
     shown = [
-        job.job if job.seconds is None else f"{job.job} ({rough_duration(job.seconds)})"
+        job.job if job.seconds is None else f"{job.job} ({duration(job.seconds, least=1)})"
         for job in jobs[:_SHOWN_JOBS]
     ]
     more = f" and {len(jobs) - _SHOWN_JOBS} more" if len(jobs) > _SHOWN_JOBS else ""

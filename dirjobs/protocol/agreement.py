@@ -12,10 +12,10 @@ import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import msgspec
 
+from dirjobs.clock import utc_now
 from dirjobs.errors import ConfigurationError, NotFound, StoreError
 from dirjobs.layout import AGREEMENT
 from dirjobs.policy import Mode, Policy, seconds
@@ -224,8 +224,7 @@ class Agreement:
             " works in mode verify from now on",
             why,
         )
-        at = datetime.now(UTC).isoformat(timespec="seconds")
-        self._fallback = {"refuted": {"why": why, "by": self.me.worker, "at": at}}
+        self._fallback = {"refuted": {"why": why, "by": self.me.worker, "at": utc_now()}}
         try:
             self.write(self.me.policy)
         except StoreError as error:  # `follow` tries again with each heartbeat

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
+from dirjobs.clock import utc_now
 from dirjobs.errors import NotFound, StoreError
 from dirjobs.layout import ATTEMPTS
 from dirjobs.protocol.folders import write
@@ -60,7 +60,7 @@ def note(
     if not once or all(attempt.get("about") != once for attempt in attempts):
         attempt = {
             "worker": worker,
-            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "at": utc_now(),
             "reason": reason[:_LONGEST],
             "died": died,
             **({"retried": True} if retried else {}),

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from dirjobs import layout, names
+from dirjobs.clock import growing_pauses
 from dirjobs.errors import (
     AlreadyExists,
     AmbiguousResult,
@@ -48,19 +49,6 @@ class Answer(Enum):
     MAYBE = "carried out, or no answer: look"
     NO = "not carried out"
     TAKEN = "the name exists already"
-
-
-class Pauses:
-    """Pauses between looks: each twice as long as the one before, up to a longest."""
-
-    def __init__(self, first: float, longest: float) -> None:
-        self._next = first
-        self._longest = longest
-
-    def next(self) -> float:
-        """Seconds until the next look."""
-        pause, self._next = self._next, min(2 * self._next, self._longest)
-        return pause
 
 
 @dataclass(slots=True)
@@ -256,7 +244,7 @@ class Claimer:
         """The looks after the rename: whether `claim` makes its job ours."""
         job, path, count, exits = claim.job, claim.path, self.me.count, self.exits
         wait = self.me.policy.wait
-        pauses = Pauses(max(0.1, wait / 8), max(5.0, wait / 2))
+        pauses = growing_pauses(max(0.1, wait / 8), max(5.0, wait / 2))
         growth = GrowthWatch()
         larger = RivalTimeout(2 * (wait + self.me.policy.heartbeat))
         self.share.sleep(wait)
@@ -270,7 +258,7 @@ class Claimer:
             if differ(rivals.mine.size, job.size):
                 if growth.may_still_grow(rivals.mine.size):
                     count("size differs: looked again")
-                    self.share.sleep(pauses.next())
+                    self.share.sleep(next(pauses))
                     continue
                 count("size differs: torn copy parked")
                 exits.set_aside(path, job)
@@ -291,7 +279,7 @@ class Claimer:
                 exits.release(path, job)
                 return False
             count("larger worker's claim: waited")
-            self.share.sleep(pauses.next())
+            self.share.sleep(next(pauses))
         if wait == 0:
             return True
         self.share.sleep(max(0.0, began + wait - self.share.now()))

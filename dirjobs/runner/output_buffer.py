@@ -1,4 +1,4 @@
-"""What a job's programs print, on its way to the job's log: bounded on disk and in memory."""
+"""The output of a job's programs until it is in the job's log: bounded on disk and in memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PIECE = 1 << 16
 _LONGEST_LINE = 1 << 12
 
 
-class Capture:
+class OutputBuffer:
     """The beginning and the end of some output, in a temporary file.
 
     Safe to use from several threads.
@@ -139,17 +139,17 @@ def _shortened(head: bytes, tail: bytes, left_out: int) -> bytes:
     )
 
 
-def follow(stream: BinaryIO, capture: Capture) -> Thread:
-    """Read `stream` into `capture` until its other end is closed, in a thread of its own.
+def follow(stream: BinaryIO, output: OutputBuffer) -> Thread:
+    """Read `stream` into `output` until its other end is closed, in a thread of its own.
 
     A daemon that a program left behind may hold it open for ever: nobody needs to wait for
-    the thread, and what comes after `Capture.close` is thrown away.
+    the thread, and what comes after `OutputBuffer.close` is thrown away.
     """
 
     def read() -> None:
         with stream:
             while piece := os.read(stream.fileno(), _PIECE):
-                capture.write(piece)
+                output.write(piece)
 
     thread = Thread(target=read, name="dirjobs-output", daemon=True)
     thread.start()

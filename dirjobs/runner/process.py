@@ -15,8 +15,8 @@ from threading import Thread
 
 from dirjobs.errors import ConfigurationError
 from dirjobs.process import only_zombies
-from dirjobs.runner.output_buffer import Capture, follow
-from dirjobs.runner.template import PLACE, Subject, fill
+from dirjobs.runner.output_buffer import OutputBuffer, follow
+from dirjobs.runner.template import PLACE, Subject, fill_argument
 
 if sys.platform == "win32":
     from dirjobs.runner.windows_job import JobObject
@@ -26,6 +26,7 @@ GRACE = 5.0
 _LAST_WORDS = 1.0
 """Seconds to wait for the end of the output of a program that has ended."""
 _LOOK = 0.02
+"""Seconds between two looks at whether a process group is gone."""
 _ABOUT_THE_JOB = (errno.E2BIG, errno.ENAMETOOLONG)
 
 
@@ -68,13 +69,13 @@ class Program:
         Raises:
             UnknownParameter: it asks for a parameter that the job doesn't have.
         """
-        return [fill(part, subject) for part in self._command]
+        return [fill_argument(part, subject) for part in self._command]
 
     def start(
         self,
         command: Sequence[str],
         environment: Mapping[str, str],
-        capture: Capture,
+        output: OutputBuffer,
         changed: Callable[[], None],
     ) -> Run:
         """Start `command`, without a shell.
@@ -82,14 +83,14 @@ class Program:
         Args:
             command: from `command_for`.
             environment: variables beside those of this process.
-            capture: gets what it prints.
+            output: gets what it prints.
             changed: called, in another thread, when it has ended.
 
         Raises:
             CannotStart: the operating system refuses.
         """
         try:
-            return Run(command, environment, capture, changed)
+            return Run(command, environment, output, changed)
         except ValueError as error:  # a NUL, or no valid Unicode
             told = f"its arguments can't be passed ({error})"
             raise CannotStart(told, about_the_job=True) from error
@@ -107,7 +108,7 @@ class Run:
         self,
         command: Sequence[str],
         environment: Mapping[str, str],
-        capture: Capture,
+        output: OutputBuffer,
         changed: Callable[[], None],
     ) -> None:
         self.ended = False
@@ -134,7 +135,7 @@ class Run:
                 process_group=0,
             )
         assert self._process.stdout is not None
-        self._reader = follow(self._process.stdout, capture)  # type: ignore[arg-type]
+        self._reader = follow(self._process.stdout, output)  # type: ignore[arg-type]
         self._changed = changed
         Thread(target=self._wait, name="dirjobs-wait", daemon=True).start()
 

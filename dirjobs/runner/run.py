@@ -1,4 +1,4 @@
-"""One worker's time at the queue: as many jobs at once as it has slots."""
+"""One worker of `dirjobs work`: its slots run jobs until there are none, or it is stopped."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ from dirjobs.layers import with_retries
 from dirjobs.layout import LOGS, WAITING
 from dirjobs.protocol.share import Share
 from dirjobs.queue import DirJobs
-from dirjobs.runner.execution import Tools
+from dirjobs.runner.execution import Toolbox
 from dirjobs.runner.process import Program
-from dirjobs.runner.shutdown import Course, Level
+from dirjobs.runner.shutdown import Shutdown, Stage
 from dirjobs.runner.signals import Interrupted, Interruption
-from dirjobs.runner.slots import Lookout, Slot, Source
-from dirjobs.runner.summary import Record
+from dirjobs.runner.slots import Monitor, Slot, Source
+from dirjobs.runner.summary import Summary
 from dirjobs.runner.upload import Delivery
-from dirjobs.runner.watchdog import Guard
+from dirjobs.runner.watchdog import Watchdog
 
 _LEAVE_BEHIND = 3.0
 """Seconds that slots have to end when the worker is to stop."""
 _SLICE = 0.5
+"""Seconds at most until a signal is seen."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,8 @@ class Rules:
     keep_going: bool = False
 
 
-class Shift:
-    """Runs a program for each job of a queue.
+class Runner:
+    """Runs a program for each job of a queue, in as many slots as the rules say.
 
     Args:
         dj: the queue; closed at the end.
@@ -75,8 +76,8 @@ class Shift:
         self._program = program
         self._rules = rules
         self._interruption = interruption
-        self._course = Course()
-        self._record = Record(None if rules.keep_going else self._stop_taking)
+        self._shutdown = Shutdown()
+        self._summary = Summary(None if rules.keep_going else self._stop_taking)
         self._events: SimpleQueue[Slot | int] = SimpleQueue()
         """Slots that have ended, and signals."""
         self._working: set[Slot] = set()
@@ -101,43 +102,45 @@ class Shift:
                 stack.enter_context(self._interruption.told_to(self._events.put))
                 folder = tempfile.mkdtemp(prefix="dirjobs-")
                 stack.callback(shutil.rmtree, folder, ignore_errors=True)
-                guard = stack.enter_context(Guard())
-                self._run(self._tools(guard, folder))
+                watchdog = stack.enter_context(Watchdog())
+                self._run(self._toolbox(watchdog, folder))
         finally:
-            if self._record:
-                show(str(self._record))
+            if self._summary:
+                show(str(self._summary))
         if self._error is not None:
             raise self._error
-        if self._course.level >= Level.STOPPING:
+        if self._shutdown.stage >= Stage.STOPPING:
             raise Interrupted(self._interruption.first or signal.SIGTERM)
-        if not self._record and self._course.level is Level.WORKING and not self._dj.draining:
+        if not self._summary and self._shutdown.stage is Stage.WORKING and not self._dj.draining:
             show(f"No job is waiting in {self._dj.full_path(WAITING)}.")
-        elif not self._record.all_done:
+        elif not self._summary.all_done:
             show(f"What they printed is in {self._dj.full_path(LOGS)}.")
-        return 0 if self._record.all_done else 1
+        return 0 if self._summary.all_done else 1
 
-    def _tools(self, guard: Guard, folder: str) -> Tools:
+    def _toolbox(self, watchdog: Watchdog, folder: str) -> Toolbox:
         store = self._dj.store
-        delivery = Delivery(Share(with_retries(store)), self._course)
+        delivery = Delivery(Share(with_retries(store)), self._shutdown)
         rules = self._rules
-        return Tools(
-            self._dj, self._program, delivery, guard, self._course, folder, rules.timeout,
+        return Toolbox(
+            self._dj, self._program, delivery, watchdog, self._shutdown, folder, rules.timeout,
             rules.retries,
         )  # fmt: skip
 
-    def _run(self, tools: Tools) -> None:
+    def _run(self, toolbox: Toolbox) -> None:
         rules = self._rules
         if rules.max_hours is not None:
             self._deadline = time.monotonic() + 3600 * rules.max_hours
         source = Source(
-            self._dj, self._course, wait=rules.wait, poll=rules.poll, max_jobs=rules.max_jobs
+            self._dj, self._shutdown, wait=rules.wait, poll=rules.poll, max_jobs=rules.max_jobs
         )
         slots = [
-            Slot(number, source, tools, self._record, self._events.put)
+            Slot(number, source, toolbox, self._summary, self._events.put)
             for number in range(1, rules.slots + 1)
         ]
-        lookout = Lookout(lambda: [s.errand for s in slots if s.errand is not None], self._course)
-        lookout.start()
+        monitor = Monitor(
+            lambda: [s.execution for s in slots if s.execution is not None], self._shutdown
+        )
+        monitor.start()
         self._working.update(slots)
         self._look_at_the_clock()
         for slot in slots:
@@ -147,7 +150,7 @@ class Shift:
                 self._next_event()
                 self._look_at_the_clock()
         finally:
-            lookout.stop()
+            monitor.stop()
 
     def _next_event(self) -> None:
         try:
@@ -160,8 +163,8 @@ class Shift:
             self._working.discard(event)
             if event.error is not None and self._error is None:
                 self._error = event.error
-                self._end(Level.DRAINING)
-                if isinstance(event.error, Exception) and any(s.errand for s in self._working):
+                self._end(Stage.DRAINING)
+                if isinstance(event.error, Exception) and any(s.execution for s in self._working):
                     say(f"{explained(event.error)}  The other jobs that run are finished first.")
         else:
             self._interrupted(event)
@@ -170,41 +173,41 @@ class Shift:
         if time.monotonic() >= self._deadline:
             self._deadline = math.inf
             show(f"{self._rules.max_hours:g} hours are over: no other job is taken.")
-            self._end(Level.DRAINING)
+            self._end(Stage.DRAINING)
 
     # -- the end --------------------------------------------------------------------------
 
     def _stop_taking(self, why: str) -> None:
         say(why)
-        self._end(Level.DRAINING)
+        self._end(Stage.DRAINING)
 
     def _interrupted(self, number: int) -> None:
-        """One level further with each signal."""
+        """One stage further with each signal."""
         self._signals += 1
         step = self._signals + (0 if self._rules.drain else 1)
-        level = (Level.DRAINING, Level.STOPPING, Level.KILLING)[min(step, 3) - 1]
-        running = sum(slot.errand is not None for slot in self._working)
-        if level is Level.DRAINING and running:
+        stage = (Stage.DRAINING, Stage.STOPPING, Stage.KILLING)[min(step, 3) - 1]
+        running = sum(slot.execution is not None for slot in self._working)
+        if stage is Stage.DRAINING and running:
             name = signal.Signals(number).name
             say(f"{name}: ending when the {running} running jobs have ended; again: giving back.")
-        self._end(level)
+        self._end(stage)
 
-    def _end(self, level: Level) -> None:
-        self._course.rise_to(level)
-        self._dj.drain(at_once=level >= Level.STOPPING)
-        if level >= Level.STOPPING:
+    def _end(self, stage: Stage) -> None:
+        self._shutdown.advance_to(stage)
+        self._dj.drain(at_once=stage >= Stage.STOPPING)
+        if stage >= Stage.STOPPING:
             self._leave_at = time.monotonic() + _LEAVE_BEHIND
 
     def _may_leave(self) -> bool:
-        """Whether those who still work may be left behind: nobody who is only looking for a
-        job is waited for for long, and in the end nobody at all.  What they hold is given back
-        by `DirJobs.close`, or by others, since this worker says that it has ended."""
+        """Whether to leave slots behind that still work.  Idle ones get `_LEAVE_BEHIND`
+        seconds; in stage KILLING busy ones are not waited for either.  What they hold is given
+        back by `DirJobs.close`, or by other workers, since this one says that it has ended."""
         if time.monotonic() < self._leave_at:
             return False
-        return self._course.level is Level.KILLING or not any(s.errand for s in self._working)
+        return self._shutdown.stage is Stage.KILLING or not any(s.execution for s in self._working)
 
     def _close(self) -> None:
-        if self._course.level is Level.KILLING:
+        if self._shutdown.stage is Stage.KILLING:
             self._dj.close()
             return
         with self._interruption.held_back():

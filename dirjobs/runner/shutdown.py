@@ -1,4 +1,4 @@
-"""How far the end of a worker has come; its threads wait here for what changes."""
+"""The shutdown stage that all threads of a worker watch."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from enum import IntEnum
 from threading import Condition
 
 
-class Level(IntEnum):
-    """What the slots of a worker may still do.  It only ever rises."""
+class Stage(IntEnum):
+    """What the slots of a worker may still do.  Stages only follow each other upwards."""
 
     WORKING = 0
     DRAINING = 1
@@ -19,25 +19,25 @@ class Level(IntEnum):
     """Programs are killed now, and nothing is waited for."""
 
 
-class Course:
-    """What a worker's threads have in common: one level, one condition to wait on."""
+class Shutdown:
+    """The stage, and the one condition on which all threads of a worker wait."""
 
     def __init__(self) -> None:
-        self._level = Level.WORKING
+        self._stage = Stage.WORKING
         self._condition = Condition()
 
     @property
-    def level(self) -> Level:
-        return self._level
+    def stage(self) -> Stage:
+        return self._stage
 
-    def rise_to(self, level: Level) -> None:
-        """Go at least as far as `level`."""
+    def advance_to(self, stage: Stage) -> None:
+        """Go at least as far as `stage`."""
         with self._condition:
-            self._level = max(self._level, level)
+            self._stage = max(self._stage, stage)
             self._condition.notify_all()
 
     def changed(self) -> None:
-        """Something that somebody may wait for has changed."""
+        """Let everybody who waits look at their predicate again."""
         with self._condition:
             self._condition.notify_all()
 
@@ -51,5 +51,5 @@ class Course:
             return self._condition.wait_for(predicate, seconds)
 
     def wait_for_stop(self, seconds: float | None = None) -> bool:
-        """Let `seconds` pass; True, and at once, when programs are to be stopped."""
-        return self.wait_for(lambda: self._level >= Level.STOPPING, seconds)
+        """Sleep for `seconds`; True, at once, from stage STOPPING on."""
+        return self.wait_for(lambda: self._stage >= Stage.STOPPING, seconds)

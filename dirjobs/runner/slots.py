@@ -1,4 +1,4 @@
-"""The slots of a worker: threads that take one job after the other."""
+"""The slots of a worker: each is a thread that takes one job after the other."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from threading import Condition, Lock, Thread
 
 from dirjobs.job import Job
 from dirjobs.queue import DirJobs
-from dirjobs.runner.execution import End, Errand, Report, Tools
-from dirjobs.runner.shutdown import Course, Level
-from dirjobs.runner.summary import Record
+from dirjobs.runner.execution import End, Execution, JobResult, Toolbox
+from dirjobs.runner.shutdown import Shutdown, Stage
+from dirjobs.runner.summary import Summary
 
 LOOK = 60.0
 """Seconds between two looks at a job that runs, and two writings of its log."""
 _SLICE = 1.0
+"""Seconds at most until a slot sees that the worker is to stop."""
 
 
 class Source:
@@ -25,7 +26,7 @@ class Source:
 
     Args:
         dj: the queue.
-        course: ends it.
+        shutdown: ends it.
         wait: look again even when no slot has a job.
         poll: seconds between two looks after nothing was found.
         max_jobs: how many jobs to take at most.
@@ -34,14 +35,14 @@ class Source:
     def __init__(
         self,
         dj: DirJobs,
-        course: Course,
+        shutdown: Shutdown,
         *,
         wait: bool = False,
         poll: float = 10.0,
         max_jobs: int | None = None,
     ) -> None:
         self._dj = dj
-        self._course = course
+        self._shutdown = shutdown
         self._wait = wait
         self._poll = poll
         self._max_jobs = max_jobs
@@ -94,7 +95,7 @@ class Source:
 
     def _is_over(self) -> bool:
         if (
-            self._course.level >= Level.DRAINING
+            self._shutdown.stage >= Stage.DRAINING
             or self._dj.draining
             or self._all_taken(self._taken)
         ):
@@ -112,8 +113,8 @@ class Slot:
     Args:
         number: from 1, for its thread's name.
         source: gives the jobs.
-        tools: what they are done with.
-        record: is told what became of them.
+        toolbox: what all executions share.
+        summary: is told how each job ended.
         ended: called at the end, in the slot's thread.
     """
 
@@ -121,16 +122,16 @@ class Slot:
         self,
         number: int,
         source: Source,
-        tools: Tools,
-        record: Record,
+        toolbox: Toolbox,
+        summary: Summary,
         ended: Callable[[Slot], None],
     ) -> None:
         self._source = source
-        self._tools = tools
-        self._record = record
+        self._toolbox = toolbox
+        self._summary = summary
         self._ended = ended
-        self.errand: Errand | None = None
-        """What it is at, if it has a job."""
+        self.execution: Execution | None = None
+        """The job that it runs, if any."""
         self.error: BaseException | None = None
         """Why it ended early."""
         self._thread = Thread(target=self._run, name=f"dirjobs-slot-{number}", daemon=True)
@@ -141,52 +142,55 @@ class Slot:
     def _run(self) -> None:
         try:
             while (job := self._source.next()) is not None:
-                self.errand = Errand(job, self._tools)
+                self.execution = Execution(job, self._toolbox)
                 try:
-                    self._record.note(self._carried_out(self.errand))
+                    self._summary.note(self._result_of(self.execution))
                 finally:
-                    self.errand = None
+                    self.execution = None
                     self._source.ended()
         except BaseException as error:  # noqa: BLE001 - it is raised again in the main thread
             self.error = error
         finally:
             self._ended(self)
 
-    def _carried_out(self, errand: Errand) -> Report:
+    def _result_of(self, execution: Execution) -> JobResult:
         try:
-            return errand.carry_out()
+            return execution.run()
         except BaseException:
-            self._record.note(Report(errand.job.name(), End.GIVEN_BACK))
+            self._summary.note(JobResult(execution.job.name(), End.GIVEN_BACK))
             raise
 
 
-class Lookout:
-    """A thread that looks after the jobs that run.
+class Monitor:
+    """A thread that looks at each job that runs, again and again.
 
     Args:
-        errands: gives those that are under way.
-        course: ends it.
+        executions: gives those that are under way.
+        shutdown: ends it.
         every: seconds between two looks.
     """
 
     def __init__(
-        self, errands: Callable[[], list[Errand]], course: Course, every: float | None = None
+        self,
+        executions: Callable[[], list[Execution]],
+        shutdown: Shutdown,
+        every: float | None = None,
     ) -> None:
-        self._errands = errands
-        self._course = course
+        self._executions = executions
+        self._shutdown = shutdown
         self._every = LOOK if every is None else every
         self._lock = Lock()
         self._over = False
-        self._thread = Thread(target=self._run, name="dirjobs-lookout", daemon=True)
+        self._thread = Thread(target=self._run, name="dirjobs-monitor", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
         self._over = True
-        self._course.changed()
+        self._shutdown.changed()
 
     def _run(self) -> None:
-        while not self._course.wait_for(lambda: self._over, self._every):
-            for errand in self._errands():
-                errand.look()
+        while not self._shutdown.wait_for(lambda: self._over, self._every):
+            for execution in self._executions():
+                execution.look()

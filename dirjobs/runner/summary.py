@@ -1,4 +1,4 @@
-"""What became of the jobs of one worker: told line by line, counted, and judged."""
+"""The results of one worker's jobs: printed, counted, and watched for a black hole."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Callable
 from threading import Lock
 
 from dirjobs.console.text import duration, show
-from dirjobs.runner.execution import End, Report
+from dirjobs.runner.execution import End, JobResult
 
 _FAILURES, _AT_ONCE = 5, 1.0
 
 
-class Record:
-    """Counts reports of all slots.
+class Summary:
+    """Prints and counts the results of all slots.
 
     A host where a library or a mount is missing fails job after job within a second: a black
     hole that would swallow the whole queue.
@@ -29,23 +29,23 @@ class Record:
         self._began = time.monotonic()
         self._lock = Lock()
         self._tally: Counter[End] = Counter()
-        self._latest: deque[Report] = deque(maxlen=_FAILURES)
+        self._latest: deque[JobResult] = deque(maxlen=_FAILURES)
         self.is_black_hole = False
 
-    def note(self, report: Report) -> None:
-        """Count and tell what became of one job."""
+    def note(self, result: JobResult) -> None:
+        """Count and print how one job ended."""
         with self._lock:
-            self._tally[report.end] += 1
-            self._latest.append(report)
-            if report.end is not End.LOST:
-                show(_line(report), report.end.value)
+            self._tally[result.end] += 1
+            self._latest.append(result)
+            if result.end is not End.LOST:
+                show(_line(result), result.end.value)
             if self._black_hole is None or self.is_black_hole:
                 return
             self.is_black_hole = len(self._latest) == _FAILURES and all(map(_at_once, self._latest))
         if self.is_black_hole:
             self._black_hole(
-                f"the last {_FAILURES} jobs failed within a second each, {report.job!r} with"
-                f" {report.reason!r}: something may be missing on this machine, so this worker"
+                f"the last {_FAILURES} jobs failed within a second each, {result.job!r} with"
+                f" {result.reason!r}: something may be missing on this machine, so this worker"
                 " stops; see their logs, `dirjobs retry --failed` when it is put right, or use"
                 " --keep-going."
             )
@@ -63,12 +63,12 @@ class Record:
         return f"{', '.join(parts)} in {duration(time.monotonic() - self._began)}"
 
 
-def _at_once(report: Report) -> bool:
-    return report.end is End.FAILED and report.seconds < _AT_ONCE
+def _at_once(result: JobResult) -> bool:
+    return result.end is End.FAILED and result.seconds < _AT_ONCE
 
 
-def _line(report: Report) -> str:
-    if report.end is End.GIVEN_BACK:
-        return f"{report.job}  {report.end.value}"
-    reason = f"{report.reason}, " if report.reason else ""
-    return f"{report.job}  {report.end.value}  ({reason}{duration(report.seconds)})"
+def _line(result: JobResult) -> str:
+    if result.end is End.GIVEN_BACK:
+        return f"{result.job}  {result.end.value}"
+    reason = f"{result.reason}, " if result.reason else ""
+    return f"{result.job}  {result.end.value}  ({reason}{duration(result.seconds)})"

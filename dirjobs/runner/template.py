@@ -1,9 +1,14 @@
-"""What a command learns of its job: placeholders in its arguments, and its environment.
+"""How a command learns of its job: placeholders in its arguments, and its environment.
+
+Commands, templates and patterns of names have one language of placeholders, see `fill`:
+
+{lr}         a parameter of the job; {param:lr}: the same, whatever the parameter is called
+{{lr}}       the text {lr}
+
+and in commands, whose jobs are files,
 
 {}           the path of the job's file on this machine
 {name}       the job's name; {stem}: without its extension
-{lr}         a parameter of the job, if its file is a JSON object; {param:lr}: the same,
-whatever the parameter is called
 """
 
 from __future__ import annotations
@@ -11,16 +16,17 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 PLACE = "{}"
-# ${name} is a shell's, {3} a regular expression's.
+# {3} is a regular expression's, { print } a program's.
 _PLACEHOLDER = re.compile(
-    r"\{(?P<own>)\} | \{param:(?P<param>[^{}]+)\}"
-    r" | (?<!\$)\{(?: (?P<job>name|stem) | (?P<word>[^\W\d]\w*) )\}",
+    r"\{\{(?P<text> param:[^{}]+ | [^{}\s]+ )\}\}"
+    r" | \{(?P<name> param:[^{}]+ | [^\W\d][\w.-]* | )\}",
     re.VERBOSE,
 )
+_PARAM = "param:"
 _LARGEST_JOB = 1 << 20
 _ROOM = 100_000
 """Bytes of parameters in an environment: systems limit it, Linux to 128 KiB for each."""
@@ -80,42 +86,73 @@ def parameters_in(path: str) -> dict[str, str] | None:
 
 
 def text_of(value: object) -> str:
-    """A parameter as a command gets it: a string as it is, anything else as JSON."""
+    """A parameter or a result as a text: a string as it is, anything else as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def fill(argument: str, subject: Subject) -> str:
-    """`argument` with the placeholders filled in; other braces stay as they are.
+def fill(
+    text: str, value_of: Callable[[str, bool], str | None], *, after_dollar: bool = True
+) -> str:
+    """`text` with its placeholders replaced; all other braces stay as they are.
+
+    Args:
+        text: has placeholders as in this module's docs.
+        value_of: says what to put in for a name; None leaves its braces alone.  The name is
+            empty for ``{}``; the second argument is True for ``{param:name}``.
+        after_dollar: fill in ``${name}`` as well, which may be a shell's.
+
+    Raises:
+        UnknownParameter: `value_of` knows of no such name.
+    """
+
+    def asked(name: str) -> str | None:
+        return value_of(name.removeprefix(_PARAM), name.startswith(_PARAM))
+
+    def replaced(match: re.Match[str]) -> str:
+        literal, name = match["text"], match["name"]
+        if literal is not None:
+            try:
+                is_placeholder = asked(literal) is not None
+            except UnknownParameter:
+                is_placeholder = True
+            return f"{{{literal}}}" if is_placeholder else match[0]
+        is_word = name and not name.startswith(_PARAM)
+        if is_word and not after_dollar and text[: match.start()].endswith("$"):
+            return match[0]
+        value = asked(name)
+        return match[0] if value is None else value
+
+    return _PLACEHOLDER.sub(replaced, text)
+
+
+def fill_argument(argument: str, subject: Subject) -> str:
+    """An argument of a command with the placeholders for one job filled in.
 
     Raises:
         UnknownParameter: one of them is no parameter of this job.
     """
 
-    def value(match: re.Match[str]) -> str:
-        name, word = match["param"], match["word"]
-        if match["own"] is not None:
-            return subject.path
-        if match["job"] is not None:
-            return subject.name if match["job"] == "name" else subject.stem
+    def value_of(name: str, is_param: bool) -> str | None:
+        if not is_param and name in ("", "name", "stem"):
+            return {"": subject.path, "name": subject.name, "stem": subject.stem}[name]
         known = subject.parameters
-        if known is None and name is None:
-            return match[0]  # such as awk's {print}
-        wanted = name or word
+        if known is not None and name in known:
+            return known[name]
+        if not is_param and (known is None or not name.isidentifier()):
+            return None  # such as awk's {print}
+        told = f"{{{_PARAM if is_param else ''}{name}}} in the command"
         if known is None:
             raise UnknownParameter(
-                f"{match[0]} in the command asks for a parameter, but the file of job"
-                f" {subject.name!r} is no JSON object"
+                f"{told} asks for a parameter, but the file of job {subject.name!r} is no JSON"
+                " object"
             )
-        if wanted not in known:
-            has = ", ".join(known) or "none"
-            advice = "" if name else f"; write {{ {wanted} }} with spaces if it means none"
-            raise UnknownParameter(
-                f"{match[0]} in the command is no parameter of job {subject.name!r}, whose"
-                f" parameters are: {has}{advice}"
-            )
-        return known[wanted]
+        has = ", ".join(known) or "none"
+        advice = "" if is_param else f"; write {{ {name} }} with spaces if it means none"
+        raise UnknownParameter(
+            f"{told} is no parameter of job {subject.name!r}, whose parameters are: {has}{advice}"
+        )
 
-    return _PLACEHOLDER.sub(value, argument)
+    return fill(argument, value_of, after_dollar=False)
 
 
 def environment(subject: Subject, **more: str) -> dict[str, str]:

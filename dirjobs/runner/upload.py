@@ -1,4 +1,4 @@
-"""What a worker brings to the share beside the jobs: their logs and their results."""
+"""Logs and results of jobs, brought from this machine to the share."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from collections.abc import Callable, Iterator
 from threading import Lock
 from typing import BinaryIO, TypeVar
 
+from dirjobs.clock import growing_pauses, monotonic
 from dirjobs.console.errors import say
 from dirjobs.errors import NoSpace, NotFound, StoreError
 from dirjobs.layout import ATTEMPTS, RESULTS
 from dirjobs.policy import DEFAULT_HEARTBEAT
-from dirjobs.process import monotonic
 from dirjobs.protocol import attempts
 from dirjobs.protocol.folders import make_folder, write
 from dirjobs.protocol.share import Share
-from dirjobs.runner.shutdown import Course
+from dirjobs.runner.shutdown import Shutdown
 from dirjobs.store import split
 from dirjobs.worker import TRANSIENT_ERRORS, retry_through_outages
 
 T = TypeVar("T")
-log = logging.getLogger("dirjobs")
+log = logging.getLogger(__name__)
 
 PATIENCE = 600.0
 """Seconds to wait for somebody to make room on a full share."""
@@ -33,12 +33,12 @@ class Delivery:
 
     Args:
         share: the queue.
-        course: ends the patience with a full disk.
+        shutdown: ends the patience with a full disk.
     """
 
-    def __init__(self, share: Share, course: Course) -> None:
+    def __init__(self, share: Share, shutdown: Shutdown) -> None:
         self._share = share
-        self._course = course
+        self._shutdown = shutdown
         self._lock = Lock()
         self._noted: set[str] = set()
         self._listed_at = -float("inf")
@@ -102,18 +102,18 @@ class Delivery:
             what is not there in the end, and why; nothing if everything is.
         """
         problems = []
-        patience = _Patience(self._course)
+        room = _WaitForRoom(self._shutdown)
         for name in files_in(folder):
             path = f"{RESULTS}/{job}/{name}"
             try:
                 with open(os.path.join(folder, name), "rb") as file:
-                    self._deliver(path, file, patience)
+                    self._deliver(path, file, room)
             except OSError as error:
                 problems.append(f"{path!r}: {error}")
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         return f"{problems[0]}{more}" if problems else ""
 
-    def _deliver(self, path: str, file: BinaryIO, patience: _Patience) -> None:
+    def _deliver(self, path: str, file: BinaryIO, room: _WaitForRoom) -> None:
         for part in path.split("/")[2:]:
             if problem := self._share.store.name_problem(part):
                 raise StoreError(f"a file can't be called {part!r} there: {problem}")
@@ -121,7 +121,7 @@ class Delivery:
             try:
                 return self._through_outages(lambda: _put_file(self._share, path, file))
             except NoSpace as error:
-                if patience.is_over(error):
+                if room.is_given_up(error):
                     raise
 
     def _through_outages(self, call: Callable[[], T]) -> T:
@@ -131,22 +131,23 @@ class Delivery:
             return retry_through_outages(self._share, call, error)
 
 
-class _Patience:
-    """How long somebody has time to make room on a full share, for one job."""
+class _WaitForRoom:
+    """Gives somebody `PATIENCE` seconds to make room on a full share, for one job."""
 
-    def __init__(self, course: Course) -> None:
-        self._course = course
+    def __init__(self, shutdown: Shutdown) -> None:
+        self._shutdown = shutdown
         self._until: float | None = None
-        self._pause = _PAUSE
+        self._pauses = growing_pauses(_PAUSE, _LONGEST_PAUSE)
 
-    def is_over(self, error: NoSpace) -> bool:
-        """Wait a while, unless that was done long enough."""
+    def is_given_up(self, error: NoSpace) -> bool:
+        """Wait for the next try; True if there is none."""
         now = monotonic()
         if self._until is None:
             self._until = now + PATIENCE
             say(f"{error}  Waiting for room, at most {PATIENCE:g} s.")
-        pause, self._pause = self._pause, min(2 * self._pause, _LONGEST_PAUSE)
-        return now >= self._until or self._course.wait_for_stop(min(pause, self._until - now))
+        if now >= self._until:
+            return True
+        return self._shutdown.wait_for_stop(min(next(self._pauses), self._until - now))
 
 
 def files_in(folder: str) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What ends a worker's programs when the worker itself is no more, however it ended."""
+"""Kills the programs of a worker that died, however it died."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from threading import Lock
-from types import TracebackType
 from typing import Self
 
-log = logging.getLogger("dirjobs")
+log = logging.getLogger(__name__)
 
 _SHELL = "/bin/sh"
 # Each line names all groups there are.  No more lines come when the other end of the pipe is
@@ -24,7 +23,7 @@ for group in $groups; do kill -s KILL -- "-$group"; done
 """
 
 
-class Guard:
+class Watchdog:
     """A small process that outlives this one and then kills the process groups of its programs.
 
     It works on every POSIX system: a parent-death signal is Linux's alone, and reaches a
@@ -45,12 +44,7 @@ class Guard:
             self._start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         with self._lock:
             process, self._process = self._process, None
         if process is not None:
@@ -74,7 +68,7 @@ class Guard:
             return
         try:
             self._process = subprocess.Popen(
-                [_SHELL, "-c", _SCRIPT, "dirjobs-guard"],
+                [_SHELL, "-c", _SCRIPT, "dirjobs-watchdog"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

@@ -8,7 +8,8 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from dirjobs.admin.report import Claimed, Failure, Overview, Seen, State
-from dirjobs.console.dashboard import Board, brief, divided, fold, shares
+from dirjobs.console.dashboard import Board, divided, fold, shares
+from dirjobs.console.text import brief_duration
 
 
 def drawn(found, width=80, height=23, encoding="utf-8", **more):
@@ -144,4 +145,4 @@ def test_what_there_is_has_a_cell():
     [(0, "0 s"), (59.4, "59 s"), (59.6, "1 min"), (7200, "2.0 h"), (1e6, "12 d")],
 )
 def test_times_are_brief(seconds, text):
-    assert brief(seconds) == text
+    assert brief_duration(seconds) == text

@@ -125,17 +125,17 @@ def test_cancel_never_writes_over_a_failed_job(queue, worker):
 
 
 def test_cancel_what_is_claimed_meanwhile(queue, worker, monkeypatch):
-    from dirjobs.cli.commands import retry
+    from dirjobs.cli import intervene
 
     queue.put("00_waiting", "a.txt")
-    temporary_member = retry.temporary_member
+    temporary_member = intervene.temporary_member
 
     def claimed_first(share, purpose):
         if not queue.names("01_running"):
             worker.next_and_lock()
         return temporary_member(share, purpose)
 
-    monkeypatch.setattr(retry, "temporary_member", claimed_first)
+    monkeypatch.setattr(intervene, "temporary_member", claimed_first)
     assert queue.json("cancel", "a.txt") == {"cancelled": ["a.txt"], "left": []}
     assert queue.jobs() == {"99_failed": ["a.txt"]}
 

@@ -9,7 +9,7 @@ from threading import Thread
 
 import pytest
 
-from dirjobs.runner.output_buffer import Capture
+from dirjobs.runner.output_buffer import OutputBuffer
 from tests.cli.test_work import log_of, reasons, said
 from tests.command_line import is_alive, wait_until
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="jobs written fo
 
 @pytest.fixture
 def capture(tmp_path):
-    capture = Capture(str(tmp_path), head=100, tail=200)
+    capture = OutputBuffer(str(tmp_path), head=100, tail=200)
     yield capture
     capture.close()
 

@@ -31,7 +31,7 @@ def start(tmp_path):
 # is imported while we still can.
 AS_NOBODY = """
 import os, pathlib, sys
-import dirjobs.backends.posix, dirjobs.cli.program, dirjobs.cli.shift, dirjobs.cli.work
+import dirjobs.backends.posix, dirjobs.runner.run, dirjobs.cli.commands.work, psutil
 import importlib.metadata, tempfile
 if os.geteuid() == 0:
     os.setgroups([])

@@ -145,17 +145,17 @@ def test_a_killed_worker_leaves_no_program_and_its_jobs_come_back(tmp_path, queu
     assert "2" in second
 
 
-def test_a_killed_guard_is_replaced(tmp_path, queue, start):
+def test_a_killed_watchdog_is_replaced(tmp_path, queue, start):
     """Whoever kills it: the next program is guarded again."""
     job = f"if [ $DIRJOBS_NAME = a ]; then until [ -e killed ]; do sleep 0.02; done; else {JOB} fi"
     process = start("work", "jobs", "--wid", "w1", "--", "sh", "-c", job)
     wait_until((queue / "01_running" / "w1.a").exists)
-    (guard,) = guards_of(process.pid)
-    os.kill(guard, signal.SIGKILL)
-    wait_until(lambda: not is_alive(guard))
+    (watchdog,) = watchdogs_of(process.pid)
+    os.kill(watchdog, signal.SIGKILL)
+    wait_until(lambda: not is_alive(watchdog))
     (tmp_path / "killed").touch()
     wait_until(lambda: len(processes(tmp_path)) == 2)
-    # The guard knows of a program when the heartbeat names it.
+    # The watchdog knows of a program when the heartbeat names it.
     groups = [parent for parent, _ in pairs(tmp_path)]
     wait_until(lambda: heartbeats(queue)[0]["groups"] == groups)
     process.kill()
@@ -163,16 +163,18 @@ def test_a_killed_guard_is_replaced(tmp_path, queue, start):
     wait_until(lambda: not any(map(is_alive, processes(tmp_path))))
 
 
-def guards_of(worker):
+def watchdogs_of(worker):
     found = subprocess.run(
         ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(worker)], capture_output=True, text=True
     )
-    return [int(line.split()[0]) for line in found.stdout.splitlines() if "dirjobs-guard" in line]
+    return [
+        int(line.split()[0]) for line in found.stdout.splitlines() if "dirjobs-watchdog" in line
+    ]
 
 
 def test_nothing_of_a_worker_is_left(tmp_path, queue, start):
     process = start("work", "jobs", *TWO, "--", "true")
-    wait_until(lambda: guards_of(process.pid) or process.poll() is not None)
-    guards = guards_of(process.pid)
+    wait_until(lambda: watchdogs_of(process.pid) or process.poll() is not None)
+    watchdogs = watchdogs_of(process.pid)
     assert ended(process)[2] == 0
-    assert not any(map(is_alive, guards))
+    assert not any(map(is_alive, watchdogs))

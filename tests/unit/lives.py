@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from dirjobs.protocol.effects import Driver
+
 from dirjobs.backends.memory import MemoryStore
 from dirjobs.layout import RUNNING, WAITING
 from dirjobs.policy import Terms
 from dirjobs.process import Process
 from dirjobs.protocol.candidates import Waiting
 from dirjobs.protocol.claim import Claims
-from dirjobs.protocol.effects import Driver
 from dirjobs.protocol.folders import make_folders
 from dirjobs.recovery.heartbeat import Beat, beat_path
 from dirjobs.recovery.membership import Presence

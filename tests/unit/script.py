@@ -1,5 +1,7 @@
 """Drives the protocol by hand: what it asks for next, and what it is told."""
 
+from dirjobs.protocol.effects import Exists, List, Mkdir, Rename, Wait
+
 from dirjobs.errors import (
     AlreadyExists,
     AmbiguousResult,
@@ -9,7 +11,6 @@ from dirjobs.errors import (
     Unavailable,
     Unsupported,
 )
-from dirjobs.protocol.effects import Exists, List, Mkdir, Rename, Wait
 from dirjobs.store import Entry
 
 W, R, D, F, P = "00_waiting", "01_running", "02_done", "99_failed", "_queue/parked"

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 import dirjobs
 from dirjobs.cli import main
 from dirjobs.cli.options import default_wid
-from dirjobs.console.errors import explained, sentence
+from dirjobs.console.errors import explained, sentence, show_log
 from dirjobs.console.text import duration
 from dirjobs.errors import ConfigurationError, Denied
 from dirjobs.layout import check_worker_id
@@ -175,11 +175,40 @@ def test_durations(seconds, text):
 
 
 @pytest.mark.parametrize(
+    ("seconds", "least", "text"),
+    [
+        (0.0004, 0.001, "0.4 ms"),
+        (0.0123, 0.001, "12 ms"),
+        (0.96, 0.001, "1.0 s"),
+        (0.4, 1, "0 s"),
+        (9.4, 1, "9 s"),
+        (200, 1, "3 min 20 s"),
+    ],
+)
+def test_durations_as_exact_as_is_wanted(seconds, least, text):
+    assert duration(seconds, least=least) == text
+
+
+@pytest.mark.parametrize(
     "host", ["", "pc.lab.example.org", "Müllers PC", "-" * 80, "x" * 80, "..."]
 )
 def test_the_default_id_is_an_id(monkeypatch, host):
     monkeypatch.setattr("platform.node", lambda: host)
     assert check_worker_id(default_wid())
+
+
+@pytest.mark.parametrize(
+    ("verbosity", "shown"),
+    [(0, ["warning"]), (1, ["info", "warning"]), (2, ["debug", "info", "warning"])],
+)
+def test_the_log_of_every_module_is_shown(capsys, verbosity, shown):
+    show_log(verbosity)
+    log = logging.getLogger("dirjobs.runner.watchdog")
+    for level in ("debug", "info", "warning"):
+        getattr(log, level)("%s of http://me:%s@host/", level, SECRET)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split()[1] for line in lines] == shown
+    assert all(line.startswith("dirjobs: ") and SECRET not in line for line in lines)
 
 
 def imported_by(module):

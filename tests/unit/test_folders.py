@@ -1,10 +1,10 @@
 """The queue's folders are made by whoever comes first."""
 
 import pytest
+from dirjobs.protocol.effects import List, Mkdir
 
 from dirjobs.errors import AlreadyExists, Denied, NotFound
 from dirjobs.layout import FOLDERS, QUEUE
-from dirjobs.protocol.effects import List, Mkdir
 from dirjobs.protocol.folders import make_folders
 from tests.unit.script import mkdir, play
 

@@ -22,6 +22,7 @@ LIBRARIES = {
     "spnego": "backends/smb/",
     "click": ("cli/", "console/"),
     "rich": ("cli/", "console/"),
+    "psutil": "process.py",
     "pytest": "testing/",
 }
 

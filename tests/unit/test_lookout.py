@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from dirjobs.protocol.effects import Driver, Write
 
 from dirjobs.admin.inspect import Lookout
 from dirjobs.admin.report import State
@@ -14,7 +15,6 @@ from dirjobs.errors import Denied
 from dirjobs.layers import Layer
 from dirjobs.layout import DONE, FAILED, PARKED, RUNNING, WAITING, WORKERS
 from dirjobs.protocol import attempts
-from dirjobs.protocol.effects import Driver, Write
 from dirjobs.recovery.control import drain, pause
 from dirjobs.recovery.throughput import Pace, Tally
 from tests.unit.lives import TERMS, World

@@ -1,6 +1,7 @@
 """Ending claims, request by request: settling, numbering, putting back, parking."""
 
 import pytest
+from dirjobs.protocol.give_back import Held, Moved
 
 from dirjobs.errors import (
     AlreadyExists,
@@ -14,7 +15,6 @@ from dirjobs.errors import (
 )
 from dirjobs.policy import Mode, Terms
 from dirjobs.protocol.claim import Claims
-from dirjobs.protocol.give_back import Held, Moved
 from dirjobs.protocol.intents import State
 from dirjobs.store import Entry, Guarantees
 from tests.unit.script import (

@@ -6,12 +6,12 @@ import os
 from threading import Thread
 
 import pytest
+from dirjobs.protocol.effects import Driver
 
 from dirjobs import DirJobs, Unavailable
 from dirjobs.backends.memory import MemoryStore
 from dirjobs.errors import ConfigurationError
 from dirjobs.layout import RUNNING, WAITING, WORKERS
-from dirjobs.protocol.effects import Driver
 from dirjobs.recovery import control
 from tests.command_line import wait_until
 from tests.unit.lives import World

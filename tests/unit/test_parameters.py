@@ -10,6 +10,7 @@ from dirjobs.cli.sweep.naming import LONGEST, Naming, content_of, filled
 from dirjobs.cli.sweep.parameters import csv_rows, json_rows, parse_param, product, typed
 from dirjobs.errors import ConfigurationError, InvalidName
 from dirjobs.layout import check_new_job
+from dirjobs.runner.template import Subject, UnknownParameter, fill_argument
 
 
 @pytest.mark.parametrize(
@@ -221,6 +222,36 @@ def test_templates():
     values = {"lr": "0.1", "a-b": "x"}
     text = '{"lr": {lr}, "deep": {"x": {}}} {a-b} {{lr}} { lr } ${lr} {0}'
     assert filled(text, values, "it") == ('{"lr": 0.1, "deep": {"x": {}}} x {lr} { lr } $0.1 {0}')
+
+
+def test_templates_and_commands_have_one_language():
+    values = {"lr": "0.1", "a.b": "x", "deep er": "y"}
+    text = "{lr} {a.b} {param:lr} {param:a.b} {param:deep er} {{lr}} {{a.b}} {{param:lr}} { lr }"
+    told = "0.1 x 0.1 x y {lr} {a.b} {param:lr} { lr }"
+    assert filled(text, values, "it") == told
+    assert fill_argument(text, Subject("job", "/job", values)) == told
+
+
+def test_what_only_one_of_them_leaves_alone():
+    subject = Subject("a.json", "/jobs/a.json", {"lr": "0.1"})
+    text = "${lr} {} {{.ID}} {a.b} {{none}}"
+    assert fill_argument(text, subject) == "${lr} /jobs/a.json {{.ID}} {a.b} {none}"
+    assert filled("${lr} {} {{.ID}} {{none}}", {"lr": "0.1"}, "it") == "$0.1 {} {.ID} {none}"
+
+
+def test_a_job_without_parameters_leaves_all_words_alone():
+    subject = Subject("a.txt", "/jobs/a.txt")
+    assert fill_argument("{print} {{print}} {{name}} {name} {stem}", subject) == (
+        "{print} {{print}} {name} a.txt a"
+    )
+
+
+@pytest.mark.parametrize("placeholder", ["{rl}", "{param:rl}", "{param:r.l}"])
+def test_a_placeholder_that_nobody_fills(placeholder):
+    with pytest.raises(ConfigurationError, match="it has the placeholder"):
+        filled(placeholder, {"lr": "0.1"}, "it")
+    with pytest.raises(UnknownParameter, match="is no parameter of job 'job'"):
+        fill_argument(placeholder, Subject("job", "/job", {"lr": "0.1"}))
 
 
 def test_the_content_is_json():

@@ -86,6 +86,7 @@ def test_after_a_kill_the_job_is_taken_up_again_at_once_on_this_host(world, gone
 
 def first_held(life):
     from dirjobs.protocol.give_back import Held
+
     from dirjobs.protocol.intents import State
 
     ((path, asked),) = life.claims.ledger.in_state(State.HELD).items()

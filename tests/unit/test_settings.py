@@ -4,11 +4,11 @@ import dataclasses
 import math
 
 import pytest
+from dirjobs.settings import Settings
 
 from dirjobs import ConfigurationError, DirJobs, Guarantees
 from dirjobs.backends.memory import MemoryStore
 from dirjobs.policy import Mode, Order, Terms, check_lease, warranted
-from dirjobs.settings import Settings
 
 DEFAULTS = {
     "wid": "w1",

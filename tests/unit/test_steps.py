@@ -3,6 +3,7 @@
 import io
 
 import pytest
+from dirjobs.protocol.effects import Driver, Exists, List, Mkdir, Read, Rename, Upload, Wait, Write
 
 from dirjobs import errors
 from dirjobs.backends.memory import MemoryStore
@@ -10,7 +11,6 @@ from dirjobs.layers import Layer
 from dirjobs.policy import Mode, Terms
 from dirjobs.protocol import effects
 from dirjobs.protocol.claim import Claims
-from dirjobs.protocol.effects import Driver, Exists, List, Mkdir, Read, Rename, Upload, Wait, Write
 from dirjobs.protocol.intents import State
 from dirjobs.store import Entry
 

@@ -105,7 +105,7 @@ def check_progress() -> Iterator[Callable[[str, float], None]]:
 def _show(done: Check, recorded: Recorded | None) -> None:
     verdict = done.verdict
     wait = f", sync_time {verdict.sync_time:g}" if verdict.sync_time else ""
-    cost = _brief(verdict.seconds_per_job)
+    cost = duration(verdict.seconds_per_job, least=0.001)
     show(f"Mode {verdict.mode.value}{wait} is right here; it takes about {cost} for each job.")
     for sentence in verdict.why:
         show(f"  {sentence}")
@@ -152,7 +152,7 @@ def _rows(found: Findings) -> Iterator[tuple[str, str]]:
     if found.nowhere is not None:
         yield "rename into a missing folder", _NOWHERE[found.nowhere]
     for verb, took in sorted(found.latency.items()):
-        yield verb, _brief(took)
+        yield verb, duration(took, least=0.001)
     if found.left_out:
         yield "no time for", ", ".join(found.left_out)
     yield "this took", duration(found.seconds)
@@ -183,9 +183,3 @@ def _lag(lag: Lag) -> str:
     if not lag.worst:
         return f"show a change at once ({lag.trials} tries)"
     return f"up to {lag.worst:.1f} s late"
-
-
-def _brief(seconds: float) -> str:
-    if seconds > 0.95:
-        return duration(seconds)
-    return f"{1000 * seconds:.0f} ms" if seconds > 0.01 else f"{1000 * seconds:.2g} ms"

@@ -17,6 +17,7 @@ from typing import TypeAlias
 
 import click
 
+import dirjobs
 from dirjobs.cli.commands.watch import Looks, shown
 from dirjobs.cli.options import opened
 from dirjobs.console.errors import say, show_log, told_in_one_sentence
@@ -205,7 +206,7 @@ def run(*args: str) -> None:
 
 def environment() -> dict[str, str]:
     """Lets a child import this dirjobs, also where it is not installed."""
-    ours = str(Path(__file__).parents[2])
+    ours = str(Path(dirjobs.__file__).parents[1])
     if ours in sysconfig.get_paths().values():
         return dict(os.environ)
     paths = filter(None, [ours, os.environ.get("PYTHONPATH")])

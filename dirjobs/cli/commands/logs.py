@@ -17,7 +17,7 @@ from dirjobs.cli.options import (
     opened,
     verbose_option,
 )
-from dirjobs.console.errors import say, told_in_one_sentence
+from dirjobs.console.errors import Outage, told_in_one_sentence
 from dirjobs.console.text import show_json
 from dirjobs.errors import ConfigurationError, NotFound
 from dirjobs.layout import RUNNING, WAITING
@@ -111,18 +111,17 @@ class Follower:
         """
         if not locate(self._share, self._job):
             raise _nothing(self._share, self._job, self._worker)
-        away = False
+        outage = Outage()
         while True:
             try:
                 # The log is complete before the job leaves 01_running.
                 running = self._is_on_its_way()
                 self._look()
             except TRANSIENT_ERRORS as error:
-                if not away:
-                    say(f"the store can't be reached ({error}); waiting until it can")
-                away = running = True
+                outage.note(error)
+                running = True
             else:
-                away = False
+                outage.is_over()
             if not running:
                 break
             self._share.sleep(_INTERVAL)

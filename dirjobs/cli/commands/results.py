@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ from dirjobs.console.errors import told_in_one_sentence
 from dirjobs.console.text import Bar, show, show_json, show_table
 from dirjobs.layout import JobFile
 from dirjobs.protocol.share import Share
+from dirjobs.runner.template import text_of
 
 _THREADS = 8
 
@@ -73,9 +73,7 @@ def _rows(share: Share, places: Sequence[JobFile]) -> list[dict[str, Any]]:
 
 
 def _cell(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    return "" if value is None else json.dumps(value, ensure_ascii=False)
+    return "" if value is None else text_of(value)
 
 
 def _as_csv(table: Sequence[Sequence[str]]) -> str:

@@ -19,7 +19,7 @@ from dirjobs.cli.options import (
     verbose_option,
 )
 from dirjobs.console.errors import told_in_one_sentence
-from dirjobs.console.text import printable, rough_duration, show, show_json
+from dirjobs.console.text import duration, printable, show, show_json
 from dirjobs.errors import ConfigurationError
 from dirjobs.layout import DONE, RUNNING, WORKERS, JobFile
 from dirjobs.names import unsafe_name
@@ -122,9 +122,9 @@ def _holder_lines(place: dict[str, Any]) -> list[str]:
     if "pid" not in place:
         return [f"  claimed by {place['worker']}, which never had a heartbeat"]
     age = place["heartbeat_age"]
-    heartbeat = "of unknown age" if age is None else f"{rough_duration(age)} ago"
+    heartbeat = "of unknown age" if age is None else f"{duration(age, least=1)} ago"
     since = place["seconds"]
-    time = "" if since is None else f" for {rough_duration(since)}"
+    time = "" if since is None else f" for {duration(since, least=1)}"
     return [
         f"  claimed by {place['worker']} on {place['host']} (process {place['pid']}){time}",
         f"  that worker is {place['worker_state']}; last heartbeat {heartbeat}",

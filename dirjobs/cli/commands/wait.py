@@ -13,9 +13,9 @@ from dirjobs.cli.options import (
     opened,
     verbose_option,
 )
-from dirjobs.console.errors import say, told_in_one_sentence
+from dirjobs.clock import monotonic
+from dirjobs.console.errors import Outage, say, told_in_one_sentence
 from dirjobs.console.text import Bar, show, show_json
-from dirjobs.process import monotonic
 from dirjobs.protocol.share import Share
 from dirjobs.worker import TRANSIENT_ERRORS
 
@@ -61,18 +61,17 @@ def wait(jobs: str, timeout: float | None, interval: float, as_json: bool, verbo
 def _wait(share: Share, timeout: float | None, interval: float) -> bool:
     """Whether all jobs ended in time."""
     until = None if timeout is None else monotonic() + timeout
-    total, away, empty = 0, False, False
+    total, empty, outage = 0, False, Outage()
     with Bar("waiting", 0) as bar:
         while True:
             pause = interval
             try:
                 left = left_to_do(share)
             except TRANSIENT_ERRORS as error:
-                if not away:
-                    say(f"the store can't be reached ({error}); waiting until it can")
-                away, empty = True, False
+                outage.note(error)
+                empty = False
             else:
-                away = False
+                outage.is_over()
                 if not left and empty:
                     return True  # seen twice: a job may be on its way back between two listings
                 pause = interval if left else min(interval, 0.2)

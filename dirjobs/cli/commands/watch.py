@@ -16,11 +16,12 @@ from rich.text import Text
 from dirjobs.admin.inspect import Inspector
 from dirjobs.admin.report import Overview, State
 from dirjobs.cli.options import QueueCommand, Seconds, jobs_argument, opened, verbose_option
+from dirjobs.clock import monotonic
 from dirjobs.console.dashboard import Board
-from dirjobs.console.errors import say, sentence, show_log, told_in_one_sentence
+from dirjobs.console.errors import out_of_reach, say, sentence, show_log, told_in_one_sentence
 from dirjobs.console.text import clock_time, on_terminal, printable, show
 from dirjobs.console.words import counted
-from dirjobs.process import monotonic, this_process
+from dirjobs.process import this_process
 from dirjobs.protocol.share import Share
 from dirjobs.runner.signals import Interrupted, Interruption
 from dirjobs.worker import TRANSIENT_ERRORS
@@ -117,7 +118,7 @@ class Looks:
             try:
                 found = self._lookout.look(self._share)
             except TRANSIENT_ERRORS as error:
-                self.trouble = sentence(f"The store can't be reached ({error}); waiting.")
+                self.trouble = sentence(out_of_reach(error))
             else:
                 self.trouble = ""
             self.asked = None

@@ -9,12 +9,12 @@ from typing import Any
 import click
 
 from dirjobs.cli.options import (
-    QueueCommand,
     Seconds,
     check_is_queue,
     default_wid,
     jobs_argument,
     verbose_option,
+    with_queue,
 )
 from dirjobs.console.errors import say, show_log, told_in_one_sentence
 from dirjobs.errors import ConfigurationError
@@ -22,7 +22,7 @@ from dirjobs.policy import Filter
 from dirjobs.runner.signals import Interrupted, Interruption
 
 
-class WorkCommand(QueueCommand):
+class WorkCommand(click.Command):
     """Everything after the first ``--`` is the command, word for word."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -30,7 +30,7 @@ class WorkCommand(QueueCommand):
             at = args.index("--")
             ctx.meta["command"] = args[at + 1 :]
             args = args[:at]
-        rest = super().parse_args(ctx, args)
+        rest = super().parse_args(ctx, with_queue(self, ctx, args))
         if not ctx.resilient_parsing and not ctx.meta.get("command"):
             raise click.UsageError(
                 "the command to run is missing: write it after --, such as"
@@ -133,7 +133,7 @@ def work(
       {}              is the path of the job's file (on a URL: of a copy fetched for it)
       {name}, {stem}  its name, and its name without the extension
       {lr}            a parameter of the job, if its file is a JSON object ({param:lr}: the
-                      same, whatever the parameter is called)
+                      same, whatever the parameter is called; {{lr}}: the text {lr})
 
     and in its environment DIRJOBS_JOB (the path), DIRJOBS_NAME, DIRJOBS_WID, DIRJOBS_ATTEMPT,
     DIRJOBS_OUT and, for each parameter, DIRJOBS_PARAM_LR.  No shell is involved: for pipes
@@ -169,7 +169,7 @@ def work(
             from dirjobs.queue import DirJobs
             from dirjobs.registry import open_store, with_timeout
             from dirjobs.runner.process import Program
-            from dirjobs.runner.run import Rules, Shift
+            from dirjobs.runner.run import Rules, Runner
 
             program = Program(command)
             store = open_store(jobs, with_timeout(jobs, None, DEFAULT_TIMEOUT))
@@ -184,7 +184,7 @@ def work(
                 order=order,
                 min_age=min_age,
             )
-            return Shift(dj, program, Rules(**how), interruption).work()
+            return Runner(dj, program, Rules(**how), interruption).work()
     except Interrupted as interrupted:
         say(f"stopped by {interrupted}.")
         return interrupted.exit_code

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dirjobs import layout, names
 from dirjobs.cli.sweep.parameters import Row, Rows, Value
 from dirjobs.errors import ConfigurationError
+from dirjobs.runner.template import UnknownParameter, fill, text_of
 
 LONGEST = 100
 """Bytes: longer names get a number and a digest instead."""
@@ -17,7 +18,6 @@ LONGEST = 100
 NUMBER = "number"
 """The placeholder for which job this is, counted from 1."""
 
-_PLACEHOLDER = re.compile(r"\{\{([^{}\s]+)\}\}|\{([^\W\d][\w.-]*)\}")
 _ODD = re.compile(r"[^A-Za-z0-9._+-]+")
 
 
@@ -27,30 +27,28 @@ def content_of(row: Row) -> bytes:
 
 
 def filled(pattern: str, values: Mapping[str, str], what: str) -> str:
-    """`pattern` with each ``{name}`` replaced, and ``{{name}}`` by ``{name}``.
+    """`pattern` with the placeholders for `values` filled in.
 
     Raises:
         ConfigurationError: there is no such value.
     """
 
-    def value(match: re.Match[str]) -> str:
-        literal, name = match.groups()
-        if literal is not None:
-            return f"{{{literal}}}"
+    def value_of(name: str, is_param: bool) -> str | None:
+        if not name:
+            return None
         if name not in values:
             known = ", ".join(f"{{{each}}}" for each in values)
-            raise ConfigurationError(
-                f"{what} has the placeholder {{{name}}}, but no parameter has that name"
-                f" (known: {known}); write {{{{{name}}}}} for the text itself."
+            spelt = f"param:{name}" if is_param else name
+            raise UnknownParameter(
+                f"{what} has the placeholder {{{spelt}}}, but no parameter has that name"
+                f" (known: {known}); write {{{{{spelt}}}}} for the text itself."
             )
         return values[name]
 
-    return _PLACEHOLDER.sub(value, pattern)
-
-
-def as_text(value: Value) -> str:
-    """A value as a command or a template gets it: strings as they are, the rest as JSON."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    try:
+        return fill(pattern, value_of)
+    except UnknownParameter as error:
+        raise ConfigurationError(str(error)) from error
 
 
 class Naming:
@@ -114,7 +112,7 @@ class Naming:
     def _portable(self, key: str, value: Value) -> str:
         if type(value) is int:
             return f"{value:0{self._widths.get(key, 1)}d}"
-        return _ODD.sub("-", as_text(value)) or "-"
+        return _ODD.sub("-", text_of(value)) or "-"
 
     def _unlike(self, taken: Mapping[str, int], name: str) -> str:
         stem = name.removesuffix(self._suffix)

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from dirjobs import layout
-from dirjobs.cli.sweep.naming import NUMBER, Naming, as_text, content_of, filled
+from dirjobs.cli.sweep.naming import NUMBER, Naming, content_of, filled
 from dirjobs.cli.sweep.parameters import Row, Rows, csv_rows, json_rows, product
 from dirjobs.errors import ConfigurationError
+from dirjobs.runner.template import text_of
 
 INPUT = "-"
 """Stands for standard input."""
@@ -226,7 +227,7 @@ def _template(path: str) -> Callable[[Row], bytes]:
         raise ConfigurationError(f"the template {path!r} is not UTF-8 text.") from error
 
     def content(row: Row) -> bytes:
-        values = {name: as_text(value) for name, value in row.items()}
+        values = {name: text_of(value) for name, value in row.items()}
         return filled(text, values, f"the template {path!r}").encode()
 
     return content

@@ -1,0 +1,60 @@
+"""What the commands that change single jobs have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import click
+
+from dirjobs.cli.parallel import each
+from dirjobs.console.text import Bar
+from dirjobs.layout import JobFile
+from dirjobs.protocol.parts import Parts
+from dirjobs.protocol.share import Share
+from dirjobs.recovery.membership import temporary_member
+
+R = TypeVar("R")
+
+
+def all_or_some(names: Sequence[str], everything: bool, option: str) -> None:
+    """Refuse a command that names jobs and says `option` as well, or neither."""
+    if bool(names) == everything:
+        raise click.UsageError(f"name jobs, or write {option}")
+
+
+def visit(
+    share: Share,
+    purpose: str,
+    what: str,
+    places: Sequence[JobFile],
+    change: Callable[[Parts, JobFile], R],
+) -> list[tuple[JobFile, R]]:
+    """Change each of `places`, by several threads under one name."""
+    found: list[tuple[JobFile, R]] = []
+    if not places:
+        return found
+    with temporary_member(share, purpose) as member, Bar(what, len(places)) as bar:
+        told = share.now()
+
+        def changed(share: Share, place: JobFile) -> R:
+            return change(member.parts.over(share), place)
+
+        for pair in each(share, places, changed):
+            found.append(pair)
+            bar.show(len(found))
+            if share.now() - told > member.me.policy.heartbeat:
+                member.incarnations.tell()
+                told = share.now()
+    return found
+
+
+def counted(names: Sequence[str]) -> str:
+    """``a.json is``, ``1,234 jobs are``."""
+    return f"{names[0]} is" if len(names) == 1 else f"{len(names):,} jobs are"
+
+
+def some(names: Sequence[str]) -> str:
+    """``a, b, c and 7 more``."""
+    more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
