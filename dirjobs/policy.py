@@ -10,6 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
+from typing import Annotated
+
+import msgspec
 
 from dirjobs.errors import ConfigurationError
 from dirjobs.layout import check_worker_id
@@ -20,6 +23,9 @@ DEFAULT_HEARTBEAT = 30.0
 DEFAULT_LEASE = 300.0
 DEFAULT_TIMEOUT = 30.0
 DEFAULT_MAX_PAUSE = 60.0
+
+Seconds = Annotated[float, msgspec.Meta(ge=0)]
+"""A number of seconds, as it is read from a share."""
 
 Filter = Callable[[str, str], object]
 
@@ -67,11 +73,11 @@ class Policy:
     """
 
     mode: Mode = Mode.TRUST
-    sync_time: float = 0.0
-    heartbeat: float = DEFAULT_HEARTBEAT
-    lease: float = DEFAULT_LEASE
-    timeout: float = DEFAULT_TIMEOUT
-    max_pause: float = DEFAULT_MAX_PAUSE
+    sync_time: Seconds = 0.0
+    heartbeat: Seconds = DEFAULT_HEARTBEAT
+    lease: Seconds = DEFAULT_LEASE
+    timeout: Seconds = DEFAULT_TIMEOUT
+    max_pause: Seconds = DEFAULT_MAX_PAUSE
 
     @cached_property
     def wait(self) -> float:
@@ -149,11 +155,11 @@ def cautious(promises: Guarantees) -> Policy:
 
 def _longer_than(lag: float) -> float:
     """A time to wait for changes that take up to `lag` seconds to be seen."""
-    return max(DEFAULT_SYNC_TIME, 1.1 * lag + 1.0)
+    return max(DEFAULT_SYNC_TIME, lag + lag / 10 + 1.0)
 
 
 def _checked_sync_time(sync_time: float, lag: float | None) -> float:
-    if lag is not None and sync_time <= lag:
+    if lag and sync_time <= lag:
         raise ConfigurationError(
             f"sync_time={sync_time:g} is too short: on this store a change may stay unseen for"
             f" {lag:g} seconds, so give more than that."

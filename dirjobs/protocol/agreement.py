@@ -18,9 +18,10 @@ import msgspec
 from dirjobs.clock import utc_now
 from dirjobs.errors import ConfigurationError, NotFound, StoreError
 from dirjobs.layout import AGREEMENT
-from dirjobs.policy import Mode, Policy, seconds
+from dirjobs.policy import Mode, Policy, Seconds, seconds
 from dirjobs.protocol.audit import Evidence
 from dirjobs.protocol.me import Me
+from dirjobs.protocol.records import decode
 from dirjobs.protocol.share import Share
 
 log = logging.getLogger(__name__)
@@ -32,9 +33,9 @@ class _Record(msgspec.Struct):
     """What of ``queue.json`` decides anything."""
 
     mode: Mode
-    sync_time: float | None = None
-    heartbeat: float | None = None
-    lease: float | None = None
+    sync_time: Seconds | msgspec.UnsetType = msgspec.UNSET
+    heartbeat: Seconds | msgspec.UnsetType = msgspec.UNSET
+    lease: Seconds | msgspec.UnsetType = msgspec.UNSET
 
 
 def to_bytes(policy: Policy, further: Mapping[str, object] | None = None) -> bytes:
@@ -57,26 +58,22 @@ def from_bytes(data: bytes, defaults: Policy) -> Policy:
         ConfigurationError: it says something that makes no sense.
     """
     try:
-        record = msgspec.json.decode(data, type=_Record)
-        times = {
-            key: seconds(key, value)
-            for key in ("sync_time", "heartbeat", "lease")
-            if (value := getattr(record, key)) is not None
-        }
-    except (msgspec.MsgspecError, ConfigurationError, RecursionError) as error:
+        record = decode(data, _Record)
+    except ValueError as error:
         raise ConfigurationError(
             f"{AGREEMENT} can't be understood ({error}): correct it, or move it away"
             " while no worker runs."
         ) from error
-    return replace(defaults, mode=record.mode, **times)
+    said = msgspec.structs.asdict(record).items()
+    return replace(defaults, **{key: value for key, value in said if value is not msgspec.UNSET})
 
 
 def further_keys(data: bytes) -> dict[str, object]:
     """All that ``queue.json`` says, to be kept when it is rewritten; nothing if it makes no
     sense."""
     try:
-        return msgspec.json.decode(data, type=dict[str, object])
-    except (msgspec.MsgspecError, RecursionError):
+        return decode(data, dict[str, object])
+    except ValueError:
         return {}
 
 

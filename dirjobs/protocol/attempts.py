@@ -12,6 +12,7 @@ from dirjobs.clock import utc_now
 from dirjobs.errors import NotFound, StoreError
 from dirjobs.layout import ATTEMPTS
 from dirjobs.protocol.folders import write
+from dirjobs.protocol.records import decode
 from dirjobs.protocol.share import Share
 
 log = logging.getLogger(__name__)
@@ -102,9 +103,9 @@ def read(share: Share, job: str) -> list[dict[str, Any]]:
     """The noted attempts at `job`, oldest first; none if there are no (readable) notes."""
     try:
         data = share.read(f"{ATTEMPTS}/{job}.json")
-        return msgspec.json.decode(data, type=_Notes).attempts
+        return decode(data, _Notes).attempts
     except NotFound:
         return []
-    except (StoreError, msgspec.MsgspecError, RecursionError) as error:
+    except (StoreError, ValueError) as error:
         log.warning("the notes on job %r can't be read (%s)", job, error)
         return []

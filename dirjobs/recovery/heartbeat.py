@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import zlib
-from typing import Annotated
 
 import msgspec
 
 from dirjobs.errors import NotFound
 from dirjobs.layout import WORKERS, parse_claim
-from dirjobs.policy import Policy
+from dirjobs.policy import Policy, Seconds
 from dirjobs.process import Process
+from dirjobs.protocol.records import decode
 from dirjobs.protocol.share import Share
 from dirjobs.recovery.throughput import Pace
 
 FORMAT = 1
-
-_Seconds = Annotated[float, msgspec.Meta(ge=0)]
 
 
 class Heartbeat(msgspec.Struct, frozen=True):
@@ -46,7 +44,7 @@ class Heartbeat(msgspec.Struct, frozen=True):
     unsettled: int = 0
     running: dict[str, int | None] = {}
     groups: tuple[int, ...] = ()
-    held_for: dict[str, _Seconds] = {}
+    held_for: dict[str, Seconds] = {}
     pace: Pace = Pace()
     format: int = FORMAT
 
@@ -57,8 +55,8 @@ class Heartbeat(msgspec.Struct, frozen=True):
     def from_bytes(cls, data: bytes) -> Heartbeat | None:
         """The heartbeat that `data` says, or None if it says none (somebody else's file)."""
         try:
-            return msgspec.json.decode(data, type=cls)
-        except (msgspec.MsgspecError, RecursionError):
+            return decode(data, cls)
+        except ValueError:
             return None
 
 

@@ -2,57 +2,64 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from dirjobs.protocol.effects import Driver
+import msgspec
 
 from dirjobs.backends.memory import MemoryStore
 from dirjobs.layout import RUNNING, WAITING
-from dirjobs.policy import Terms
+from dirjobs.policy import Policy
 from dirjobs.process import Process
-from dirjobs.protocol.candidates import Waiting
-from dirjobs.protocol.claim import Claims
+from dirjobs.protocol.candidates import Candidates
 from dirjobs.protocol.folders import make_folders
-from dirjobs.recovery.heartbeat import Beat, beat_path
-from dirjobs.recovery.membership import Presence
+from dirjobs.protocol.me import Me
+from dirjobs.protocol.parts import Parts
+from dirjobs.protocol.share import Share
+from dirjobs.recovery.heartbeat import Heartbeat, heartbeat_path
+from dirjobs.recovery.membership import Membership
 from dirjobs.store import Entry
 from dirjobs.worker import Worker
 
-TERMS = Terms(heartbeat=10, lease=100, timeout=10, max_pause=20)
+POLICY = Policy(heartbeat=10, lease=100, timeout=10, max_pause=20)
 
 
 class Life:
     """One worker, its heartbeat driven by hand."""
 
-    def __init__(self, world, wid, process, terms, **options):
+    def __init__(self, world, wid, process, policy, *, insists=False, **options):
         self.world = world
-        self.claims = Claims(wid, terms, world.store.guarantees, clock=lambda: world.now)
-        self.presence = Presence(self.claims, process, **options)
-        self.worker = Worker(self.claims, Waiting(job_ext=""), self.presence)
-        self.driver = Driver(world.store, world.pass_time)
+        self.share = Share(world.store, world.pass_time, lambda: world.now)
+        self.me = Me(wid, policy, world.store.guarantees)
+        self.me.mode_not_requested = not insists
+        self.parts = Parts(self.share, self.me)
+        self.membership = Membership(self.parts, process, **options)
+        self.worker = Worker(self.parts, Candidates(job_ext=""), self.membership)
+
+    def use(self, store):
+        """From now on the worker's store is another one."""
+        self.share.__init__(store, self.share.sleep, self.share.now)
 
     def start(self):
-        self.driver.run(self.presence.start())
+        self.membership.start()
         return self
 
     def beat(self):
-        self.driver.run(self.presence.beat())
+        self.membership.beat()
 
     def next(self):
-        return self.driver.run(self.worker.next())
+        return self.worker.next()
 
     def end(self):
-        self.driver.run(self.presence.end())
+        self.membership.end()
 
-    def done(self, held):
-        return self.driver.run(self.worker.finish(held, "02_done"))
+    def done(self, claim):
+        return self.worker.finish(claim, "02_done")
 
 
 class World:
     def __init__(self, store=None):
         self.now = 1000.0
         self.store = store or MemoryStore(lambda: self.now)
-        Driver(self.store, self.pass_time).run(make_folders())
+        self.share = Share(self.store, self.pass_time, lambda: self.now)
+        make_folders(self.share)
         self.pids = 100
 
     def pass_time(self, seconds):
@@ -62,10 +69,10 @@ class World:
         self.pids += 1
         return Process(host, f"machine of {host}", "boot", "namespace", pid or self.pids, "start")
 
-    def life(self, wid, host=None, pid=None, terms=TERMS, **options):
+    def life(self, wid, host=None, pid=None, policy=POLICY, **options):
         """A worker on a machine of its own, unless `host` says otherwise."""
         host = host or f"pc {self.pids}"
-        return Life(self, wid, self.process(host, pid), terms, **options)
+        return Life(self, wid, self.process(host, pid), policy, **options)
 
     def job(self, name="job.txt", data=b"data"):
         self.store.write(f"{WAITING}/{name}", data)
@@ -75,10 +82,11 @@ class World:
         self.store.write(f"{RUNNING}/{worker}.{job}", data)
 
     def heartbeat_of(self, worker, tag="aaaaaa", process=None, **fields):
-        beat = Beat(worker, 7, fields.pop("terms", TERMS), process or self.process("far"))
-        beat = replace(beat, **fields)
-        self.store.write(beat_path(worker, tag), beat.to_bytes())
-        return beat
+        policy = fields.pop("policy", POLICY)
+        heartbeat = Heartbeat(worker, 7, policy, process or self.process("far"))
+        heartbeat = msgspec.structs.replace(heartbeat, **fields)
+        self.store.write(heartbeat_path(worker, tag), heartbeat.to_bytes())
+        return heartbeat
 
     def names(self, folder):
         return sorted(entry.name for entry in self.store.list(folder))
@@ -87,7 +95,7 @@ class World:
         """Let `observer` beat through some seconds."""
         end = self.now + seconds
         while self.now < end:
-            self.now += TERMS.heartbeat
+            self.now += POLICY.heartbeat
             observer.beat()
 
 

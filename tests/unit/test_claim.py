@@ -1,4 +1,4 @@
-"""Claiming a job, request by request: what is asked next, and what the ledger says then."""
+"""Claiming a job, request by request: what is asked next, and what the intents say then."""
 
 import pytest
 
@@ -11,11 +11,26 @@ from dirjobs.errors import (
     Unavailable,
     Unsupported,
 )
-from dirjobs.policy import Mode, Terms
-from dirjobs.protocol.claim import Claims
+from dirjobs.policy import Mode, Policy
 from dirjobs.protocol.intents import State
-from dirjobs.store import Entry, Guarantees
-from tests.unit.script import CLOCK, JOB, MINE, NOT_FINISHED, D, F, P, R, W, ls, play, ren, there
+from dirjobs.protocol.me import Me
+from dirjobs.protocol.parts import Parts
+from dirjobs.store import Entry, FileKind, Guarantees
+from tests.unit.script import (
+    JOB,
+    MINE,
+    NOT_FINISHED,
+    SHARE,
+    D,
+    F,
+    P,
+    R,
+    W,
+    ls,
+    play,
+    ren,
+    there,
+)
 
 HALF = f"{W}/~w2~tag.job"
 BACK = f"{R}/~w2~tag.w2.job"
@@ -25,14 +40,14 @@ ATOMIC = Guarantees(atomic_rename=True, visible_after=0)
 
 def worker(mode, promises=None, sync_time=0.0, **terms):
     promises = promises or (ATOMIC if mode is Mode.TRUST else Guarantees(visible_after=0))
-    return Claims("w2", Terms(mode, sync_time, **terms), promises, lambda: "tag", CLOCK)
+    return Parts(SHARE, Me("w2", Policy(mode, sync_time, **terms), promises, lambda: "tag"))
 
 
-def holds(claims, outcome, state):
+def holds(parts, outcome, state):
     """The claim is ours exactly if it was returned, and its name is in this state."""
     assert (outcome is not None and outcome.path == MINE) is (state is State.HELD)
-    assert claims.ledger.state(MINE) is state
-    assert claims.ledger.in_state(State.ASKING) == {}
+    assert parts.intents.state(MINE) is state
+    assert parts.intents.in_state(State.PENDING) == {}
 
 
 # -- trust ------------------------------------------------------------------------------------
@@ -45,36 +60,38 @@ ASK = ren(f"{W}/job", MINE)
     [
         ([ASK], State.HELD),
         ([ren(*ASK[0], NotFound)], None),
-        ([ren(*ASK[0], AlreadyExists)], State.UNSETTLED),
+        ([ren(*ASK[0], AlreadyExists)], State.RETIRED),
         ([ren(*ASK[0], AmbiguousResult), there(MINE)], State.HELD),
-        ([ren(*ASK[0], AmbiguousResult), there(MINE, False)], State.UNSETTLED),
+        ([ren(*ASK[0], AmbiguousResult), there(MINE, False)], State.IN_DOUBT),
     ],
 )
 def test_trust(script, state):
-    claims = worker(Mode.TRUST)
-    holds(claims, play(claims.claim(JOB), *script), state)
+    parts = worker(Mode.TRUST)
+    holds(parts, play(lambda: parts.claimer.claim(JOB), *script), state)
 
 
 @pytest.mark.parametrize("error", [Busy, Denied, Unavailable, Unsupported])
 def test_trust_refused(error):
-    claims = worker(Mode.TRUST)
-    assert isinstance(play(claims.claim(JOB), ren(*ASK[0], error)), error)
-    assert claims.ledger.state(MINE) is None
+    parts = worker(Mode.TRUST)
+    assert isinstance(play(lambda: parts.claimer.claim(JOB), ren(*ASK[0], error)), error)
+    assert parts.intents.state(MINE) is None
 
 
 @pytest.mark.parametrize("error", [Busy, Denied, Unavailable, AmbiguousResult, NotFound])
 def test_trust_when_the_look_fails_too_the_sweep_must_look(error):
-    claims = worker(Mode.TRUST)
-    outcome = play(claims.claim(JOB), ren(*ASK[0], AmbiguousResult), there(MINE, error))
+    parts = worker(Mode.TRUST)
+    outcome = play(
+        lambda: parts.claimer.claim(JOB), ren(*ASK[0], AmbiguousResult), there(MINE, error)
+    )
     assert isinstance(outcome, error)
-    assert set(claims.ledger.in_state(State.UNSETTLED)) == {MINE}
+    assert set(parts.intents.in_state(State.IN_DOUBT)) == {MINE}
 
 
 @pytest.mark.parametrize("mode", Mode)
 def test_a_name_is_asked_for_once(mode):
-    claims = worker(mode)
-    claims.ledger.ask(MINE, "w2", JOB)
-    assert play(claims.claim(JOB)) is None
+    parts = worker(mode)
+    parts.intents.ask(MINE, "w2", JOB)
+    assert play(lambda: parts.claimer.claim(JOB)) is None
 
 
 # -- verify -----------------------------------------------------------------------------------
@@ -87,45 +104,45 @@ NO_DOUBT = pytest.mark.parametrize("unclear", [False, True])
 @pytest.mark.parametrize("first", [None, AmbiguousResult])
 @pytest.mark.parametrize("across", [None, AmbiguousResult])
 def test_verify_uncontended_is_five_requests_whatever_the_answers(first, across):
-    claims = worker(Mode.VERIFY)
+    parts = worker(Mode.VERIFY)
     script = [ren(*FIRST[0], first), ren(*ACROSS[0], across), ls(R, "w2.job"), *NOT_FINISHED]
-    holds(claims, play(claims.claim(JOB), *script), State.HELD)
+    holds(parts, play(lambda: parts.claimer.claim(JOB), *script), State.HELD)
     # A rename without answer may be executed yet; a name that is certain is forgotten.
     doubt = first or across
-    assert claims.ledger.state(HALF) is (State.UNSETTLED if doubt else None)
+    assert parts.intents.state(HALF) is (State.IN_DOUBT if doubt else None)
 
 
 def test_a_source_that_outlives_its_copy_is_parked_when_the_job_is_finished():
     """Seen in the simulation: the copy was there, was ours, and was done, before the server
     came to delete its source, which it then left."""
-    claims = worker(Mode.VERIFY)
+    parts = worker(Mode.VERIFY)
     script = [FIRST, ren(*ACROSS[0], AmbiguousResult), ls(R, "w2.job"), *NOT_FINISHED]
-    held = play(claims.claim(JOB), *script)
+    held = play(lambda: parts.claimer.claim(JOB), *script)
     left = ls(W, "~w2~tag.job")
-    assert play(claims.sweep((W,)), left, ls(R, "w2.job")) == 0  # not while it runs
+    assert play(lambda: parts.sweeper.sweep((W,)), left, ls(R, "w2.job")) == 0  # not while it runs
     done = ren(MINE, f"{D}/job")
-    assert play(claims.finish(held, D, lambda _: False), done) == "job"
+    assert play(lambda: parts.exits.finish(held, D, lambda _: False), done) == "job"
     finished = [ls(R), there(f"{D}/job"), ls(D, JOB), ren(HALF, PARKED)]
-    assert play(claims.sweep((W,)), left, *finished) == 1
+    assert play(lambda: parts.sweeper.sweep((W,)), left, *finished) == 1
 
 
 @pytest.mark.parametrize(
     ("script", "claim", "half"),
     [
-        ([ren(*FIRST[0], NotFound)], None, State.UNSETTLED),
-        ([ren(*FIRST[0], AlreadyExists)], None, State.UNSETTLED),
-        ([FIRST, ren(*ACROSS[0], NotFound)], State.UNSETTLED, State.UNSETTLED),
-        ([*BOTH, ls(R)], State.UNSETTLED, State.UNSETTLED),
-        ([*BOTH, ls(R, "w1.job", "w3.job")], State.UNSETTLED, State.UNSETTLED),
+        ([ren(*FIRST[0], NotFound)], None, State.IN_DOUBT),
+        ([ren(*FIRST[0], AlreadyExists)], None, State.RETIRED),
+        ([FIRST, ren(*ACROSS[0], NotFound)], State.IN_DOUBT, State.IN_DOUBT),
+        ([*BOTH, ls(R)], State.IN_DOUBT, State.IN_DOUBT),
+        ([*BOTH, ls(R, "w1.job", "w3.job")], State.IN_DOUBT, State.IN_DOUBT),
         (
             [FIRST, ren(*ACROSS[0], AlreadyExists), ren(HALF, f"{W}/job")],
-            State.UNSETTLED,
-            State.UNSETTLED,
+            State.RETIRED,
+            State.IN_DOUBT,
         ),
         (
             [*BOTH, ls(R, "w2.job"), there(f"{D}/job"), ls(D, "job"), ren(MINE, PARKED)],
-            State.UNSETTLED,
-            State.UNSETTLED,
+            State.RETIRED,
+            State.IN_DOUBT,
         ),
         (
             [
@@ -136,8 +153,8 @@ def test_a_source_that_outlives_its_copy_is_parked_when_the_job_is_finished():
                 ls(F, "job"),
                 ren(MINE, PARKED),
             ],
-            State.UNSETTLED,
-            State.UNSETTLED,
+            State.RETIRED,
+            State.IN_DOUBT,
         ),
         (
             [
@@ -151,89 +168,89 @@ def test_a_source_that_outlives_its_copy_is_parked_when_the_job_is_finished():
                 *NOT_FINISHED,
                 ren(HALF, f"{W}/job"),
             ],
-            State.UNSETTLED,
+            State.RETIRED,
             None,
         ),
     ],
 )
 def test_verify_lost(script, claim, half):
-    claims = worker(Mode.VERIFY)
-    outcome = play(claims.claim(JOB), *script)
+    parts = worker(Mode.VERIFY)
+    outcome = play(lambda: parts.claimer.claim(JOB), *script)
     assert outcome is None
-    assert claims.ledger.state(MINE) is claim
-    assert half is None or claims.ledger.state(HALF) is half
-    assert claims.ledger.in_state(State.ASKING) == {}
+    assert parts.intents.state(MINE) is claim
+    assert half is None or parts.intents.state(HALF) is half
+    assert parts.intents.in_state(State.PENDING) == {}
 
 
 @pytest.mark.parametrize("error", [Busy, Denied, Unavailable, Unsupported])
 @pytest.mark.parametrize("across", [False, True])
 def test_verify_refused(error, across):
-    claims = worker(Mode.VERIFY)
+    parts = worker(Mode.VERIFY)
     script = [FIRST, ren(*ACROSS[0], error)] if across else [ren(*FIRST[0], error)]
-    assert isinstance(play(claims.claim(JOB), *script), error)
-    assert claims.ledger.in_state(State.ASKING) == claims.ledger.in_state(State.HELD) == {}
+    assert isinstance(play(lambda: parts.claimer.claim(JOB), *script), error)
+    assert parts.intents.in_state(State.PENDING) == parts.intents.in_state(State.HELD) == {}
     # The job is under its staged name now: the sweep must bring it back.
-    assert set(claims.ledger.in_state(State.UNSETTLED)) == ({HALF} if across else set())
+    assert set(parts.intents.in_state(State.IN_DOUBT)) == ({HALF} if across else set())
 
 
 @pytest.mark.parametrize("error", [Unavailable, AmbiguousResult, Denied])
 @pytest.mark.parametrize("at", range(3))
 def test_a_look_that_fails_leaves_all_to_the_sweep(error, at):
-    claims = worker(Mode.VERIFY)
+    parts = worker(Mode.VERIFY)
     looks = [ls(R, "w2.job"), *NOT_FINISHED][: at + 1]
     looks[at] = looks[at][0], error
-    assert isinstance(play(claims.claim(JOB), *BOTH, *looks), error)
-    assert set(claims.ledger.in_state(State.UNSETTLED)) == {MINE, HALF}
+    assert isinstance(play(lambda: parts.claimer.claim(JOB), *BOTH, *looks), error)
+    assert set(parts.intents.in_state(State.IN_DOUBT)) == {MINE, HALF}
 
 
 # -- the looks --------------------------------------------------------------------------------
 
 
 def test_a_larger_worker_is_waited_for():
-    claims = worker(Mode.VERIFY)
+    parts = worker(Mode.VERIFY)
     look = (ls(R, "w2.job", "w3.job"), *NOT_FINISHED)
     script = [*BOTH, *look, *look, *look, ls(R, "w2.job"), *NOT_FINISHED]
-    holds(claims, play(claims.claim(JOB), *script), State.HELD)
-    assert claims.decided["larger worker's claim: waited"] == 3
+    holds(parts, play(lambda: parts.claimer.claim(JOB), *script), State.HELD)
+    assert parts.me.decided["larger worker's claim: waited"] == 3
 
 
 def test_a_larger_worker_is_not_waited_for_for_ever():
-    claims = worker(Mode.VERIFY, heartbeat=0.04, lease=9.0)
+    parts = worker(Mode.VERIFY, heartbeat=0.04, lease=9.0)
     look = (ls(R, "w2.job", "w3.job"), *NOT_FINISHED)
     back = [ren(MINE, BACK), ren(BACK, HALF), ls(W, "~w2~tag.job"), ls(R, "w3.job")]
-    assert play(claims.claim(JOB), *BOTH, *look, *look, *back) is None
-    assert claims.left_alone == {"job": pytest.approx(9.1)}
-    assert claims.ledger.in_state(State.HELD) == {}
+    assert play(lambda: parts.claimer.claim(JOB), *BOTH, *look, *look, *back) is None
+    assert parts.claimer.skipped_until == {"job": pytest.approx(9.1)}
+    assert parts.intents.in_state(State.HELD) == {}
 
 
 @pytest.mark.parametrize(
     "other", ["w1.bigjob", "w1.job2", "w1.job.txt", "job", "~w1~abc.job", "w1"]
 )
 def test_other_names_are_no_rivals(other):
-    claims = worker(Mode.VERIFY)
+    parts = worker(Mode.VERIFY)
     script = [*BOTH, ls(R, "w2.job", other), *NOT_FINISHED]
-    holds(claims, play(claims.claim(JOB), *script), State.HELD)
+    holds(parts, play(lambda: parts.claimer.claim(JOB), *script), State.HELD)
 
 
 def test_a_folder_of_a_rivals_name_is_no_rival():
-    claims = worker(Mode.VERIFY)
-    script = [*BOTH, ls(R, "w2.job", Entry("w1.job", 1.0, None, True)), *NOT_FINISHED]
-    holds(claims, play(claims.claim(JOB), *script), State.HELD)
+    parts = worker(Mode.VERIFY)
+    script = [*BOTH, ls(R, "w2.job", Entry("w1.job", 1.0, None, FileKind.FOLDER)), *NOT_FINISHED]
+    holds(parts, play(lambda: parts.claimer.claim(JOB), *script), State.HELD)
 
 
 def test_a_copy_that_grows_is_waited_for():
-    claims = worker(Mode.VERIFY)
+    parts = worker(Mode.VERIFY)
     looks = [ls(R, Entry("w2.job", 100.0, size)) for size in (0, 3, 3, 3, 5, 7)]
-    holds(claims, play(claims.claim(JOB), *BOTH, *looks, *NOT_FINISHED), State.HELD)
+    holds(parts, play(lambda: parts.claimer.claim(JOB), *BOTH, *looks, *NOT_FINISHED), State.HELD)
 
 
 @pytest.mark.parametrize("size", [0, 6, 8])
 def test_a_copy_that_stays_torn_is_parked_and_never_given_back(size):
-    claims = worker(Mode.VERIFY)
+    parts = worker(Mode.VERIFY)
     looks = [ls(R, Entry("w2.job", 100.0, size))] * 4
-    assert play(claims.claim(JOB), *BOTH, *looks, ren(MINE, PARKED)) is None
-    assert claims.ledger.in_state(State.HELD) == {}
-    assert claims.ledger.state(MINE) is State.UNSETTLED
+    assert play(lambda: parts.claimer.claim(JOB), *BOTH, *looks, ren(MINE, PARKED)) is None
+    assert parts.intents.in_state(State.HELD) == {}
+    assert parts.intents.state(MINE) is State.RETIRED
 
 
 @pytest.mark.parametrize(
@@ -250,18 +267,18 @@ def test_a_copy_that_stays_torn_is_parked_and_never_given_back(size):
     ],
 )
 def test_what_counts_as_finished(entry, keeps, finished):
-    claims = worker(Mode.VERIFY, Guarantees(rename_keeps_mtime=keeps, visible_after=0))
+    parts = worker(Mode.VERIFY, Guarantees(rename_keeps_mtime=keeps, visible_after=0))
     look = [there(f"{D}/job"), ls(D, entry)] + ([] if finished else [there(f"{F}/job", False)])
-    assert play(claims.finished(JOB), *look) is finished
+    assert play(lambda: parts.look.is_finished(JOB), *look) is finished
 
 
 def test_finished_jobs_are_looked_for_up_to_the_first_gap():
-    claims = worker(Mode.VERIFY, Guarantees(rename_keeps_mtime=True))
+    parts = worker(Mode.VERIFY, Guarantees(rename_keeps_mtime=True))
     old = [Entry(name, 1.0, 7) for name in ("job", "job~2")]
     new = Entry("job~3", 100.0, 7)
-    assert play(claims.finished(JOB), there(f"{D}/job"), ls(D, *old, new)) is True
+    assert play(lambda: parts.look.is_finished(JOB), there(f"{D}/job"), ls(D, *old, new)) is True
     gap = [there(f"{D}/job"), ls(D, old[0], new), there(f"{F}/job", False)]
-    assert play(claims.finished(JOB), *gap) is False
+    assert play(lambda: parts.look.is_finished(JOB), *gap) is False
 
 
 # -- sync -------------------------------------------------------------------------------------
@@ -272,9 +289,9 @@ ON_ITS_WAY_BACK = [ren(MINE, BACK), ren(BACK, HALF), ls(W, "~w2~tag.job"), ls(R)
 
 
 def test_sync_looks_twice_and_never_asks_for_a_single_name():
-    claims = worker(Mode.SYNC, **WAITS)
+    parts = worker(Mode.SYNC, **WAITS)
     mine = ls(R, "w2.job")
-    holds(claims, play(claims.claim(JOB), ASK, mine, *LOOK, *LOOK, mine), State.HELD)
+    holds(parts, play(lambda: parts.claimer.claim(JOB), ASK, mine, *LOOK, *LOOK, mine), State.HELD)
 
 
 @pytest.mark.parametrize("told", [None, AmbiguousResult])
@@ -298,15 +315,15 @@ def test_sync_looks_twice_and_never_asks_for_a_single_name():
     ],
 )
 def test_sync_lost(told, looks):
-    claims = worker(Mode.SYNC, **WAITS)
-    outcome = play(claims.claim(JOB), ren(*ASK[0], told), *looks)
-    holds(claims, outcome, State.UNSETTLED)
+    parts = worker(Mode.SYNC, **WAITS)
+    outcome = play(lambda: parts.claimer.claim(JOB), ren(*ASK[0], told), *looks)
     # Only what may still be executed, or was never seen, is the sweep's.
     gone = looks[-1][0].__class__.__name__ == "Rename" and told is None
-    assert (MINE in claims.ledger.in_state(State.UNSETTLED)) is not gone
+    holds(parts, outcome, State.RETIRED if gone else State.IN_DOUBT)
+    assert (MINE in parts.intents.in_state(State.IN_DOUBT)) is not gone
 
 
 def test_a_404_may_be_wrong_where_the_rename_is_not_exclusive():
-    claims = worker(Mode.SYNC, **WAITS)
-    holds(claims, play(claims.claim(JOB), ren(*ASK[0], NotFound)), State.UNSETTLED)
-    assert set(claims.ledger.in_state(State.UNSETTLED)) == {MINE}
+    parts = worker(Mode.SYNC, **WAITS)
+    holds(parts, play(lambda: parts.claimer.claim(JOB), ren(*ASK[0], NotFound)), State.IN_DOUBT)
+    assert set(parts.intents.in_state(State.IN_DOUBT)) == {MINE}

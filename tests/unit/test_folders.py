@@ -1,12 +1,12 @@
 """The queue's folders are made by whoever comes first."""
 
 import pytest
-from dirjobs.protocol.effects import List, Mkdir
 
 from dirjobs.errors import AlreadyExists, Denied, NotFound
 from dirjobs.layout import FOLDERS, QUEUE
 from dirjobs.protocol.folders import make_folders
-from tests.unit.script import mkdir, play
+from tests.simulation.requests import List, Mkdir
+from tests.unit.script import SHARE, mkdir, play
 
 MISSING = [(List(""), NotFound)]
 EMPTY = [(List(""), []), (List(QUEUE), NotFound)]
@@ -21,13 +21,13 @@ def made(answer=None):
 @pytest.mark.parametrize("answer", [None, AlreadyExists])
 def test_several_may_begin_a_queue_at_once(answer):
     script = [*MISSING, (Mkdir(""), answer), (List(QUEUE), NotFound), *made(answer)]
-    assert play(make_folders(), *script) is None
+    assert play(lambda: make_folders(SHARE), *script) is None
 
 
 @pytest.mark.parametrize("answer", [None, AlreadyExists])
 def test_an_empty_folder_becomes_a_queue(answer):
-    assert play(make_folders(), *EMPTY, *made(answer)) is None
+    assert play(lambda: make_folders(SHARE), *EMPTY, *made(answer)) is None
 
 
 def test_who_may_not_make_it_is_told():
-    assert isinstance(play(make_folders(), *MISSING, (Mkdir(""), Denied)), Denied)
+    assert isinstance(play(lambda: make_folders(SHARE), *MISSING, (Mkdir(""), Denied)), Denied)

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from dirjobs import layout
+from dirjobs import layout, names
 from dirjobs.errors import ConfigurationError, InvalidName
 
 HOSTILE = [
@@ -29,19 +29,19 @@ NOT_JOBS = [
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_names_are_never_asked_for(name):
-    assert layout.unsafe_name(name)
-    assert layout.unportable_name(name)
+    assert names.unsafe_name(name)
+    assert names.unportable_name(name)
 
 
 @pytest.mark.parametrize("name", SAFE_BUT_NOT_PORTABLE)
 def test_some_names_work_here_but_not_everywhere(name):
-    assert "\\" in name or layout.unsafe_name(name) is None
-    assert layout.unportable_name(name)
+    assert "\\" in name or names.unsafe_name(name) is None
+    assert names.unportable_name(name)
 
 
 @pytest.mark.parametrize("name", PORTABLE)
 def test_strange_names_may_still_be_portable(name):
-    assert layout.unportable_name(name) is None
+    assert names.unportable_name(name) is None
 
 
 @pytest.mark.parametrize("name", NOT_JOBS)
@@ -124,13 +124,13 @@ def test_whatever_is_built_is_taken_apart_again():
     rng = random.Random(3)
     for job in filter(None, random_names()):
         worker = "".join(rng.choices("abzAZ09_-", k=rng.randint(1, 40)))
-        life = layout.later_life(worker, layout.nonce())
+        life = layout.next_incarnation(worker, names.nonce())
         for who in (worker, life):
             assert layout.base_id(who) == worker
             claim = layout.claim_name(who, job)
             assert layout.parse_claim(claim) == (who, job)
-            assert layout.parse_staged(layout.staged_claim(who, job, layout.nonce())) == (who, job)
-            back = layout.staged_return(who, claim, layout.nonce())
+            assert layout.parse_staged(layout.staged_claim(who, job, names.nonce())) == (who, job)
+            back = layout.staged_return(who, claim, names.nonce())
             assert layout.parse_staged(back) == (who, claim)
             assert layout.parse_claim(back) is None
             assert not layout.is_job_name(back)
@@ -143,9 +143,9 @@ def test_a_newline_makes_no_job_of_what_is_none(name):
 
 def test_no_name_breaks_the_grammar():
     for name in random_names():
-        unsafe, unportable = layout.unsafe_name(name), layout.unportable_name(name)
+        unsafe, unportable = names.unsafe_name(name), names.unportable_name(name)
         assert unportable or not unsafe
-        assert layout.same_name(name, name)
+        assert names.same_name(name, name)
         layout.parse_claim(name)
         layout.parse_staged(name)
         try:
@@ -179,6 +179,6 @@ def test_numbered_names_differ():
 
 
 def test_normal_forms_are_one_name_and_case_is_not():
-    assert layout.same_name("h\u00e4.txt", "ha\u0308.txt")
-    assert not layout.same_name("Job.txt", "job.txt")
-    assert not layout.same_name("bigjob.txt", "job.txt")
+    assert names.same_name("h\u00e4.txt", "ha\u0308.txt")
+    assert not names.same_name("Job.txt", "job.txt")
+    assert not names.same_name("bigjob.txt", "job.txt")

@@ -7,13 +7,14 @@ import pytest
 from dirjobs.backends.memory import MemoryStore
 from dirjobs.backends.posix import store as posix
 from dirjobs.layers import Layer
-from dirjobs.policy import Mode, Order, Terms
-from dirjobs.protocol.candidates import Waiting
-from dirjobs.protocol.claim import Claims
+from dirjobs.policy import Mode, Order, Policy
+from dirjobs.protocol.candidates import Candidates
 from dirjobs.protocol.intents import State
+from dirjobs.protocol.me import Me
+from dirjobs.protocol.parts import Parts
 from dirjobs.store import Entry, Guarantees
-from tests.unit.lives import TERMS, World
-from tests.unit.script import CLOCK, MINE, D, F, R, W, ls, play, ren, there
+from tests.unit.lives import POLICY, World
+from tests.unit.script import MINE, SHARE, D, F, R, W, ls, play, ren, there
 
 NAME_ONLY = Entry("job")
 LISTED = Entry("w2.job", 100.0, 7)
@@ -25,15 +26,15 @@ PROMISES = Guarantees(atomic_rename=True, rename_keeps_mtime=True, visible_after
 
 def worker(mode, promises=PROMISES):
     sync_time = 10.0 if mode is Mode.SYNC else 0.0
-    return Claims("w2", Terms(mode, sync_time), promises, lambda: "tag", CLOCK)
+    return Parts(SHARE, Me("w2", Policy(mode, sync_time), promises, lambda: "tag"))
 
 
 def held_in_trust():
     """A claim made in mode trust, whose queue has become more careful since."""
-    claims = worker(Mode.TRUST)
-    assert play(claims.claim(NAME_ONLY), ren(f"{W}/job", MINE)).path == MINE
-    claims.terms = Terms(Mode.SYNC, 10.0)
-    return claims
+    parts = worker(Mode.TRUST)
+    assert play(lambda: parts.claimer.claim(NAME_ONLY), ren(f"{W}/job", MINE)).path == MINE
+    parts.me.adopt(Policy(Mode.SYNC, 10.0))
+    return parts
 
 
 @pytest.mark.parametrize(
@@ -47,7 +48,7 @@ def held_in_trust():
     ],
 )
 def test_names_are_enough_where_nothing_else_decides(mode, promises, enough):
-    assert worker(mode, promises).needs_names_only is enough
+    assert worker(mode, promises).me.needs_names_only is enough
 
 
 @pytest.mark.parametrize(
@@ -72,39 +73,42 @@ def test_names_suffice_where_every_answer_arrives(tmp_path, monkeypatch, mounts,
 
 @pytest.mark.parametrize("older", [OLDER_RUN, SAME_RUN])
 def test_a_more_careful_claim_looks_the_job_up_before_it_asks(older):
-    claims = worker(Mode.VERIFY)
+    parts = worker(Mode.VERIFY)
     script = [ls(W, SAME_RUN), ren(f"{W}/job", f"{W}/~w2~tag.job"), ren(f"{W}/~w2~tag.job", MINE)]
     script += [ls(R, LISTED), there(f"{D}/job"), ls(D, older)]
     if older == OLDER_RUN:
-        held = play(claims.claim(NAME_ONLY), *script, there(f"{F}/job", False))
+        held = play(lambda: parts.claimer.claim(NAME_ONLY), *script, there(f"{F}/job", False))
         assert held.job == SAME_RUN
     else:
-        assert play(claims.claim(NAME_ONLY), *script, ren(MINE, "_queue/parked/w2.job")) is None
+        assert (
+            play(lambda: parts.claimer.claim(NAME_ONLY), *script, ren(MINE, "_queue/parked/w2.job"))
+            is None
+        )
 
 
 def test_a_job_that_went_away_meanwhile_is_asked_for_all_the_same():
-    claims = worker(Mode.SYNC)
+    parts = worker(Mode.SYNC)
     script = [ls(W), ren(f"{W}/job", MINE)]
-    assert play(claims.claim(NAME_ONLY), *script, ls(R)) is None
+    assert play(lambda: parts.claimer.claim(NAME_ONLY), *script, ls(R)) is None
 
 
 def test_a_job_given_back_is_not_taken_for_an_older_run():
-    claims = held_in_trust()
+    parts = held_in_trust()
     half, back = f"{W}/~w2~tag.job", f"{R}/~w2~tag.w2.job"
     script = [ls(R, LISTED), ren(MINE, back), ren(back, half), ls(W, STAGED)]
     script += [ls(R), ls(D, OLDER_RUN), ls(F), ren(half, f"{W}/job")]
-    assert play(claims.release(MINE, NAME_ONLY), *script)
+    assert play(lambda: parts.exits.release(MINE, NAME_ONLY), *script)
 
 
 def test_a_swept_job_is_not_taken_for_an_older_run():
-    claims = held_in_trust()
-    claims.ledger.unsettle(MINE)
+    parts = held_in_trust()
+    parts.intents.leave_in_doubt(MINE)
     half, back = f"{W}/~w2~tag.job", f"{R}/~w2~tag.w2.job"
     script = [ls(R, LISTED), ls(R, LISTED), ls(D, OLDER_RUN), ls(F)]
     script += [ren(MINE, back), ren(back, half), ls(W, STAGED)]
     script += [ls(R), ls(D, OLDER_RUN), ls(F), ren(half, f"{W}/job")]
-    assert play(claims.sweep((R,)), *script) == 1
-    assert claims.ledger.state(MINE) is State.UNSETTLED
+    assert play(lambda: parts.sweeper.sweep((R,)), *script) == 1
+    assert parts.intents.state(MINE) is State.IN_DOUBT
 
 
 class Asked(Layer):
@@ -139,8 +143,8 @@ def test_how_a_worker_lists_what_waits(mode, waiting, how):
     world = World()
     world.store = Asked(world.store)
     world.job()
-    life = world.life("w1", terms=replace(TERMS, mode=mode)).start()
-    life.worker.waiting = Waiting(**waiting)
+    life = world.life("w1", policy=replace(POLICY, mode=mode)).start()
+    life.worker.candidates = Candidates(**waiting)
     life.worker.names_suffice = True
     world.store.how.clear()
     assert life.next().job.name == "job.txt"
@@ -154,7 +158,7 @@ def test_a_worker_that_becomes_more_careful_goes_on_with_its_list():
     life = world.life("w1").start()
     life.worker.names_suffice = True
     assert life.next().job == Entry("a.txt")
-    life.claims.terms = replace(life.claims.terms, mode=Mode.VERIFY)
+    life.parts.me.policy = replace(life.parts.me.policy, mode=Mode.VERIFY)
     held = life.next()
     assert (held.job.name, held.job.size) == ("b.txt", 4)
     assert held.job.mtime is not None

@@ -17,9 +17,9 @@ import psutil
 import pytest
 
 from dirjobs import process
-from dirjobs.policy import Terms
+from dirjobs.policy import Policy
 from dirjobs.process import Process, group_is_gone, is_same, is_surely_gone, this_process
-from dirjobs.recovery.heartbeat import Beat
+from dirjobs.recovery.heartbeat import Heartbeat
 from dirjobs.recovery.peers import is_provably_dead
 from tests.command_line import is_alive, wait_until
 
@@ -88,7 +88,7 @@ def test_a_dead_worker_whose_program_runs_on_is_not_dead(me, gone):
     program = subprocess.Popen(
         [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True
     )
-    beat = Beat("w1", 1, Terms(), replace(me, pid=gone), groups=(program.pid,))
+    beat = Heartbeat("w1", 1, Policy(), replace(me, pid=gone), groups=(program.pid,))
     try:
         assert not is_provably_dead(beat, me)
     finally:

@@ -11,7 +11,7 @@ from dirjobs.backends.webdav import propfind as _propfind
 from dirjobs.backends.webdav.directory import _HOSTILE, Listing, parse_date, parse_size
 from dirjobs.backends.webdav.propfind import BadAnswer, Multistatus
 from dirjobs.errors import NotFound, StoreError
-from dirjobs.layout import unsafe_name
+from dirjobs.names import unsafe_name
 from dirjobs.store import FileKind
 
 DATE = "Mon, 23 Nov 2026 21:33:44 GMT"

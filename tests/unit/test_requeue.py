@@ -7,11 +7,11 @@ import os
 import pytest
 
 from dirjobs import ClaimLost, ConfigurationError, DirJobs
-from dirjobs.admin.requeue import requeue
+from dirjobs.admin.requeue import give_back
 from dirjobs.layout import ATTEMPTS, DONE, RUNNING, WAITING, WORKERS
-from dirjobs.policy import Terms
+from dirjobs.policy import Policy
 from dirjobs.process import Process
-from dirjobs.recovery.heartbeat import Beat, beat_path
+from dirjobs.recovery.heartbeat import Heartbeat, heartbeat_path
 from tests.unit.lives import World
 
 
@@ -35,10 +35,10 @@ def queue(folder, request):
 
 def left_by(folder, worker, job, **fields):
     """A claim of a worker elsewhere, and its heartbeat."""
-    path = folder / beat_path(worker, "aaaaaa")
+    path = folder / heartbeat_path(worker, "aaaaaa")
     path.parent.mkdir(parents=True, exist_ok=True)
-    terms = fields.pop("terms", Terms())
-    path.write_bytes(Beat(worker, 1, terms, Process("far"), **fields).to_bytes())
+    policy = fields.pop("policy", Policy())
+    path.write_bytes(Heartbeat(worker, 1, policy, Process("far"), **fields).to_bytes())
     (folder / WAITING / job).rename(folder / RUNNING / f"{worker}.{job}")
     return path
 
@@ -81,19 +81,19 @@ def test_of_the_living_nothing(folder):
 
 
 def test_of_those_that_were_silent_for_two_leases(folder):
-    path = left_by(folder, "w7", "b.txt", terms=Terms(heartbeat=0.01, timeout=0.01))
+    path = left_by(folder, "w7", "b.txt", policy=Policy(heartbeat=0.01, timeout=0.01))
     long_ago = path.stat().st_mtime - 601
     os.utime(path, (long_ago, long_ago))
     with DirJobs(str(folder)) as person:
         assert person.requeue() == ["b.txt"]
 
 
-TERMS = Terms(heartbeat=10, lease=100, timeout=10, max_pause=20)
+POLICY = Policy(heartbeat=10, lease=100, timeout=10, max_pause=20)
 
 
 def visit(world, meanwhile):
     """Requeue by a visitor to whom `meanwhile` happens as soon as it waits."""
-    visitor = world.life("requeue-1", terms=TERMS)
+    visitor = world.life("requeue-1", policy=POLICY)
     waits = []
 
     def sleep(seconds):
@@ -101,27 +101,27 @@ def visit(world, meanwhile):
         world.pass_time(seconds)
         meanwhile()
 
-    visitor.driver.sleep = sleep
-    given_back = visitor.driver.run(requeue(visitor.presence, (), dead=True))
+    visitor.share.sleep = sleep
+    given_back = give_back(visitor.membership, (), dead=True)
     return given_back, [seconds for seconds in waits if seconds]
 
 
 def test_nobody_is_robbed_right_after_an_outage():
     world = World()
-    living, dead = world.life("w1", terms=TERMS).start(), world.life("w2", terms=TERMS).start()
+    living, dead = world.life("w1", policy=POLICY).start(), world.life("w2", policy=POLICY).start()
     for name in ("a.txt", "b.txt"):
         world.job(name)
     (mine, _) = living.next(), dead.next()
     world.now += 500  # nobody reached the share
     given_back, waits = visit(world, living.beat)
     assert given_back == ["b.txt"]
-    assert waits == [2 * TERMS.heartbeat + TERMS.timeout]
-    assert living.driver.run(living.worker.claims.is_there(mine.path))
+    assert waits == [2 * POLICY.heartbeat + POLICY.timeout]
+    assert living.worker.parts.look.is_there(mine.path)
 
 
 def test_the_silent_who_left_nothing_are_not_waited_for():
     world = World()
-    world.heartbeat_of("w2", terms=TERMS)
+    world.heartbeat_of("w2", policy=POLICY)
     world.now += 500
     assert visit(world, lambda: None) == ([], [])
 
@@ -143,7 +143,7 @@ def test_the_visitor_says_that_it_has_gone(folder):
     with DirJobs(str(folder)) as person:
         person.requeue()
     (name,) = [name for name in names(folder, WORKERS) if name.startswith("requeue-")]
-    assert Beat.from_bytes((folder / WORKERS / name).read_bytes()).ended
+    assert Heartbeat.from_bytes((folder / WORKERS / name).read_bytes()).ended
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")

@@ -3,95 +3,101 @@
 import pytest
 
 from dirjobs.errors import AmbiguousResult, Busy, Denied, Unavailable
-from dirjobs.policy import Mode, Terms
-from dirjobs.protocol.claim import Claims
+from dirjobs.policy import Mode, Policy
 from dirjobs.protocol.intents import State
+from dirjobs.protocol.me import Me
+from dirjobs.protocol.parts import Parts
 from dirjobs.store import Entry, Guarantees
-from tests.unit.script import CLOCK, JOB, MINE, NOT_FINISHED, D, P, R, W, ls, play, ren, there
+from tests.unit.script import JOB, MINE, NOT_FINISHED, SHARE, D, P, R, W, ls, play, ren, there
 
 DONE = f"{D}/job"
 PARKED = f"{P}/w2.job"
 
 
 @pytest.fixture
-def claims():
+def parts():
     return worker(Mode.TRUST)
 
 
 def worker(mode, promises=None):
     promises = promises or Guarantees(atomic_rename=mode is Mode.TRUST, visible_after=0)
-    claims = Claims(
-        "w2", Terms(mode, 10.0 if mode is Mode.SYNC else 0.0), promises, lambda: "tag", CLOCK
+    parts = Parts(
+        SHARE, Me("w2", Policy(mode, 10.0 if mode is Mode.SYNC else 0.0), promises, lambda: "tag")
     )
-    claims.ledger.ask(MINE, "w2", JOB)
-    claims.ledger.hold(MINE)
-    return claims
+    parts.intents.ask(MINE, "w2", JOB)
+    parts.intents.hold(MINE)
+    return parts
 
 
 @pytest.fixture
-def late(claims):
-    claims.ledger.unsettle(MINE)
-    return claims
+def late(parts):
+    parts.intents.leave_in_doubt(MINE)
+    return parts
 
 
-def test_nothing_unsettled_needs_no_request(claims):
-    assert play(claims.sweep()) == 0
+def test_nothing_unsettled_needs_no_request(parts):
+    assert play(lambda: parts.sweeper.sweep()) == 0
 
 
 def test_a_late_claim_is_put_back_and_its_name_never_used_again(late):
-    assert play(late.sweep(), ls(R, "w2.job", "w1.job"), ren(MINE, f"{W}/job")) == 1
-    assert not late.ledger.ask(MINE, "w2", JOB)
+    assert play(lambda: late.sweeper.sweep(), ls(R, "w2.job", "w1.job"), ren(MINE, f"{W}/job")) == 1
+    assert not late.intents.ask(MINE, "w2", JOB)
     # The same request may be executed once more.
-    assert play(late.sweep(), ls(R, "w2.job"), ren(MINE, f"{W}/job")) == 1
+    assert play(lambda: late.sweeper.sweep(), ls(R, "w2.job"), ren(MINE, f"{W}/job")) == 1
 
 
 def test_names_that_were_never_asked_for_are_not_touched(late):
     others = ("w2.other", "w1.job", "w2~ab2c.job", "~w2~tag.w2.job")
-    assert play(late.sweep(), ls(R, *others)) == 0
+    assert play(lambda: late.sweeper.sweep(), ls(R, *others)) == 0
 
 
 def test_a_late_copy_is_given_time_to_grow_and_then_parked(late):
     torn = ls(R, Entry("w2.job", 1.0, 3))
-    assert [play(late.sweep(), torn) for _ in range(2)] == [0, 0]
-    assert play(late.sweep(), torn, ren(MINE, PARKED)) == 1
+    assert [play(lambda: late.sweeper.sweep(), torn) for _ in range(2)] == [0, 0]
+    assert play(lambda: late.sweeper.sweep(), torn, ren(MINE, PARKED)) == 1
 
 
 def test_a_late_claim_of_a_finished_job_is_parked():
-    claims = worker(Mode.VERIFY)
-    claims.ledger.unsettle(MINE)
+    parts = worker(Mode.VERIFY)
+    parts.intents.leave_in_doubt(MINE)
     script = [ls(R, "w2.job"), there(DONE), ls(D, "job"), ren(MINE, PARKED)]
-    assert play(claims.sweep(), *script) == 1
+    assert play(lambda: parts.sweeper.sweep(), *script) == 1
 
 
 def test_a_copy_on_its_way_back_waits_until_nobody_has_its_job():
-    claims, half = worker(Mode.VERIFY), f"{W}/~w2~tag.job"
-    claims.ledger.ask(half, "w2", JOB)
-    claims.ledger.unsettle(half)
+    parts, half = worker(Mode.VERIFY), f"{W}/~w2~tag.job"
+    parts.intents.ask(half, "w2", JOB)
+    parts.intents.leave_in_doubt(half)
     staged = ls(W, "~w2~tag.job")
-    assert play(claims.sweep(), staged, ls(R, "w1.job")) == 0
-    assert play(claims.sweep(), staged, ls(R, "w1~ab2c.job")) == 0
-    assert play(claims.sweep(), staged, ls(R), *NOT_FINISHED, ren(half, f"{W}/job")) == 1
+    assert play(lambda: parts.sweeper.sweep(), staged, ls(R, "w1.job")) == 0
+    assert play(lambda: parts.sweeper.sweep(), staged, ls(R, "w1~ab2c.job")) == 0
+    assert (
+        play(lambda: parts.sweeper.sweep(), staged, ls(R), *NOT_FINISHED, ren(half, f"{W}/job"))
+        == 1
+    )
     finished = [there(DONE), ls(D, "job"), ren(half, PARKED)]
-    assert play(claims.sweep(), staged, ls(R), *finished) == 1
+    assert play(lambda: parts.sweeper.sweep(), staged, ls(R), *finished) == 1
 
 
 @pytest.mark.parametrize("error", [Unavailable, Denied, AmbiguousResult])
 def test_a_sweep_that_fails_is_done_again(late, error):
-    assert isinstance(play(late.sweep(), (ls(R)[0], error)), error)
+    assert isinstance(play(lambda: late.sweeper.sweep(), (ls(R)[0], error)), error)
     if error is not Denied:
-        outcome = play(late.sweep(), ls(R, "w2.job"), ren(MINE, f"{W}/job", Unavailable))
+        outcome = play(
+            lambda: late.sweeper.sweep(), ls(R, "w2.job"), ren(MINE, f"{W}/job", Unavailable)
+        )
         assert isinstance(outcome, Unavailable)
-    assert set(late.ledger.in_state(State.UNSETTLED)) == {MINE}
+    assert set(late.intents.in_state(State.IN_DOUBT)) == {MINE}
 
 
 @pytest.mark.parametrize(("error", "tries"), [(Denied, 1), (Busy, 4)])
 def test_a_file_that_is_in_use_does_not_hold_up_the_others(late, error, tries, caplog):
     other = f"{R}/w2.other"
-    late.ledger.ask(other, "w2", Entry("other", 100.0, 7))
-    late.ledger.unsettle(other)
+    late.intents.ask(other, "w2", Entry("other", 100.0, 7))
+    late.intents.leave_in_doubt(other)
     listing = ls(R, "w2.job", "w2.other")
     refused = [ren(MINE, f"{W}/job", error)] * tries
     for _ in range(2):
-        assert play(late.sweep(), listing, *refused, ren(other, f"{W}/other")) == 1
-    assert set(late.ledger.in_state(State.UNSETTLED)) == {MINE, other}
+        assert play(lambda: late.sweeper.sweep(), listing, *refused, ren(other, f"{W}/other")) == 1
+    assert set(late.intents.in_state(State.IN_DOUBT)) == {MINE, other}
     assert caplog.text.count("can't be taken back now") == 1

@@ -10,9 +10,9 @@ from dirjobs.errors import AmbiguousResult, Busy, Unavailable
 from dirjobs.layers import Layer
 from dirjobs.layout import PARKED, RUNNING, WAITING
 from dirjobs.policy import Mode
-from dirjobs.recovery.heartbeat import beat_path
+from dirjobs.recovery.heartbeat import heartbeat_path
 from dirjobs.store import Guarantees
-from tests.unit.lives import TERMS, World
+from tests.unit.lives import POLICY, World
 
 
 class LosesTheAnswer(Layer):
@@ -81,7 +81,7 @@ def test_a_claim_that_comes_after_the_end_is_given_back():
             life.worker.leaving = True
             super().rename(src, dst)
 
-    life.driver.store = Ended(world.store)
+    life.use(Ended(world.store))
     assert life.next() is None
     assert world.names(WAITING) == ["job.txt"]
     assert life.next() is None
@@ -96,8 +96,8 @@ class Unpromising(Layer):
 def unpromising():
     world = World()
     world.store = Unpromising(world.store)
-    terms = replace(TERMS, mode=Mode.VERIFY)
-    return world, world.life("w1", terms=terms).start()
+    terms = replace(POLICY, mode=Mode.VERIFY)
+    return world, world.life("w1", policy=terms).start()
 
 
 def staged(world, job, data=b"data", **fields):
@@ -129,9 +129,9 @@ def test_half_way_files_of_the_living_are_asked_about_once():
             reads.append(path)
             return super().read(path)
 
-    life.driver.store = Counting(world.store)
+    life.use(Counting(world.store))
     assert [life.next() for _ in range(3)] == [None] * 3
-    assert reads == [beat_path("w9", "aaaaaa")]
+    assert reads == [heartbeat_path("w9", "aaaaaa")]
 
 
 def test_the_last_to_end_leaves_nothing_half_way():

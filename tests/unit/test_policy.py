@@ -4,11 +4,19 @@ import dataclasses
 import math
 
 import pytest
-from dirjobs.settings import Settings
 
 from dirjobs import ConfigurationError, DirJobs, Guarantees
 from dirjobs.backends.memory import MemoryStore
-from dirjobs.policy import Mode, Order, Terms, check_lease, warranted
+from dirjobs.policy import (
+    Mode,
+    Order,
+    Policy,
+    Settings,
+    UnknownLag,
+    cautious,
+    check_lease,
+    warranted,
+)
 
 DEFAULTS = {
     "wid": "w1",
@@ -58,7 +66,7 @@ def settings(**changed):
 )
 def test_what_makes_no_sense_is_refused_in_one_sentence(changed):
     with pytest.raises(ConfigurationError) as caught:
-        settings(**changed).terms(ATOMIC)
+        settings(**changed).policy(ATOMIC)
     message = str(caught.value)
     assert message.endswith((".", ")."))
     assert "\n" not in message
@@ -84,17 +92,38 @@ def test_what_is_no_word_is_refused_too(key, value):
         (ATOMIC, {"worker_sync": True, "sync_time": 5}, Mode.SYNC, 5),
         (ATOMIC, {"mode": "verify"}, Mode.VERIFY, 0),
         (ATOMIC, {"mode": "sync", "worker_sync": True}, Mode.SYNC, 70),
-        (Guarantees(), {}, Mode.VERIFY, 0),
+        (Guarantees(visible_after=0), {}, Mode.VERIFY, 0),
+        (Guarantees(), {"sync_time": 5}, Mode.SYNC, 5),
+        (Guarantees(), {"worker_sync": True}, Mode.SYNC, 70),
+        (Guarantees(), {"mode": "verify"}, Mode.VERIFY, 0),
         (Guarantees(), {"mode": "trust"}, Mode.TRUST, 0),
-        (Guarantees(atomic_rename=True), {}, Mode.VERIFY, 0),
-        (Guarantees(atomic_rename=True, visible_after=1), {}, Mode.VERIFY, 0),
+        (Guarantees(atomic_rename=True, visible_after=1), {}, Mode.SYNC, 70),
+        (Guarantees(atomic_rename=True, visible_after=1), {"sync_time": 2}, Mode.SYNC, 2),
+        (Guarantees(visible_after=100), {}, Mode.SYNC, 111),
+        (Guarantees(visible_after=100), {"worker_sync": True}, Mode.SYNC, 111),
         (Guarantees(atomic_rename_in_folder=True, visible_after=0), {}, Mode.VERIFY, 0),
     ],
 )
 def test_the_mode_follows_from_the_wish_and_the_promises(promises, changed, mode, wait):
-    terms = settings(**changed).terms(promises)
-    assert (terms.mode, terms.wait) == (mode, wait)
-    assert changed or terms.mode is warranted(promises)
+    policy = settings(lease=1000.0, **changed).policy(promises)
+    assert (policy.mode, policy.wait) == (mode, wait)
+    assert changed or (policy.mode, policy.wait) == warranted(promises)
+
+
+@pytest.mark.parametrize("promises", [Guarantees(), Guarantees(atomic_rename=True)])
+@pytest.mark.parametrize("changed", [{}, {"worker_sync": False}])
+def test_where_nobody_knows_how_late_listings_are_a_worker_is_refused(promises, changed):
+    """In such a store mode verify started jobs twice in 342 of 400 simulated runs."""
+    with pytest.raises(UnknownLag, match=r"sync_time=SECONDS .*mode='verify'") as caught:
+        settings(**changed).policy(promises)
+    assert "\n" not in str(caught.value)
+    assert cautious(promises).mode is Mode.SYNC
+
+
+@pytest.mark.parametrize("changed", [{}, {"worker_sync": True}, {"mode": "sync"}])
+def test_a_wait_that_is_no_longer_than_the_lag_is_refused(changed):
+    with pytest.raises(ConfigurationError, match=r"sync_time=60 is too short: .* 60 seconds"):
+        settings(sync_time=60, **changed).policy(Guarantees(visible_after=60))
 
 
 @pytest.mark.parametrize(
@@ -111,22 +140,22 @@ def test_order(changed, order):
 
 
 def test_the_shortest_lease_is_named_and_then_accepted():
-    terms = Terms(mode=Mode.SYNC, sync_time=100, lease=1)
-    with pytest.raises(ConfigurationError, match=f"use at least {terms.shortest_lease:g} seconds"):
-        check_lease(terms)
-    enough = dataclasses.replace(terms, lease=terms.shortest_lease)
+    policy = Policy(mode=Mode.SYNC, sync_time=100, lease=1)
+    with pytest.raises(ConfigurationError, match=f"use at least {policy.shortest_lease:g} seconds"):
+        check_lease(policy)
+    enough = dataclasses.replace(policy, lease=policy.shortest_lease)
     assert check_lease(enough) == enough
 
 
-MODES = [Terms(mode, wait) for mode in Mode for wait in (0.0, 5.0, 70.0)]
+MODES = [Policy(mode, wait) for mode in Mode for wait in (0.0, 5.0, 70.0)]
 
 
 @pytest.mark.parametrize("one", MODES)
 @pytest.mark.parametrize("other", MODES)
-def test_agreeing_makes_nobody_less_careful(one, other):
-    both = one.at_least(other.mode, other.sync_time)
-    assert both == other.at_least(one.mode, one.sync_time)
-    assert not one.more_careful_than(both)
-    assert not other.more_careful_than(both)
+def test_agreeing_makes_nobody_less_strict(one, other):
+    both = one.at_least_as_strict_as(other.mode, other.sync_time)
+    assert both == other.at_least_as_strict_as(one.mode, one.sync_time)
+    assert not one.is_stricter_than(both)
+    assert not other.is_stricter_than(both)
     assert both.wait >= max(one.wait, other.wait)
-    assert not (one.more_careful_than(other) and other.more_careful_than(one))
+    assert not (one.is_stricter_than(other) and other.is_stricter_than(one))

@@ -7,7 +7,7 @@ import pytest
 
 from dirjobs.errors import ConfigurationError
 from dirjobs.policy import Order
-from dirjobs.protocol.candidates import Waiting, natural_key
+from dirjobs.protocol.candidates import Candidates, natural_key
 from dirjobs.store import Entry
 
 
@@ -20,7 +20,7 @@ def numbered(count):
 
 
 def filled(listing, **options):
-    waiting = Waiting(rng=random.Random(1), **options)
+    waiting = Candidates(rng=random.Random(1), **options)
     waiting.fill(listing, 0.0, 1.0)
     return waiting
 
@@ -51,7 +51,7 @@ def test_every_job_is_offered_once_whoever_wins(order):
 
 def test_a_list_of_names_only_is_as_good():
     names = ["job10.txt", "notes.md", "job9.txt", "~job.txt"]
-    in_full, by_name = filled(entries(*names), job_ext=".txt"), Waiting(job_ext=".txt")
+    in_full, by_name = filled(entries(*names), job_ext=".txt"), Candidates(job_ext=".txt")
     by_name.fill_with_names(names, 0.0, 1.0)
     assert drained(by_name) == drained(in_full) == ["job9.txt", "job10.txt"]
 
@@ -108,7 +108,7 @@ def test_new_listings_lead_back_to_the_head():
 def test_four_workers_with_old_listings_lose_little():
     """Each has its own listing of the same jobs, and none sees what the others take."""
     there = {entry.name for entry in numbered(4000)}
-    workers = [Waiting(rng=random.Random(seed)) for seed in range(4)]
+    workers = [Candidates(rng=random.Random(seed)) for seed in range(4)]
     rng, lost, now = random.Random(2), 0, 0.0
     while there:
         worker = rng.choice(workers)
@@ -132,7 +132,7 @@ def test_four_workers_with_old_listings_lose_little():
 
 
 def test_a_listing_is_due_at_first_and_when_used_up():
-    waiting = Waiting()
+    waiting = Candidates()
     assert waiting.used_up(0.0)
     waiting.fill(numbered(1), 0.0, 1.0)
     assert not waiting.used_up(1.0)
@@ -180,7 +180,7 @@ def test_folders_hidden_files_and_unwanted_jobs_are_left_alone():
 
 
 def test_other_extensions_are_told_of_once(caplog):
-    waiting = Waiting(job_ext=".txt")
+    waiting = Candidates(job_ext=".txt")
     for _ in range(3):
         waiting.fill(entries(".hidden", "x.part", "a.dat", "b.dat", "c.txt"), 0.0, 1.0)
         assert drained(waiting) == ["c.txt"]
@@ -195,7 +195,7 @@ def test_files_that_nobody_takes_for_jobs_are_not_worth_a_word(caplog):
 
 
 def test_a_name_that_the_store_cannot_carry_is_reported_once(caplog):
-    waiting = Waiting(name_problem=lambda name: "it is odd" if "odd" in name else None)
+    waiting = Candidates(name_problem=lambda name: "it is odd" if "odd" in name else None)
     for _ in range(3):
         waiting.fill(entries("odd\n", "odd2", "good"), 0.0, 1.0)
         assert drained(waiting) == ["good"]
@@ -226,7 +226,7 @@ def test_a_filter_may_be_interrupted():
 
 
 def test_a_file_is_taken_when_it_was_seen_unchanged_for_long_enough():
-    waiting = Waiting(min_age=10.0)
+    waiting = Candidates(min_age=10.0)
     waiting.fill([Entry("a", 1.0, 1)], 0.0, 100.0)
     assert waiting.take() is None
     assert waiting.ripe_at == 110.0
@@ -242,7 +242,7 @@ def test_a_file_is_taken_when_it_was_seen_unchanged_for_long_enough():
 
 
 def test_a_file_that_grows_for_ever_is_not_waited_for_for_ever():
-    waiting = Waiting(min_age=10.0)
+    waiting = Candidates(min_age=10.0)
     for tick in range(7):
         waiting.fill([Entry("log", 1.0, tick)], 9.0 * tick, 9.0 * tick)
         assert (waiting.ripe_at is None) is (9.0 * tick >= 50)
@@ -252,7 +252,7 @@ def test_a_file_that_grows_for_ever_is_not_waited_for_for_ever():
 
 
 def test_a_file_that_went_and_came_back_is_young_again():
-    waiting = Waiting(min_age=10.0)
+    waiting = Candidates(min_age=10.0)
     for now, listing in ((0.0, ["a"]), (5.0, []), (11.0, ["a"])):
         waiting.fill(entries(*listing), now, now)
     assert waiting.take() is None

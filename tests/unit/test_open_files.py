@@ -7,8 +7,9 @@ import pytest
 from dirjobs.errors import Busy, NotFound
 from dirjobs.layers import Layer
 from dirjobs.layout import DONE, RUNNING, WAITING
-from dirjobs.protocol.resolve import make_folder
-from dirjobs.worker import through_outages
+from dirjobs.protocol.folders import make_folder
+from dirjobs.protocol.share import Share
+from dirjobs.worker import retry_through_outages
 from tests.unit.lives import World
 
 
@@ -66,8 +67,8 @@ def test_a_worker_waits_for_a_claim_that_somebody_has_open(world, caplog):
     world.store.times = 50
     with pytest.raises(Busy) as busy:
         life.done(held)
-    steps = through_outages(lambda: life.worker.finish(held, DONE), busy.value)
-    assert life.driver.run(steps) == "job.txt"
+    name = retry_through_outages(life.share, lambda: life.worker.finish(held, DONE), busy.value)
+    assert name == "job.txt"
     assert "somebody has it open" in caplog.text
     assert "can't be reached" not in caplog.text
 
@@ -77,7 +78,7 @@ def test_a_claim_that_is_open_is_given_back_later(world):
     life = world.life("w1").start()
     held = life.next()
     world.store.times = 2
-    assert life.driver.run(life.worker.release(held))
+    assert life.worker.release(held)
     assert names(world, WAITING) == ["job.txt"]
 
 
@@ -101,7 +102,7 @@ class Caching(Layer):
 def test_a_folder_that_a_mount_does_not_know_yet_turns_up():
     world = World()
     world.store = Caching(world.store, 3)
-    world.life("w1").driver.run(make_folder("made_elsewhere"))
+    make_folder(Share(world.store, world.pass_time), "made_elsewhere")
     assert world.store.exists("made_elsewhere")
 
 
@@ -109,4 +110,4 @@ def test_a_folder_that_never_turns_up_is_told():
     world = World()
     world.store = Caching(world.store, 100)
     with pytest.raises(NotFound):
-        world.life("w1").driver.run(make_folder("made_elsewhere"))
+        make_folder(Share(world.store, world.pass_time), "made_elsewhere")

@@ -6,12 +6,13 @@ import os
 from threading import Thread
 
 import pytest
-from dirjobs.protocol.effects import Driver
 
 from dirjobs import DirJobs, Unavailable
+from dirjobs.admin import control as admin
 from dirjobs.backends.memory import MemoryStore
 from dirjobs.errors import ConfigurationError
 from dirjobs.layout import RUNNING, WAITING, WORKERS
+from dirjobs.protocol.share import Share
 from dirjobs.recovery import control
 from tests.command_line import wait_until
 from tests.unit.lives import World
@@ -20,10 +21,6 @@ from tests.unit.lives import World
 @pytest.fixture
 def world():
     return World()
-
-
-def order(world, steps):
-    return Driver(world.store, world.pass_time).run(steps)
 
 
 def orders_in(world):
@@ -47,19 +44,19 @@ def test_a_paused_worker_takes_no_job_until_the_queue_is_resumed(caplog):
     world = Hours()
     world.job()
     life = world.life("w1").start()
-    assert order(world, control.pause())
-    assert not order(world, control.pause())
+    assert admin.pause(world.share)
+    assert not admin.pause(world.share)
     life.beat()
 
     def resumed():
         assert world.names(RUNNING) == []
-        assert order(world, control.resume())
+        assert admin.resume(world.share)
         life.beat()
 
     world.events.append((world.now + 300, resumed))
     assert life.next().job.name == "job.txt"
     assert world.now >= 1300
-    assert not order(world, control.resume())
+    assert not admin.resume(world.share)
     told = [record.message for record in caplog.records if "queue is" in record.message]
     assert [text.split(";")[1] for text in told] == [
         " waiting until somebody resumes it",
@@ -68,14 +65,14 @@ def test_a_paused_worker_takes_no_job_until_the_queue_is_resumed(caplog):
 
 
 def test_a_newcomer_sees_the_pause_at_once(world):
-    order(world, control.pause())
-    assert world.life("w1").start().presence.orders.paused
+    admin.pause(world.share)
+    assert world.life("w1").start().membership.control.paused
 
 
 def test_orders_are_no_heartbeats(world):
     one = world.life("w1").start()
-    order(world, control.pause())
-    order(world, control.give("~drain.w9.abcdef"))
+    admin.pause(world.share)
+    admin.give(world.share, "~drain.w9.abcdef")
     world.life("w2").start().end()
     one.beat()
     assert orders_in(world) == ["~drain.w9.abcdef", "~pause"]
@@ -87,7 +84,7 @@ def test_a_drained_worker_takes_no_other_job(world, named, caplog):
     world.job("job2.txt")
     one, two = world.life("w1").start(), world.life("w2").start()
     held = one.next()
-    assert order(world, control.drain([named])) == ["w1"]
+    assert admin.drain(world.share, [named]) == ["w1"]
     assert len(orders_in(world)) == 1
     one.beat()
     two.beat()
@@ -102,53 +99,53 @@ def test_a_drained_worker_takes_no_other_job(world, named, caplog):
 def test_a_drain_is_for_that_process_and_not_for_its_successor(world):
     world.job()
     world.life("w1").start()
-    order(world, control.drain(["w1"]))
+    admin.drain(world.share, ["w1"])
     world.now += 1000
     assert world.life("w1").start().next() is not None
 
 
 def test_a_drain_finds_a_worker_that_goes_on_under_another_name(world):
     one = world.life("w1").start()
-    one.driver.run(one.presence.new_life())
-    second = one.claims.worker
-    assert order(world, control.drain(["w1"])) == ["w1", second]
+    one.membership.incarnations.next()
+    second = one.parts.me.worker
+    assert admin.drain(world.share, ["w1"]) == ["w1", second]
     one.beat()
-    assert one.presence.orders.draining
+    assert one.membership.control.draining
 
 
 def test_all_that_have_not_ended_are_drained(world):
     world.life("w1").start()
     world.life("w2").start().end()
-    assert order(world, control.drain(None)) == ["w1"]
+    assert admin.drain(world.share, None) == ["w1"]
     assert len(control.drained(world.store.list(WORKERS))) == 1
 
 
 def test_a_worker_that_nobody_knows_can_not_be_drained(world):
     world.life("w1").start()
     with pytest.raises(ConfigurationError, match=r"no worker .w2. .*; at work: w1"):
-        order(world, control.drain(["w1", "w2"]))
+        admin.drain(world.share, ["w1", "w2"])
     assert orders_in(world) == []
 
 
 def test_orders_work_where_nobody_has_worked_yet():
     store = MemoryStore()
-    driver = Driver(store, lambda _: None)
-    assert not driver.run(control.resume())
-    assert driver.run(control.pause())
+    share = Share(store)
+    assert not admin.resume(share)
+    assert admin.pause(share)
     assert store.exists("_queue/workers/~pause")
 
 
 def test_a_job_claimed_while_the_drain_came_is_given_back(world, monkeypatch):
     world.job()
     life = world.life("w1").start()
-    claim = life.claims.claim
+    claim = life.parts.claimer.claim
 
     def claimed_in_the_meantime(job):
-        held = yield from claim(job)
-        life.presence.orders.drain()
+        held = claim(job)
+        life.membership.control.drain()
         return held
 
-    monkeypatch.setattr(life.claims, "claim", claimed_in_the_meantime)
+    monkeypatch.setattr(life.parts.claimer, "claim", claimed_in_the_meantime)
     assert life.next() is None
     assert world.names(WAITING) == ["job.txt"]
 
@@ -197,7 +194,7 @@ def waits_for_the_end_of_an_outage(queue, store):
 
 
 def waits_for_the_end_of_a_pause(queue, store):
-    queue._driver.run(control.pause())
+    admin.pause(Share(store))
 
 
 @pytest.mark.parametrize(
@@ -250,12 +247,12 @@ def test_a_worker_drained_at_once_breaks_off_the_wait_for_a_job():
     dj = DirJobs(store, mode="sync", sync_time=1000, lease=2000)
     found = []
     thread = Thread(target=lambda: found.append(dj.next_and_lock()))
-    dj._presence.claims.terms = dj._wish  # as after the start, which waits as long
+    dj._worker.me.adopt(dj._wish)  # as after the start, which waits as long
     dj._pid = os.getpid()
     thread.start()
     wait_until(lambda: list(store.list(RUNNING)))
     dj.drain(at_once=True)
     thread.join(timeout=60)
     assert found == [None]
-    dj._driver.run(dj._claims.sweep())
+    dj._worker.ending.sweeper.sweep()
     assert [entry.name for entry in store.list(WAITING)] == ["a.txt"]

@@ -6,18 +6,18 @@ import subprocess
 import sys
 
 import pytest
-from dirjobs.protocol.effects import Driver, Write
 
-from dirjobs.admin.inspect import Lookout
+from dirjobs.admin.control import drain, pause
+from dirjobs.admin.inspect import Inspector
 from dirjobs.admin.report import State
 from dirjobs.backends.memory import MemoryStore
 from dirjobs.errors import Denied
 from dirjobs.layers import Layer
 from dirjobs.layout import DONE, FAILED, PARKED, RUNNING, WAITING, WORKERS
 from dirjobs.protocol import attempts
-from dirjobs.recovery.control import drain, pause
-from dirjobs.recovery.throughput import Pace, Tally
-from tests.unit.lives import TERMS, World
+from dirjobs.protocol.share import Share
+from dirjobs.recovery.throughput import Pace, Throughput
+from tests.unit.lives import POLICY, World
 
 
 @pytest.fixture
@@ -29,28 +29,25 @@ class Watcher:
     """Somebody who looks; counts the requests."""
 
     def __init__(self, world, **options):
-        self.lookout = Lookout(world.process("desk"), clock=lambda: world.now, **options)
-        self.driver = Driver(world.store, world.pass_time)
+        self.inspector = Inspector(world.process("desk"), clock=lambda: world.now, **options)
         self.requests = []
+        self.share = Share(Noting(world.store, self.requests), world.pass_time)
 
     def look(self):
         self.requests.clear()
-        steps = self.lookout.look()
-        return self.driver.run(self._noting(steps))
+        return self.inspector.look(self.share)
 
-    def _noting(self, steps):
-        answer, error = None, None
-        try:
-            while True:
-                request = steps.throw(error) if error else steps.send(answer)
-                self.requests.append(request)
-                answer = error = None
-                try:
-                    answer = yield request
-                except OSError as raised:
-                    error = raised
-        except StopIteration as stop:
-            return stop.value
+
+class Noting(Layer):
+    """Notes every request."""
+
+    def __init__(self, store, requests):
+        super().__init__(store)
+        self.requests = requests
+
+    def call(self, verb, paths, action):
+        self.requests.append((verb, *paths))
+        return action()
 
 
 @pytest.fixture
@@ -149,9 +146,9 @@ def test_a_worker_with_its_job_since_when_and_how_fast(world, watcher):
     ("seconds", "state"),
     [
         (0, State.IDLE),
-        (2 * TERMS.heartbeat, State.IDLE),
-        (2 * TERMS.heartbeat + TERMS.timeout + 5, State.SILENT),
-        (2 * TERMS.lease + 5, State.DEAD),
+        (2 * POLICY.heartbeat, State.IDLE),
+        (2 * POLICY.heartbeat + POLICY.timeout + 5, State.SILENT),
+        (2 * POLICY.lease + 5, State.DEAD),
     ],
 )
 def test_silence(world, watcher, seconds, state):
@@ -164,8 +161,7 @@ def test_a_process_that_is_gone_from_this_machine_is_dead_at_once(world):
     child = subprocess.Popen([sys.executable, "-c", ""])
     child.wait()
     world.heartbeat_of("w1", process=world.process("here", child.pid))
-    lookout = Lookout(world.process("here"), clock=lambda: world.now)
-    found = Driver(world.store, world.pass_time).run(lookout.look())
+    found = Inspector(world.process("here"), clock=lambda: world.now).look(world.share)
     assert found.workers[0].state is State.DEAD
 
 
@@ -187,8 +183,8 @@ def test_the_living_namesake_has_the_claims(world, watcher):
 def test_orders_are_shown(world, watcher):
     world.life("w1").start()
     world.life("w2").start()
-    watcher.driver.run(pause())
-    watcher.driver.run(drain(["w2"]))
+    pause(world.share)
+    drain(world.share, ["w2"])
     found = watcher.look()
     assert found.paused
     assert [worker.draining for worker in found.workers] == [False, True]
@@ -198,7 +194,7 @@ def test_an_end_is_not_estimated_while_the_queue_is_paused(world, watcher):
     world.job()
     world.heartbeat_of("w1", pace=Pace(3, 60.0))
     assert watcher.look().remaining == pytest.approx(20)
-    watcher.driver.run(pause())
+    pause(world.share)
     assert watcher.look().remaining is None
 
 
@@ -217,13 +213,13 @@ def test_a_share_that_may_only_be_read(world):
     assert ages == pytest.approx([50, 0], abs=1)  # at least so old
     world.now += 20
     assert [worker.age for worker in watcher.look().workers] == pytest.approx([70, 20], abs=1)
-    assert not [request for request in watcher.requests if isinstance(request, Write)]
+    assert not [request for request in watcher.requests if request[0] == "write"]
 
 
 def fail(world, watcher, *names):
     for name in names:
         world.store.write(f"{FAILED}/{name}", b"")
-        watcher.driver.run(attempts.note(name, "w1", f"why {name}"))
+        attempts.note(world.share, name, "w1", f"why {name}")
         world.now += 10
 
 
@@ -231,14 +227,14 @@ def test_the_latest_failures(world):
     watcher = Watcher(world, failures=3)
     fail(world, watcher, "c", "a", "b")
     world.store.write(f"{FAILED}/by hand", b"")
-    watcher.driver.run(attempts.note("never failed", "w1", "given back"))
+    attempts.note(world.share, "never failed", "w1", "given back")
     found = watcher.look()
     assert [failure.job for failure in found.failures] == ["b", "a", "c"]
     assert found.failures[0].reason == "why b"
     assert found.failures[0].at - found.failures[1].at == 10
     fail(world, watcher, "d")
     assert [failure.job for failure in watcher.look().failures] == ["d", "b", "a"]
-    assert sum(request[0].startswith("_queue/attempts/") for request in watcher.requests) == 1
+    assert sum(request[1].startswith("_queue/attempts/") for request in watcher.requests) == 1
     assert found.as_json()["failures"][0]["at"] == "1970-01-01T00:17:00+00:00"
 
 
@@ -260,7 +256,7 @@ def test_what_a_look_costs(world, watcher):
     assert len(watcher.requests) == 7 + 5 + 5 + 2
     watcher.look()
     assert len(watcher.requests) == 7
-    assert {request.folder for request in watcher.requests} >= {WAITING, RUNNING, WORKERS}
+    assert {request[1] for request in watcher.requests} >= {WAITING, RUNNING, WORKERS}
 
 
 def test_heartbeats_of_a_store_without_times(world):
@@ -286,7 +282,7 @@ def test_a_heartbeat_with_nonsense_is_an_unreadable_one(world, watcher, field):
 
 
 def test_the_pace_is_that_of_the_last_jobs():
-    tally = Tally()
+    tally = Throughput()
     assert tally.pace(5.0) == Pace(0, 0.0)
     tally.claimed("a", 0.0)
     assert tally.pace(10.0) == Pace(0, 10.0)

@@ -9,14 +9,17 @@ import sys
 from collections import Counter
 
 import pytest
+from greenlet import getcurrent, greenlet
 
 from dirjobs.errors import ClaimLost, ConfigurationError, NotFound, WorkerIdInUse
 from dirjobs.layers import Layer
 from dirjobs.layout import AGREEMENT, DONE, RUNNING, WAITING, WORKERS, base_id
-from dirjobs.policy import Mode, Terms, check_lease
-from dirjobs.recovery.heartbeat import Beat
+from dirjobs.policy import Mode, Policy, check_lease
+from dirjobs.protocol.exits import Claim
+from dirjobs.protocol.intents import State
+from dirjobs.recovery.heartbeat import Heartbeat
 from dirjobs.store import Entry
-from tests.unit.lives import TERMS, World
+from tests.unit.lives import POLICY, World
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +48,7 @@ def alive():
 
 
 def beats(world):
-    read = (Beat.from_bytes(world.store.read(f"{WORKERS}/{n}")) for n in world.names(WORKERS))
+    read = (Heartbeat.from_bytes(world.store.read(f"{WORKERS}/{n}")) for n in world.names(WORKERS))
     return {beat.worker: beat for beat in read}
 
 
@@ -59,14 +62,14 @@ def test_the_first_life_has_the_plain_name(world):
 
 def test_after_a_clean_end_the_id_is_free_at_once(world):
     world.life("w1", host="far").start().end()
-    assert world.life("w1").start().claims.worker == "w1"
+    assert world.life("w1").start().parts.me.worker == "w1"
 
 
 def test_an_id_with_an_unsettled_request_is_not_used_again(world):
     world.heartbeat_of("w1", ended=True, unsettled=1)
     life = world.life("w1").start()
-    assert life.claims.worker != "w1"
-    assert base_id(life.claims.worker) == "w1"
+    assert life.parts.me.worker != "w1"
+    assert base_id(life.parts.me.worker) == "w1"
 
 
 def test_after_a_kill_the_job_is_taken_up_again_at_once_on_this_host(world, gone):
@@ -75,7 +78,7 @@ def test_after_a_kill_the_job_is_taken_up_again_at_once_on_this_host(world, gone
     first.next()
     second = world.life("w1", "here").start()
     assert world.names(RUNNING) == []
-    assert second.claims.worker != "w1"
+    assert second.parts.me.worker != "w1"
     held = second.next()
     assert base_id(held.worker) == "w1"
     with pytest.raises(ClaimLost):
@@ -85,12 +88,8 @@ def test_after_a_kill_the_job_is_taken_up_again_at_once_on_this_host(world, gone
 
 
 def first_held(life):
-    from dirjobs.protocol.give_back import Held
-
-    from dirjobs.protocol.intents import State
-
-    ((path, asked),) = life.claims.ledger.in_state(State.HELD).items()
-    return Held(asked.worker, asked.job, path)
+    ((path, intent),) = life.parts.intents.in_state(State.HELD).items()
+    return Claim(intent.worker, intent.job, path)
 
 
 def test_elsewhere_the_id_is_refused_with_host_pid_and_age(world):
@@ -107,11 +106,11 @@ def test_who_is_refused_keeps_its_name_while_it_has_something_half_way(world):
     world.heartbeat_of("w1", process=world.process("pc-7"))
     life = world.life("w1", "pc-8")
     half = f"{WAITING}/~w1~abcdef.job.txt"
-    life.claims.ledger.ask(half, "w1", Entry("job.txt", 1.0, 4))
-    life.claims.ledger.unsettle(half)
+    life.parts.intents.ask(half, "w1", Entry("job.txt", 1.0, 4))
+    life.parts.intents.leave_in_doubt(half)
     with pytest.raises(WorkerIdInUse):
         life.start()
-    said = [Beat.from_bytes(world.store.read(f"{WORKERS}/{n}")) for n in world.names(WORKERS)]
+    said = [Heartbeat.from_bytes(world.store.read(f"{WORKERS}/{n}")) for n in world.names(WORKERS)]
     assert [(beat.process.host, beat.ended, beat.starting) for beat in said if beat.ended] == [
         ("pc-8", True, False)
     ]
@@ -120,40 +119,25 @@ def test_who_is_refused_keeps_its_name_while_it_has_something_half_way(world):
 def test_elsewhere_the_id_is_free_after_two_leases(world):
     world.heartbeat_of("w1")
     world.claim_of("w1")
-    world.now += 2 * TERMS.lease + 1
+    world.now += 2 * POLICY.lease + 1
     life = world.life("w1").start()
-    assert life.claims.worker != "w1"
+    assert life.parts.me.worker != "w1"
     assert world.names(WAITING) == ["job.txt"]
 
 
 def test_two_at_the_same_moment_both_find_out(world):
     """Whatever the interleaving of writing and listing, never do both go on."""
     one, two = world.life("w1"), world.life("w1", host="far")
-    first, second = one.presence.start(), two.presence.start()
-
-    def step(life, steps, request, until=None):
-        while True:
-            try:
-                answer = request.on(life.driver)
-            except OSError as error:
-                request = steps.throw(error)
-            else:
-                request = steps.send(answer)
-            if until and type(request).__name__ == until:
-                return request
-
-    # The list of heartbeats is the first one asked for after the own was written.
-    requests = []
-    for life, steps in ((one, first), (two, second)):
-        request = step(life, steps, next(steps), "Write")
-        requests.append(step(life, steps, request, "Wait"))
-    for life, steps, request in zip((one, two), (first, second), requests, strict=True):
-        if life is one:
-            with pytest.raises(WorkerIdInUse):
-                step(life, steps, request)
-        else:
-            with pytest.raises(StopIteration):  # the other one has withdrawn already
-                step(life, steps, request)
+    # The list of heartbeats is the first one asked for after the own was written, and the
+    # wait between the two.
+    second = greenlet(two.start)
+    written = getcurrent()
+    waits = iter([lambda: written.switch("written")])
+    two.share.sleep = lambda seconds: next(waits, lambda: None)()
+    assert second.switch() == "written"
+    with pytest.raises(WorkerIdInUse):
+        one.start()
+    assert second.switch() is two  # the other one has withdrawn already
 
 
 def test_two_that_list_at_the_same_moment_refuse_both(world):
@@ -166,15 +150,15 @@ def test_two_that_list_at_the_same_moment_refuse_both(world):
 def test_a_second_queue_object_of_this_process_goes_on_under_another_name(world):
     one = world.life("w1").start()
     two = world.life("w1")
-    two.presence.process = one.presence.process
+    two.membership.process = one.membership.process
     two.start()
-    assert one.claims.worker == "w1" != two.claims.worker
+    assert one.parts.me.worker == "w1" != two.parts.me.worker
 
 
 def test_a_forked_child_is_not_refused_because_of_its_parent(world, alive):
     world.life("w1", "here", pid=alive).start()
     child = world.life("w1~abcd", "here").start()
-    assert child.claims.worker == "w1~abcd"
+    assert child.parts.me.worker == "w1~abcd"
 
 
 def test_a_twin_is_noticed_at_the_next_beat(world, caplog):
@@ -182,7 +166,7 @@ def test_a_twin_is_noticed_at_the_next_beat(world, caplog):
     one.beat()
     world.heartbeat_of("w1", process=world.process("pc-7", 4711))
     one.beat()
-    assert one.claims.worker != "w1"
+    assert one.parts.me.worker != "w1"
     assert "4711 on pc-7" in caplog.text
     caplog.clear()
     one.beat()
@@ -196,11 +180,11 @@ def test_claims_under_the_old_name_are_kept_up_after_a_twin_was_met(world):
     world.heartbeat_of("w1", process=world.process("far"))
     one.beat()
     one.beat()
-    mine = [path for path in one.presence._files() if path.startswith("w1.")]
+    mine = [path for path in one.membership.incarnations.file_names() if path.startswith("w1.")]
     assert mine
     one.done(held)
     one.beat()
-    assert not [path for path in one.presence._files() if path.startswith("w1.")]
+    assert not [path for path in one.membership.incarnations.file_names() if path.startswith("w1.")]
 
 
 # -- a name used again ------------------------------------------------------------------------
@@ -225,7 +209,7 @@ def test_an_ended_namesake_costs_nobody_a_job_later_either(world):
     second = world.life("w1", host="far").start()
     second.next()
     for _ in range(60):
-        world.now += TERMS.heartbeat
+        world.now += POLICY.heartbeat
         second.beat()
         observer.beat()
     assert world.names(RUNNING) == ["w1.job.txt"]
@@ -237,25 +221,25 @@ def test_an_ended_namesake_costs_nobody_a_job_later_either(world):
 
 
 def test_newcomers_run_in_the_most_careful_mode(world):
-    careful = Terms(Mode.SYNC, 5.0, 10, 100, 10, 20)
-    world.life("w1", terms=careful).start()
+    careful = Policy(Mode.SYNC, 5.0, 10, 100, 10, 20)
+    world.life("w1", policy=careful).start()
     newcomer = world.life("w2").start()
-    assert newcomer.claims.terms.mode is Mode.SYNC
-    assert newcomer.claims.terms.sync_time == 5.0
+    assert newcomer.parts.me.policy.mode is Mode.SYNC
+    assert newcomer.parts.me.policy.sync_time == 5.0
 
 
 def test_the_running_become_more_careful_at_the_next_beat(world, caplog):
     one = world.life("w1").start()
-    world.heartbeat_of("w2", terms=Terms(Mode.SYNC, 5.0, 10, 100, 10, 20))
+    world.heartbeat_of("w2", policy=Policy(Mode.SYNC, 5.0, 10, 100, 10, 20))
     one.beat()
-    assert one.claims.terms.mode is Mode.SYNC
+    assert one.parts.me.policy.mode is Mode.SYNC
     one.beat()
     assert sum("from now on" in record.message for record in caplog.records) == 1
     assert json.loads(world.store.read(AGREEMENT))["mode"] == "sync"
 
 
 def test_nobody_becomes_less_careful_while_others_live(world):
-    world.life("w1", terms=Terms(Mode.VERIFY, 0, 10, 100, 10, 20)).start()
+    world.life("w1", policy=Policy(Mode.VERIFY, 0, 10, 100, 10, 20)).start()
     with pytest.raises(ConfigurationError, match="'trust'"):
         world.life("w2", insists=True).start()
     assert json.loads(world.store.read(AGREEMENT))["mode"] == "verify"
@@ -263,7 +247,7 @@ def test_nobody_becomes_less_careful_while_others_live(world):
 
 
 def test_alone_one_may_insist_on_less(world):
-    world.life("w1", terms=Terms(Mode.VERIFY, 0, 10, 100, 10, 20)).start().end()
+    world.life("w1", policy=Policy(Mode.VERIFY, 0, 10, 100, 10, 20)).start().end()
     world.life("w2", insists=True).start()
     assert json.loads(world.store.read(AGREEMENT))["mode"] == "trust"
 
@@ -289,7 +273,7 @@ def test_a_broken_agreement_stops_no_heartbeat(world, caplog):
 
 def test_the_law_of_the_lease_is_one_clear_sentence():
     with pytest.raises(ConfigurationError) as caught:
-        check_lease(Terms(heartbeat=30, lease=200, timeout=30, max_pause=60))
+        check_lease(Policy(heartbeat=30, lease=200, timeout=30, max_pause=60))
     assert str(caught.value) == (
         "lease=200 is too short for heartbeat=30, timeout=30, max_pause=60 and sync_time=0:"
         " use at least 210 seconds, or make the others shorter."
@@ -298,30 +282,30 @@ def test_the_law_of_the_lease_is_one_clear_sentence():
 
 def test_whoever_waits_longer_for_others_gets_a_longer_lease(world):
     """The others' sync_time counts in the law as well."""
-    slow = Terms(Mode.SYNC, 500.0, 10, 600, 10, 20)
-    world.heartbeat_of("w2", terms=slow)
+    slow = Policy(Mode.SYNC, 500.0, 10, 600, 10, 20)
+    world.heartbeat_of("w2", policy=slow)
     life = world.life("w1").start()
-    assert life.claims.terms.lease >= life.claims.terms.shortest_lease
+    assert life.parts.me.policy.lease >= life.parts.me.policy.shortest_lease
     other = World()
     life = other.life("w1").start()
-    other.heartbeat_of("w2", terms=slow)
+    other.heartbeat_of("w2", policy=slow)
     life.beat()
-    assert life.claims.terms.lease >= life.claims.terms.shortest_lease
+    assert life.parts.me.policy.lease >= life.parts.me.policy.shortest_lease
     life.beat()
-    assert beats(other)["w1"].terms.lease == life.claims.terms.lease
+    assert beats(other)["w1"].policy.lease == life.parts.me.policy.lease
 
 
 def test_the_agreed_times_are_those_of_the_watch_too(world):
     """Beats come as seldom as queue.json says: that must not look like an outage."""
-    world.life("w1", terms=Terms(heartbeat=50, lease=500, timeout=10, max_pause=20)).start().end()
+    world.life("w1", policy=Policy(heartbeat=50, lease=500, timeout=10, max_pause=20)).start().end()
     late = world.life("w2").start()
-    assert late.claims.terms.heartbeat == 50
+    assert late.parts.me.policy.heartbeat == 50
     world.heartbeat_of("w3")
     late.beat()
     world.now += 50
     late.beat()
     (name,) = [name for name in world.names(WORKERS) if name.startswith("w3")]
-    assert late.presence.others.watch.unchanged_for(name, world.now) == 50
+    assert late.membership.failure_detector.staleness.unchanged_for(name, world.now) == 50
 
 
 def test_an_own_gap_means_a_new_name_and_a_lost_claim(world):
@@ -329,14 +313,14 @@ def test_an_own_gap_means_a_new_name_and_a_lost_claim(world):
     world.job("job2.txt")
     one = world.life("w1").start()
     held = one.next()
-    world.now += TERMS.lease + 1
-    assert one.presence.may_be_dead_to_others(world.now)
+    world.now += POLICY.lease + 1
+    assert one.me.own_lease_expired(world.now)
     world.store.rename(held.path, f"{WAITING}/job.txt")
     with pytest.raises(ClaimLost):
         one.done(held)
     again = one.next()
     assert again.worker != "w1"
-    assert one.presence.claims.robberies == 1
+    assert one.me.lease_gaps == 1
 
 
 # -- what it costs ----------------------------------------------------------------
@@ -358,8 +342,8 @@ def test_a_beat_costs_four_requests_whatever_the_number_of_jobs(world, mode):
     world.store = Counting(world.store)
     for number in range(300):
         world.job(f"job{number}.txt")
-    terms = Terms(mode, 0, 10, 100, 10, 20)
-    one, two = world.life("w1", terms=terms).start(), world.life("w2", terms=terms).start()
+    terms = Policy(mode, 0, 10, 100, 10, 20)
+    one, two = world.life("w1", policy=terms).start(), world.life("w2", policy=terms).start()
     one.beat()
     two.beat()
     for life in (one, two):
@@ -379,12 +363,12 @@ def test_earlier_lives_without_a_claim_cost_nothing(world):
     one = world.life("w1").start()
     for number in range(5):
         job = next(iter([world.job(f"j{number}"), *world.store.list(WAITING)][1:]))
-        path = f"{RUNNING}/{one.claims.worker}.{job.name}"
-        one.claims.ledger.ask(path, one.claims.worker, job)
-        one.claims.ledger.unsettle(path)
-        one.driver.run(one.presence.new_life())
+        path = f"{RUNNING}/{one.parts.me.worker}.{job.name}"
+        one.parts.intents.ask(path, one.parts.me.worker, job)
+        one.parts.intents.leave_in_doubt(path)
+        one.membership.incarnations.next()
     one.beat()
-    assert len(one.presence._files()) == 1
+    assert len(one.membership.incarnations.file_names()) == 1
     # ... and if one comes to be after all, it is given back.
     world.store.rename(f"{WAITING}/j0", f"{RUNNING}/w1.j0")
     one.beat()

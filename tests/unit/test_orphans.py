@@ -13,11 +13,11 @@ import pytest
 from dirjobs.errors import Busy, Unavailable
 from dirjobs.layers import Layer
 from dirjobs.layout import ATTEMPTS, DONE, FAILED, PARKED, RUNNING, WAITING, WORKERS
-from dirjobs.policy import Mode, Terms
-from dirjobs.recovery.heartbeat import beat_path
-from tests.unit.lives import TERMS, World
+from dirjobs.policy import Mode, Policy
+from dirjobs.recovery.heartbeat import heartbeat_path
+from tests.unit.lives import POLICY, World
 
-VERIFY = Terms(Mode.VERIFY, 0, 10, 100, 10, 20)
+VERIFY = Policy(Mode.VERIFY, 0, 10, 100, 10, 20)
 
 
 @pytest.fixture(autouse=True)
@@ -41,9 +41,9 @@ def test_dead_after_the_lease_and_not_before(world):
     observer = world.life("w2").start()
     world.heartbeat_of("w1")
     world.claim_of("w1")
-    world.watched_for(observer, TERMS.lease)
+    world.watched_for(observer, POLICY.lease)
     assert world.names(RUNNING) == ["w1.job.txt"]
-    world.watched_for(observer, 2 * TERMS.heartbeat)
+    world.watched_for(observer, 2 * POLICY.heartbeat)
     assert world.names(WAITING) == ["job.txt"]
     (attempt,) = attempts(world)
     assert attempt["died"]
@@ -56,10 +56,10 @@ def test_a_vanished_heartbeat_is_one_that_does_not_change(world):
     world.heartbeat_of("w1")
     world.claim_of("w1")
     observer.beat()
-    world.store.remove(beat_path("w1", "aaaaaa"))
-    world.watched_for(observer, TERMS.lease)
+    world.store.remove(heartbeat_path("w1", "aaaaaa"))
+    world.watched_for(observer, POLICY.lease)
     assert world.names(RUNNING) == ["w1.job.txt"]
-    world.watched_for(observer, 3 * TERMS.heartbeat)
+    world.watched_for(observer, 3 * POLICY.heartbeat)
     assert world.names(WAITING) == ["job.txt"]
 
 
@@ -69,7 +69,7 @@ def test_whoever_beats_lives(world):
     world.job()
     one.next()
     for _ in range(50):
-        world.now += TERMS.heartbeat
+        world.now += POLICY.heartbeat
         one.beat()
         observer.beat()
     assert world.names(RUNNING) == ["w1.job.txt"]
@@ -99,13 +99,13 @@ def test_without_mtimes_the_counter_shows_who_lives(world):
     world.job()
     one.next()
     for number in range(100):
-        world.now += TERMS.heartbeat
+        world.now += POLICY.heartbeat
         observer.beat()
         if number % 9 == 0:  # seldom, but within the lease
-            one.presence._lives[0].counter %= 10  # no new digit, so no new size
+            one.membership.incarnations.all()[0].counter %= 10  # no new digit, so no new size
             one.beat()
     assert world.names(RUNNING) == ["w1.job.txt"]
-    world.watched_for(observer, 3 * TERMS.lease)
+    world.watched_for(observer, 3 * POLICY.lease)
     assert world.names(WAITING) == ["job.txt"]
 
 
@@ -125,16 +125,16 @@ def test_a_half_written_heartbeat_is_a_sign_of_life(world):
     world.heartbeat_of("w1")
     world.claim_of("w1")
     world.watched_for(observer, 90)
-    observer.driver.store = Torn(world.store)
+    observer.use(Torn(world.store))
     world.watched_for(observer, 300)
     assert world.names(RUNNING) == ["w1.job.txt"]
 
 
 def test_who_died_while_writing_its_heartbeat_is_dead_all_the_same(world):
     observer = world.life("w2").start()
-    world.store.write(beat_path("w1", "aaaaaa"), b'{"wor')
+    world.store.write(heartbeat_path("w1", "aaaaaa"), b'{"wor')
     world.claim_of("w1")
-    world.watched_for(observer, TERMS.lease + 2 * TERMS.heartbeat)
+    world.watched_for(observer, POLICY.lease + 2 * POLICY.heartbeat)
     assert world.names(WAITING) == ["job.txt"]
 
 
@@ -151,9 +151,9 @@ def test_a_look_back_at_the_last_moment_saves_the_living(world):
     observer = world.life("w2").start()
     world.heartbeat_of("w1")
     world.claim_of("w1")
-    world.watched_for(observer, TERMS.lease)
-    observer.driver.store = Late(world.store)
-    world.watched_for(observer, 2 * TERMS.heartbeat)
+    world.watched_for(observer, POLICY.lease)
+    observer.use(Late(world.store))
+    world.watched_for(observer, 2 * POLICY.heartbeat)
     assert world.names(RUNNING) == ["w1.job.txt"]
 
 
@@ -175,8 +175,8 @@ def test_a_vanished_heartbeat_does_not_hide_a_proof(world):
     world.claim_of("w1")
     observer.beat()
     assert world.names(RUNNING) == ["w1.job.txt"]
-    observer.presence.others.is_provably_dead = lambda beat, _: beat.worker == "w1"
-    world.store.remove(beat_path("w1", "aaaaaa"))
+    observer.membership.peers.is_provably_dead = lambda beat, _: beat.worker == "w1"
+    world.store.remove(heartbeat_path("w1", "aaaaaa"))
     observer.beat()
     assert world.names(WAITING) == ["job.txt"]
 
@@ -189,7 +189,7 @@ def test_claims_of_ids_that_never_had_a_heartbeat_are_left_alone(world):
     world.claim_of("old")
     world.heartbeat_of("w1")
     world.claim_of("w1", "job2.txt")
-    world.watched_for(observer, 5 * TERMS.lease)
+    world.watched_for(observer, 5 * POLICY.lease)
     assert world.names(RUNNING) == ["old.job.txt"]
 
 
@@ -199,17 +199,17 @@ def test_names_that_look_like_others(world):
     for worker in ("w11", "W1", "w1~abcd", "w1-"):
         world.claim_of(worker)
     world.claim_of("w1", "w11.job.txt")
-    world.watched_for(observer, 2 * TERMS.lease)
+    world.watched_for(observer, 2 * POLICY.lease)
     assert "w1.w11.job.txt" not in world.names(RUNNING)
     assert len(world.names(RUNNING)) == 4
 
 
 def test_half_claims_of_the_dead_come_back(world):
-    observer = world.life("w2", terms=VERIFY).start()
+    observer = world.life("w2", policy=VERIFY).start()
     world.heartbeat_of("w1", running={"b.txt": 4})
     world.store.write(f"{WAITING}/~w1~abcdef.a.txt", b"data")
     world.store.write(f"{RUNNING}/~w1~abcdef.w9.b.txt", b"data")
-    world.watched_for(observer, TERMS.lease + 3 * TERMS.heartbeat)
+    world.watched_for(observer, POLICY.lease + 3 * POLICY.heartbeat)
     assert world.names(WAITING) == ["a.txt", "b.txt"]
     assert world.names(RUNNING) == []
     assert world.names(ATTEMPTS) == []  # half a claim was never started
@@ -220,12 +220,12 @@ def test_a_living_twin_keeps_what_has_its_name(world):
     world.heartbeat_of("w1", "dead")
     one = world.life("w2").start()
     living = world.life("w1", host="other")
-    living.driver.run(living.presence._be_born("w1"))
+    living.membership.incarnations.start()
     world.job()
     living.next()
     for _ in range(30):
-        world.now += TERMS.heartbeat
-        living.driver.run(living.presence._write(living.presence._lives[0]))
+        world.now += POLICY.heartbeat
+        living.membership.incarnations.tell()
         one.beat()
     assert world.names(RUNNING) == ["w1.job.txt"]
 
@@ -233,7 +233,7 @@ def test_a_living_twin_keeps_what_has_its_name(world):
 def test_a_worker_born_between_verdict_and_action_keeps_its_claim(world):
     observer = world.life("w2").start()
     world.heartbeat_of("w1", "ended1", ended=True)
-    world.watched_for(observer, TERMS.lease)
+    world.watched_for(observer, POLICY.lease)
 
     class Birth(Layer):
         def list(self, folder):
@@ -242,8 +242,8 @@ def test_a_worker_born_between_verdict_and_action_keeps_its_claim(world):
                 world.claim_of("w1")
             return self.store.list(folder)
 
-    observer.driver.store = Birth(world.store)
-    world.watched_for(observer, 3 * TERMS.heartbeat)
+    observer.use(Birth(world.store))
+    world.watched_for(observer, 3 * POLICY.heartbeat)
     assert world.names(RUNNING) == ["w1.job.txt"]
 
 
@@ -258,7 +258,7 @@ def test_after_three_deaths_the_job_counts_as_failed(world, caplog):
             world.store.remove(f"{WAITING}/job.txt")
         world.heartbeat_of(f"w{number}")
         world.claim_of(f"w{number}")
-        world.watched_for(observer, TERMS.lease + 2 * TERMS.heartbeat)
+        world.watched_for(observer, POLICY.lease + 2 * POLICY.heartbeat)
     assert world.names(FAILED) == ["job.txt"]
     assert [attempt["worker"] for attempt in attempts(world)] == ["w1", "w2", "w3"]
     assert "3 workers died at it" in caplog.text
@@ -269,7 +269,7 @@ def test_a_failed_name_is_not_overwritten(world):
     world.store.write(f"{FAILED}/job.txt", b"older")
     world.heartbeat_of("w1")
     world.claim_of("w1")
-    world.watched_for(observer, TERMS.lease + 2 * TERMS.heartbeat)
+    world.watched_for(observer, POLICY.lease + 2 * POLICY.heartbeat)
     assert world.names(FAILED) == ["job.txt", "job~2.txt"]
     assert world.store.read(f"{FAILED}/job.txt") == b"older"
 
@@ -279,12 +279,12 @@ def test_two_observers_at_once_give_back_once(world):
     world.heartbeat_of("w1")
     world.claim_of("w1")
     for _ in range(20):
-        world.now += TERMS.heartbeat
+        world.now += POLICY.heartbeat
         two.beat()
         three.beat()
     assert world.names(WAITING) == ["job.txt"]
     assert len(attempts(world)) == 1
-    assert len(two.presence.others.reaper.requeued + three.presence.others.reaper.requeued) == 1
+    assert len(two.membership.peers.orphans.requeued + three.membership.peers.orphans.requeued) == 1
 
 
 def test_a_death_is_noted_first_and_once(world):
@@ -297,15 +297,15 @@ def test_a_death_is_noted_first_and_once(world):
         def rename(self, src, dst):
             raise Unavailable("down")
 
-    two.driver.store = Dies(world.store)
+    two.use(Dies(world.store))
     for _ in range(13):
-        world.now += TERMS.heartbeat
+        world.now += POLICY.heartbeat
         with suppress(Unavailable):
             two.beat()
     assert world.names(WAITING) == []
     (noted,) = attempts(world)
     assert noted["died"] and "claimed as w1.job.txt" in noted["reason"]
-    world.watched_for(three, TERMS.lease + 2 * TERMS.heartbeat)
+    world.watched_for(three, POLICY.lease + 2 * POLICY.heartbeat)
     assert world.names(WAITING) == ["job.txt"]
     assert attempts(world) == [noted]
 
@@ -316,7 +316,7 @@ def test_two_observers_between_one_anothers_requests(world):
     world.heartbeat_of("w1")
     world.claim_of("w1")
     for _ in range(11):
-        world.now += TERMS.heartbeat
+        world.now += POLICY.heartbeat
         two.beat()
         three.beat()
 
@@ -329,61 +329,61 @@ def test_two_observers_between_one_anothers_requests(world):
                 three.beat()
             self.store.rename(src, dst)
 
-    two.driver.store = Interrupted(world.store)
-    world.now += TERMS.heartbeat
+    two.use(Interrupted(world.store))
+    world.now += POLICY.heartbeat
     two.beat()
-    assert two.driver.store.busy
+    assert two.share.store.busy
     assert world.names(WAITING) == ["job.txt"]
     assert len(attempts(world)) == 1
 
 
 @pytest.mark.parametrize("folder", [DONE, FAILED])
 def test_a_second_copy_of_what_is_finished_is_parked(world, folder):
-    observer = world.life("w2", terms=VERIFY).start()
+    observer = world.life("w2", policy=VERIFY).start()
     world.heartbeat_of("w1")
     world.claim_of("w1")
     world.now += 1
     world.store.write(f"{folder}/job.txt", b"data")
-    world.watched_for(observer, TERMS.lease + 3 * TERMS.heartbeat)
+    world.watched_for(observer, POLICY.lease + 3 * POLICY.heartbeat)
     assert world.names(PARKED) == ["w2.job.txt"]
     assert world.names(WAITING) == []
 
 
 def test_a_second_copy_waits_for_its_living_owner(world):
     """However long that takes: the heartbeat of the dead stays until then."""
-    observer = world.life("w2", terms=VERIFY).start()
+    observer = world.life("w2", policy=VERIFY).start()
     world.heartbeat_of("w1")
     world.claim_of("w1")
-    living = world.life("w3", terms=VERIFY).start()
+    living = world.life("w3", policy=VERIFY).start()
     world.claim_of("w3")
     for _ in range(60):  # six leases
-        world.now += TERMS.heartbeat
+        world.now += POLICY.heartbeat
         living.beat()
         observer.beat()
     assert world.names(RUNNING) == ["w1.job.txt", "w3.job.txt"]
     world.store.rename(f"{RUNNING}/w3.job.txt", f"{DONE}/job.txt")
-    world.watched_for(observer, 3 * TERMS.heartbeat)
+    world.watched_for(observer, 3 * POLICY.heartbeat)
     assert world.names(RUNNING) == []
     assert world.names(PARKED) == ["w2.job.txt"]
 
 
 def test_a_torn_copy_is_never_requeued(world):
-    observer = world.life("w2", terms=VERIFY).start()
+    observer = world.life("w2", policy=VERIFY).start()
     world.heartbeat_of("w1", running={"job.txt": 400})
     world.claim_of("w1")
-    world.watched_for(observer, TERMS.lease + 3 * TERMS.heartbeat)
+    world.watched_for(observer, POLICY.lease + 3 * POLICY.heartbeat)
     assert world.names(WAITING) == []
     assert world.names(PARKED) == ["w2.job.txt"]
 
 
 def test_the_last_words_count_not_the_first(world):
     """The sizes of the jobs it held are those of its last heartbeat."""
-    observer = world.life("w2", terms=VERIFY).start()
+    observer = world.life("w2", policy=VERIFY).start()
     world.heartbeat_of("w1")
     observer.beat()
     world.heartbeat_of("w1", counter=8, running={"job.txt": 400})
     world.claim_of("w1")
-    world.watched_for(observer, TERMS.lease + 4 * TERMS.heartbeat)
+    world.watched_for(observer, POLICY.lease + 4 * POLICY.heartbeat)
     assert world.names(PARKED) == ["w2.job.txt"]
 
 
@@ -401,13 +401,13 @@ def test_a_file_that_is_in_use_does_not_hold_up_the_others(world, caplog):
     world.heartbeat_of("w1")
     for job in "abc":
         world.claim_of("w1", f"{job}.txt")
-    store, observer.driver.store = observer.driver.store, InUse(world.store)
-    world.watched_for(observer, TERMS.lease + 2 * TERMS.heartbeat)
+    observer.use(InUse(world.store))
+    world.watched_for(observer, POLICY.lease + 2 * POLICY.heartbeat)
     assert world.names(WAITING) == ["b.txt", "c.txt"]
-    world.watched_for(observer, 5 * TERMS.lease)
+    world.watched_for(observer, 5 * POLICY.lease)
     assert caplog.text.count("can't be taken back now") == 1
-    observer.driver.store = store
-    world.watched_for(observer, TERMS.heartbeat)
+    observer.use(world.store)
+    world.watched_for(observer, POLICY.heartbeat)
     assert world.names(WAITING) == ["a.txt", "b.txt", "c.txt"]
 
 
@@ -423,13 +423,14 @@ def test_an_outage_in_the_middle_of_a_requeue(world):
     observer = world.life("w2").start()
     world.heartbeat_of("w1")
     world.claim_of("w1")
-    world.watched_for(observer, TERMS.lease + TERMS.heartbeat)
-    observer.driver.store = down = Down(world.store)
-    world.now += TERMS.heartbeat
+    world.watched_for(observer, POLICY.lease + POLICY.heartbeat)
+    down = Down(world.store)
+    observer.use(down)
+    world.now += POLICY.heartbeat
     with pytest.raises(Unavailable):
         observer.beat()
     down.down = False
-    world.watched_for(observer, TERMS.heartbeat)
+    world.watched_for(observer, POLICY.heartbeat)
     assert world.names(WAITING) == ["job.txt"]
 
 
@@ -437,7 +438,7 @@ def test_what_an_ended_worker_left_long_ago_is_found_at_a_start(world):
     """Its late request came when nobody looked; the heartbeat goes only after that."""
     world.heartbeat_of("w1", ended=True, unsettled=1)
     world.claim_of("w1")
-    world.now += 10 * TERMS.lease
+    world.now += 10 * POLICY.lease
     world.life("w2").start()
     assert world.names(WAITING) == ["job.txt"]
     world.life("w3").start()
@@ -447,9 +448,9 @@ def test_what_an_ended_worker_left_long_ago_is_found_at_a_start(world):
 def test_old_heartbeats_are_removed_when_nothing_is_left(world):
     observer = world.life("w2").start()
     world.heartbeat_of("w1")
-    world.watched_for(observer, 4 * TERMS.lease)
+    world.watched_for(observer, 4 * POLICY.lease)
     assert len(world.names(WORKERS)) == 2
-    world.watched_for(observer, TERMS.lease)
+    world.watched_for(observer, POLICY.lease)
     assert len(world.names(WORKERS)) == 1
 
 
@@ -462,6 +463,6 @@ def test_nothing_but_heartbeats_is_ever_removed(world):
     for number in range(5):
         world.heartbeat_of(f"x{number}", ended=bool(number % 2))
         world.claim_of(f"x{number}", f"job{number}.txt")
-    world.watched_for(observer, 6 * TERMS.lease)
+    world.watched_for(observer, 6 * POLICY.lease)
     assert removed
     assert all(path.startswith(f"{WORKERS}/x") for path in removed)

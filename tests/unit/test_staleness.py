@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from dirjobs.recovery.staleness import Watch
+from dirjobs.recovery.staleness import Staleness
 from dirjobs.store import Entry
 from tests.unit.lives import entry
 
 
 @pytest.fixture
 def watch():
-    return Watch(longest_gap=20)
+    return Staleness(longest_gap=20)
 
 
 def test_time_counts_from_the_first_sight(watch):

@@ -1,7 +1,6 @@
-"""Ending claims, request by request: settling, numbering, putting back, parking."""
+"""Ending parts, request by request: settling, numbering, putting back, parking."""
 
 import pytest
-from dirjobs.protocol.give_back import Held, Moved
 
 from dirjobs.errors import (
     AlreadyExists,
@@ -13,15 +12,18 @@ from dirjobs.errors import (
     Unavailable,
     Unsupported,
 )
-from dirjobs.policy import Mode, Terms
-from dirjobs.protocol.claim import Claims
+from dirjobs.policy import Mode, Policy
+from dirjobs.protocol.exits import Claim
 from dirjobs.protocol.intents import State
+from dirjobs.protocol.me import Me
+from dirjobs.protocol.parts import Parts
+from dirjobs.protocol.resolve import Outcome
 from dirjobs.store import Entry, Guarantees
 from tests.unit.script import (
-    CLOCK,
     JOB,
     MINE,
     NOT_FINISHED,
+    SHARE,
     D,
     F,
     P,
@@ -37,22 +39,22 @@ from tests.unit.script import (
 DONE = f"{D}/job"
 PARKED = f"{P}/w2.job"
 REFUSALS = [Denied, Unavailable, Unsupported]
-HELD = Held("w2", JOB, MINE)
+HELD = Claim("w2", JOB, MINE)
 
 
 @pytest.fixture
-def claims():
+def parts():
     return worker(Mode.TRUST)
 
 
 def worker(mode, promises=None):
     promises = promises or Guarantees(atomic_rename=mode is Mode.TRUST, visible_after=0)
-    claims = Claims(
-        "w2", Terms(mode, 10.0 if mode is Mode.SYNC else 0.0), promises, lambda: "tag", CLOCK
+    parts = Parts(
+        SHARE, Me("w2", Policy(mode, 10.0 if mode is Mode.SYNC else 0.0), promises, lambda: "tag")
     )
-    claims.ledger.ask(MINE, "w2", JOB)
-    claims.ledger.hold(MINE)
-    return claims
+    parts.intents.ask(MINE, "w2", JOB)
+    parts.intents.hold(MINE)
+    return parts
 
 
 # -- settle -----------------------------------------------------------------------------------
@@ -65,83 +67,92 @@ BUSY = ren(MINE, DONE, Busy)
 @pytest.mark.parametrize(
     ("script", "moved"),
     [
-        ([ren(MINE, DONE)], Moved.YES),
-        ([TAKEN], Moved.TAKEN),
+        ([ren(MINE, DONE)], Outcome.RENAMED),
+        ([TAKEN], Outcome.TAKEN),
         # A 404 may be about the folder: ours to make, if the source is still there.
-        ([NO_SOURCE, there(D), there(MINE, False)], Moved.GONE),
-        ([NO_SOURCE, there(D, False), there(MINE, False)], Moved.GONE),
-        ([NO_SOURCE, there(D, False), there(MINE), mkdir(D), ren(MINE, DONE)], Moved.YES),
+        ([NO_SOURCE, there(D), there(MINE, False)], Outcome.GONE),
+        ([NO_SOURCE, there(D, False), there(MINE, False)], Outcome.GONE),
+        ([NO_SOURCE, there(D, False), there(MINE), mkdir(D), ren(MINE, DONE)], Outcome.RENAMED),
         (
             [NO_SOURCE, there(D, False), there(MINE), mkdir(D, AlreadyExists), ren(MINE, DONE)],
-            Moved.YES,
+            Outcome.RENAMED,
         ),
         (
             [NO_SOURCE, there(D), there(MINE), mkdir(D, AlreadyExists), ren(MINE, DONE)],
-            Moved.YES,
+            Outcome.RENAMED,
         ),
-        ([LOST_ANSWER, there(MINE, False)], Moved.GONE_IN_DOUBT),
-        ([LOST_ANSWER, there(MINE), LOST_ANSWER, there(MINE, False)], Moved.GONE_IN_DOUBT),
-        ([LOST_ANSWER, there(MINE), ren(MINE, DONE)], Moved.YES),
-        ([LOST_ANSWER, there(MINE), NO_SOURCE], Moved.GONE_IN_DOUBT),
+        ([LOST_ANSWER, there(MINE, False)], Outcome.GONE_IN_DOUBT),
+        ([LOST_ANSWER, there(MINE), LOST_ANSWER, there(MINE, False)], Outcome.GONE_IN_DOUBT),
+        ([LOST_ANSWER, there(MINE), ren(MINE, DONE)], Outcome.RENAMED),
+        ([LOST_ANSWER, there(MINE), NO_SOURCE], Outcome.GONE_IN_DOUBT),
         (
             # Our own copy, whose delete is due: it is no stranger's file.
             [LOST_ANSWER, there(MINE), TAKEN, ls(D, "job"), there(MINE, False)],
-            Moved.GONE_IN_DOUBT,
+            Outcome.GONE_IN_DOUBT,
         ),
         (
             [LOST_ANSWER, there(MINE), TAKEN, ls(D, Entry("job", 1.0, 8))],
-            Moved.TAKEN,
+            Outcome.TAKEN,
         ),
-        ([BUSY, BUSY, BUSY, ren(MINE, DONE)], Moved.YES),
-        ([BUSY, TAKEN], Moved.TAKEN),
-        ([LOST_ANSWER, there(MINE), BUSY, NO_SOURCE], Moved.GONE_IN_DOUBT),
+        ([BUSY, BUSY, BUSY, ren(MINE, DONE)], Outcome.RENAMED),
+        ([BUSY, TAKEN], Outcome.TAKEN),
+        ([LOST_ANSWER, there(MINE), BUSY, NO_SOURCE], Outcome.GONE_IN_DOUBT),
     ],
 )
-def test_settle(claims, script, moved):
-    assert play(claims.settle(MINE, DONE, 7), *script) is moved
+def test_settle(parts, script, moved):
+    assert play(lambda: parts.resolver.rename(MINE, DONE, 7), *script) is moved
 
 
 @pytest.mark.parametrize("error", REFUSALS)
-def test_settle_refused(claims, error):
-    assert isinstance(play(claims.settle(MINE, DONE, 7), ren(MINE, DONE, error)), error)
+def test_settle_refused(parts, error):
+    assert isinstance(
+        play(lambda: parts.resolver.rename(MINE, DONE, 7), ren(MINE, DONE, error)), error
+    )
 
 
-def test_settle_waits_a_while_for_a_file_that_is_open(claims):
-    assert isinstance(play(claims.settle(MINE, DONE, 7), *[BUSY] * 4), Busy)
+def test_settle_waits_a_while_for_a_file_that_is_open(parts):
+    assert isinstance(play(lambda: parts.resolver.rename(MINE, DONE, 7), *[BUSY] * 4), Busy)
 
 
-def test_settle_gives_up_in_the_end_and_remembers_the_doubt(claims):
+def test_settle_gives_up_in_the_end_and_remembers_the_doubt(parts):
     script = [LOST_ANSWER, there(MINE)] * 6
-    assert isinstance(play(claims.settle(MINE, DONE, 7), *script), AmbiguousResult)
-    assert play(claims.settle(MINE, DONE, 7), NO_SOURCE) is Moved.GONE_IN_DOUBT
+    assert isinstance(play(lambda: parts.resolver.rename(MINE, DONE, 7), *script), AmbiguousResult)
+    assert play(lambda: parts.resolver.rename(MINE, DONE, 7), NO_SOURCE) is Outcome.GONE_IN_DOUBT
 
 
 @pytest.mark.parametrize("outcome", [ren(MINE, DONE), NO_SOURCE])
-def test_a_doubt_that_is_settled_is_forgotten(claims, outcome):
-    steps = claims.settle(MINE, DONE, 7)
-    assert isinstance(play(steps, LOST_ANSWER, (there(MINE)[0], Unavailable)), Unavailable)
-    assert list(claims._doubts) == [MINE]
-    play(claims.settle(MINE, DONE, 7), outcome)
-    assert claims._doubts == {}
+def test_a_doubt_that_is_settled_is_forgotten(parts, outcome):
+    assert isinstance(
+        play(
+            lambda: parts.resolver.rename(MINE, DONE, 7), LOST_ANSWER, (there(MINE)[0], Unavailable)
+        ),
+        Unavailable,
+    )
+    assert list(parts.intents.doubts) == [MINE]
+    play(lambda: parts.resolver.rename(MINE, DONE, 7), outcome)
+    assert parts.intents.doubts == {}
 
 
-def test_a_destination_that_stays_beside_the_source_is_a_strangers(claims):
+def test_a_destination_that_stays_beside_the_source_is_a_strangers(parts):
     """However long that takes: the count goes on where an earlier call gave up."""
     stays = [TAKEN, ls(D, "job"), there(MINE)]
     script = [LOST_ANSWER, there(MINE), *stays * 5]
-    assert isinstance(play(claims.settle(MINE, DONE, 7), *script), AmbiguousResult)
-    assert play(claims.settle(MINE, DONE, 7), *stays, TAKEN) is Moved.TAKEN
+    assert isinstance(play(lambda: parts.resolver.rename(MINE, DONE, 7), *script), AmbiguousResult)
+    assert play(lambda: parts.resolver.rename(MINE, DONE, 7), *stays, TAKEN) is Outcome.TAKEN
 
 
-def test_a_folder_that_is_none_and_cannot_be_made_is_told(claims):
+def test_a_folder_that_is_none_and_cannot_be_made_is_told(parts):
     script = [NO_SOURCE, there(D), there(MINE), mkdir(D, AlreadyExists)] * 6
-    outcome = play(claims.settle(MINE, DONE, 7), *script)
+    outcome = play(lambda: parts.resolver.rename(MINE, DONE, 7), *script)
     assert isinstance(outcome, NotFound)
     assert str(outcome) == "'02_done' can't be used as a folder: move away what is there"
 
 
-def test_a_404_inside_one_folder_is_about_the_source(claims):
-    assert play(claims.settle(MINE, f"{R}/x", 7), ren(MINE, f"{R}/x", NotFound)) is Moved.GONE
+def test_a_404_inside_one_folder_is_about_the_source(parts):
+    assert (
+        play(lambda: parts.resolver.rename(MINE, f"{R}/x", 7), ren(MINE, f"{R}/x", NotFound))
+        is Outcome.GONE
+    )
 
 
 @pytest.mark.parametrize("error", [Unavailable, AmbiguousResult, Denied])
@@ -157,24 +168,24 @@ def test_a_404_inside_one_folder_is_about_the_source(claims):
         [NO_SOURCE, there(D, False), there(MINE), mkdir(D)],
     ],
 )
-def test_settle_when_its_looks_fail(claims, before, error):
+def test_settle_when_its_looks_fail(parts, before, error):
     script = [*before[:-1], (before[-1][0], error)]
-    assert isinstance(play(claims.settle(MINE, DONE, 7), *script), error)
+    assert isinstance(play(lambda: parts.resolver.rename(MINE, DONE, 7), *script), error)
 
 
 @pytest.mark.parametrize(
     ("script", "moved"),
     [
-        ([LOST_ANSWER, ls(R, "w1.job")], Moved.GONE_IN_DOUBT),
-        ([LOST_ANSWER, ls(R, "w2.job"), ren(MINE, DONE)], Moved.YES),
+        ([LOST_ANSWER, ls(R, "w1.job")], Outcome.GONE_IN_DOUBT),
+        ([LOST_ANSWER, ls(R, "w2.job"), ren(MINE, DONE)], Outcome.RENAMED),
         # The listing may show a source that is gone: it is asked only if the folder is missing.
-        ([NO_SOURCE, there(D)], Moved.GONE),
-        ([NO_SOURCE, there(D, False), ls(R)], Moved.GONE),
-        ([NO_SOURCE, there(D, False), ls(R, "w2.job"), mkdir(D), ren(MINE, DONE)], Moved.YES),
+        ([NO_SOURCE, there(D)], Outcome.GONE),
+        ([NO_SOURCE, there(D, False), ls(R)], Outcome.GONE),
+        ([NO_SOURCE, there(D, False), ls(R, "w2.job"), mkdir(D), ren(MINE, DONE)], Outcome.RENAMED),
     ],
 )
 def test_settle_by_listing_where_single_names_lag(script, moved):
-    assert play(worker(Mode.SYNC).settle(MINE, DONE, 7), *script) is moved
+    assert play(lambda: worker(Mode.SYNC).resolver.rename(MINE, DONE, 7), *script) is moved
 
 
 # -- finish -----------------------------------------------------------------------------------
@@ -190,13 +201,13 @@ def robbed(answer):
 
 @pytest.mark.parametrize("folder", [D, F])
 @pytest.mark.parametrize(("taken", "name"), [(0, "job"), (1, "job~2"), (2, "job~3")])
-def test_finish_numbers_a_newcomer(claims, folder, taken, name):
+def test_finish_numbers_a_newcomer(parts, folder, taken, name):
     names = ["job", "job~2", "job~3"]
     script = [ren(MINE, f"{folder}/{one}", AlreadyExists) for one in names[:taken]]
     script.append(ren(MINE, f"{folder}/{name}"))
-    assert play(claims.finish(HELD, folder, robbed(False)), *script) == name
-    assert claims.ledger.in_state(State.HELD) == {}
-    assert not claims.ledger.ask(MINE, "w2", JOB)
+    assert play(lambda: parts.exits.finish(HELD, folder, robbed(False)), *script) == name
+    assert parts.intents.in_state(State.HELD) == {}
+    assert not parts.intents.ask(MINE, "w2", JOB)
 
 
 GONE = [NO_SOURCE, there(D), there(MINE, False)]
@@ -222,22 +233,23 @@ IN_DOUBT = [LOST_ANSWER, there(MINE, False)]
     ],
 )
 def test_finish_when_the_claim_is_gone(mode, script, is_robbed, committed):
-    claims = worker(mode)
-    steps = claims.finish(HELD, D, robbed(is_robbed))
+    parts = worker(mode)
     if committed:
-        assert play(steps, *script) == "job"
+        assert play(lambda: parts.exits.finish(HELD, D, robbed(is_robbed)), *script) == "job"
     else:
         with pytest.raises(ClaimLost, match="discard this result"):
-            play(steps, *script)
-    assert claims.ledger.in_state(State.HELD) == {}
+            play(lambda: parts.exits.finish(HELD, D, robbed(is_robbed)), *script)
+    assert parts.intents.in_state(State.HELD) == {}
 
 
 @pytest.mark.parametrize(("error", "tries"), [*((error, 1) for error in REFUSALS), (Busy, 4)])
-def test_a_claim_stays_ours_while_finishing_is_refused(claims, error, tries):
-    steps = claims.finish(HELD, D, robbed(False))
-    assert isinstance(play(steps, *[ren(MINE, DONE, error)] * tries), error)
-    assert set(claims.ledger.in_state(State.HELD)) == {MINE}
-    assert play(claims.finish(HELD, D, robbed(False)), ren(MINE, DONE)) == "job"
+def test_a_claim_stays_ours_while_finishing_is_refused(parts, error, tries):
+    assert isinstance(
+        play(lambda: parts.exits.finish(HELD, D, robbed(False)), *[ren(MINE, DONE, error)] * tries),
+        error,
+    )
+    assert set(parts.intents.in_state(State.HELD)) == {MINE}
+    assert play(lambda: parts.exits.finish(HELD, D, robbed(False)), ren(MINE, DONE)) == "job"
 
 
 # -- back and aside ---------------------------------------------------------------------------
@@ -267,10 +279,10 @@ def nobody_has_it(mode):
         ([ren(MINE, f"{W}/job", NotFound), there(W), there(MINE, False)], False),
     ],
 )
-def test_release_in_trust(claims, script, back):
-    assert play(claims.release(MINE, JOB), *script) is back
-    assert claims.ledger.in_state(State.HELD) == {}
-    assert not claims.ledger.ask(MINE, "w2", JOB)
+def test_release_in_trust(parts, script, back):
+    assert play(lambda: parts.exits.release(MINE, JOB), *script) is back
+    assert parts.intents.in_state(State.HELD) == {}
+    assert not parts.intents.ask(MINE, "w2", JOB)
 
 
 NOT_HALF_WAY = [ren(MINE, BACK), ren(BACK, HALF, NotFound), there(W)]
@@ -292,35 +304,37 @@ NOT_HALF_WAY = [ren(MINE, BACK), ren(BACK, HALF, NotFound), there(W)]
 def test_release_elsewhere_is_exclusive_and_shows_nobody_a_copy_that_must_not_run(
     mode, script, back, unsettled
 ):
-    claims = worker(mode)
+    parts = worker(mode)
     if script[0] is nobody_has_it:
         script = nobody_has_it(mode) + script[1:]
-    outcome = play(claims.release(MINE, JOB), ren(MINE, BACK), ren(BACK, HALF), *script)
+    outcome = play(
+        lambda: parts.exits.release(MINE, JOB), ren(MINE, BACK), ren(BACK, HALF), *script
+    )
     assert outcome is back
-    assert set(claims.ledger.in_state(State.UNSETTLED)) == unsettled
-    assert claims.ledger.in_state(State.HELD) == {}
-    assert not claims.ledger.ask(MINE, "w2", JOB)
+    assert set(parts.intents.in_state(State.IN_DOUBT)) == unsettled
+    assert parts.intents.in_state(State.HELD) == {}
+    assert not parts.intents.ask(MINE, "w2", JOB)
 
 
 def test_a_release_of_a_claim_that_is_gone_leaves_its_names_to_the_sweep():
-    claims = worker(Mode.VERIFY)
-    assert play(claims.release(MINE, JOB), ren(MINE, BACK, NotFound)) is False
-    assert set(claims.ledger.in_state(State.UNSETTLED)) == {BACK, HALF}
-    assert not claims.ledger.ask(MINE, "w2", JOB)
+    parts = worker(Mode.VERIFY)
+    assert play(lambda: parts.exits.release(MINE, JOB), ren(MINE, BACK, NotFound)) is False
+    assert set(parts.intents.in_state(State.IN_DOUBT)) == {BACK, HALF}
+    assert not parts.intents.ask(MINE, "w2", JOB)
 
 
 @pytest.mark.parametrize("folder", [D, F])
 def test_a_copy_of_a_job_that_was_finished_meanwhile_is_parked(folder):
     """Made by a rename that copies, it is younger than the finished job; we knew better."""
-    claims = worker(Mode.VERIFY, Guarantees(visible_after=0))
+    parts = worker(Mode.VERIFY, Guarantees(visible_after=0))
     late = Entry("job", 101.0, 7)
     looks = {
         D: [there(DONE), ls(D, late)],
         F: [there(DONE, False), there(f"{F}/job"), ls(F, late)],
     }
     script = [ren(MINE, BACK), ren(BACK, HALF), WHOLE, ls(R), *looks[folder], ren(HALF, PARKED)]
-    assert play(claims.release(MINE, JOB), *script) is True
-    assert claims.ledger.in_state(State.UNSETTLED) == {}
+    assert play(lambda: parts.exits.release(MINE, JOB), *script) is True
+    assert parts.intents.in_state(State.IN_DOUBT) == {}
 
 
 @pytest.mark.parametrize(
@@ -331,19 +345,19 @@ def test_a_copy_of_a_job_that_was_finished_meanwhile_is_parked(folder):
     ],
 )
 def test_a_release_of_which_the_half_is_gone_is_left_to_the_sweep(mode, script):
-    claims = worker(mode)
-    assert play(claims.release(MINE, JOB), *script) is False
-    assert set(claims.ledger.in_state(State.UNSETTLED)) == {BACK, HALF}
-    assert claims.ledger.in_state(State.HELD) == {}
+    parts = worker(mode)
+    assert play(lambda: parts.exits.release(MINE, JOB), *script) is False
+    assert set(parts.intents.in_state(State.IN_DOUBT)) == {BACK, HALF}
+    assert parts.intents.in_state(State.HELD) == {}
 
 
 @pytest.mark.parametrize("mode", [Mode.VERIFY, Mode.SYNC])
 @pytest.mark.parametrize("at", range(7))
 @pytest.mark.parametrize("error", [Unavailable, Denied])
 def test_a_release_that_is_cut_short_leaves_its_names_to_the_sweep(mode, at, error):
-    claims = worker(mode)
+    parts = worker(mode)
     script = [ren(MINE, BACK), ren(BACK, HALF), *nobody_has_it(mode), ren(HALF, f"{W}/job")]
     script = script[: at + 1]
     script[at] = script[at][0], error
-    assert isinstance(play(claims.release(MINE, JOB), *script), error)
-    assert set(claims.ledger.in_state(State.UNSETTLED)) == {BACK, HALF}
+    assert isinstance(play(lambda: parts.exits.release(MINE, JOB), *script), error)
+    assert set(parts.intents.in_state(State.IN_DOUBT)) == {BACK, HALF}
