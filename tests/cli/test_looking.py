@@ -156,9 +156,8 @@ def test_a_job_that_moves_back_between_two_listings(local, monkeypatch):
     """Neither listing shows it: one look is not enough."""
     looks = iter([0, 1, 1, 0, 0])
 
-    def left():
+    def left(share):
         return next(looks)
-        yield
 
     monkeypatch.setattr(wait, "left_to_do", left)
     local.run("wait", "--interval", "0.05")
@@ -168,12 +167,11 @@ def test_a_job_that_moves_back_between_two_listings(local, monkeypatch):
 def test_an_outage_is_waited_for(local, monkeypatch):
     outcomes = iter([Unavailable("gone"), Unavailable("gone"), 0, Unavailable("gone"), 0, 0])
 
-    def left():
+    def left(share):
         outcome = next(outcomes)
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
-        yield
 
     monkeypatch.setattr(wait, "left_to_do", left)
     local.run("wait", "--interval", "0.05")
