@@ -32,7 +32,6 @@ from dirjobs.policy import (
     Settings,
     UnknownLag,
 )
-from dirjobs.process import this_process
 from dirjobs.protocol import attempts
 from dirjobs.protocol.agreement import from_bytes
 from dirjobs.protocol.candidates import Candidates
@@ -44,6 +43,7 @@ from dirjobs.protocol.share import Share
 from dirjobs.recovery.control import ClaimAborted, Control
 from dirjobs.recovery.membership import Membership
 from dirjobs.recovery.orphans import DEFAULT_MAX_ATTEMPTS
+from dirjobs.recovery.process import this_process
 from dirjobs.registry import open_store, with_timeout
 from dirjobs.store import Entry, Store
 from dirjobs.worker import TRANSIENT_ERRORS, Worker, retry_through_outages

@@ -28,7 +28,7 @@ from dirjobs import open_store
 from dirjobs.admin.inspect import Lookout
 from dirjobs.admin.report import State
 from dirjobs.console.dashboard import Board
-from dirjobs.process import monotonic, this_process
+from dirjobs.recovery.process import monotonic, this_process
 
 DIRJOBS = [sys.executable, "-m", "dirjobs"]
 MACHINES = ("gpu1", "gpu2", "nas")

@@ -6,12 +6,12 @@ from collections.abc import Collection
 
 from dirjobs.errors import ConfigurationError
 from dirjobs.layout import WORKERS, base_id
-from dirjobs.process import this_process
 from dirjobs.protocol.folders import write
 from dirjobs.protocol.share import Share
 from dirjobs.recovery.control import PAUSE, drain_order, withdraw
 from dirjobs.recovery.heartbeat import read, worker_of
 from dirjobs.recovery.peers import is_provably_dead
+from dirjobs.recovery.process import this_process
 
 
 def pause(share: Share) -> bool:

@@ -11,12 +11,12 @@ from dirjobs.admin.report import Claimed, Counts, Failure, Heard, Overview, desc
 from dirjobs.clock import monotonic
 from dirjobs.errors import StoreError
 from dirjobs.layout import ATTEMPTS, DONE, FAILED, PARKED, RUNNING, WAITING, WORKERS
-from dirjobs.process import Process
 from dirjobs.protocol import attempts
 from dirjobs.protocol.share import Share
 from dirjobs.recovery.control import PAUSE, drained
 from dirjobs.recovery.heartbeat import Heartbeat, read, worker_of
 from dirjobs.recovery.peers import is_provably_dead
+from dirjobs.recovery.process import Process
 from dirjobs.store import Entry, FileKind
 
 CLOCK = "~clock"

@@ -15,7 +15,7 @@ from dirjobs.errors import ConfigurationError, NotFound, StoreError
 from dirjobs.layers import Layer
 from dirjobs.layout import QUEUE
 from dirjobs.names import nonce
-from dirjobs.process import Process, is_surely_gone, this_process
+from dirjobs.recovery.process import Process, is_surely_gone, this_process
 from dirjobs.store import Entry, FileKind, Store, check_path
 from dirjobs.testing.races import Reopen
 

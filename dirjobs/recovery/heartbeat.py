@@ -9,9 +9,9 @@ import msgspec
 from dirjobs.errors import NotFound
 from dirjobs.layout import WORKERS, parse_claim
 from dirjobs.policy import Policy, Seconds
-from dirjobs.process import Process
 from dirjobs.protocol.records import decode
 from dirjobs.protocol.share import Share
+from dirjobs.recovery.process import Process
 from dirjobs.recovery.throughput import Pace
 
 FORMAT = 1

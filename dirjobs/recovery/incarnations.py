@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dirjobs.errors import NotFound
-from dirjobs.process import Process
 from dirjobs.protocol.folders import make_folders
 from dirjobs.protocol.intents import Intents, State
 from dirjobs.protocol.me import Me
 from dirjobs.protocol.share import Share
 from dirjobs.recovery.heartbeat import Heartbeat, heartbeat_path
+from dirjobs.recovery.process import Process
 from dirjobs.recovery.throughput import Throughput
 from dirjobs.store import split
 

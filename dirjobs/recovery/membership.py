@@ -15,7 +15,6 @@ from dirjobs import names
 from dirjobs.errors import ConfigurationError, WorkerIdInUse
 from dirjobs.layout import RUNNING, WAITING, WORKERS, base_id, parse_staged
 from dirjobs.policy import cautious
-from dirjobs.process import Process, is_same, this_process
 from dirjobs.protocol.agreement import Agreement
 from dirjobs.protocol.intents import State
 from dirjobs.protocol.me import Me
@@ -27,6 +26,7 @@ from dirjobs.recovery.heartbeat import Heartbeat
 from dirjobs.recovery.incarnations import Incarnation, Incarnations
 from dirjobs.recovery.orphans import DEFAULT_MAX_ATTEMPTS
 from dirjobs.recovery.peers import Peer, Peers
+from dirjobs.recovery.process import Process, is_same, this_process
 from dirjobs.recovery.throughput import Throughput
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from contextlib import suppress
 from threading import Thread
 
 from dirjobs.errors import ConfigurationError
-from dirjobs.process import only_zombies
+from dirjobs.recovery.process import only_zombies
 from dirjobs.runner.output_buffer import OutputBuffer, follow
 from dirjobs.runner.template import PLACE, Subject, fill_argument
 

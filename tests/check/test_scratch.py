@@ -16,7 +16,7 @@ from dirjobs.check import check
 from dirjobs.check.scratch import OWNER, Below, scratch
 from dirjobs.errors import ConfigurationError, Denied, StoreError
 from dirjobs.layers import Layer
-from dirjobs.process import Process, this_process
+from dirjobs.recovery.process import Process, this_process
 from dirjobs.store import FileKind
 from tests.command_line import starting, wait_until
 

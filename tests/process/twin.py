@@ -14,7 +14,7 @@ from dataclasses import replace
 import dirjobs.queue
 from dirjobs import DirJobs
 from dirjobs.errors import WorkerIdInUse
-from dirjobs.process import this_process
+from dirjobs.recovery.process import this_process
 
 
 def main(orders):

@@ -20,7 +20,7 @@ from typing import NoReturn, Protocol, TypeVar
 
 import pytest
 
-from dirjobs.process import group_is_gone
+from dirjobs.recovery.process import group_is_gone
 
 
 class Server(Protocol):

@@ -11,7 +11,6 @@ from dirjobs.admin.requeue import give_back
 from dirjobs.errors import ClaimLost, WorkerIdInUse
 from dirjobs.layout import DONE, FAILED
 from dirjobs.policy import Order, cautious
-from dirjobs.process import Process
 from dirjobs.protocol.candidates import Candidates
 from dirjobs.protocol.exits import Claim
 from dirjobs.protocol.me import Me
@@ -19,6 +18,7 @@ from dirjobs.protocol.parts import Parts
 from dirjobs.protocol.share import Share
 from dirjobs.recovery.heartbeat import Heartbeat
 from dirjobs.recovery.membership import Membership
+from dirjobs.recovery.process import Process
 from dirjobs.store import Guarantees
 from dirjobs.worker import TRANSIENT_ERRORS, Worker, retry_through_outages
 from tests.simulation.requests import Request

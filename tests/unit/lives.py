@@ -7,7 +7,6 @@ import msgspec
 from dirjobs.backends.memory import MemoryStore
 from dirjobs.layout import RUNNING, WAITING
 from dirjobs.policy import Policy
-from dirjobs.process import Process
 from dirjobs.protocol.candidates import Candidates
 from dirjobs.protocol.folders import make_folders
 from dirjobs.protocol.me import Me
@@ -15,6 +14,7 @@ from dirjobs.protocol.parts import Parts
 from dirjobs.protocol.share import Share
 from dirjobs.recovery.heartbeat import Heartbeat, heartbeat_path
 from dirjobs.recovery.membership import Membership
+from dirjobs.recovery.process import Process
 from dirjobs.store import Entry
 from dirjobs.worker import Worker
 

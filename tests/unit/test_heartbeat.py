@@ -8,10 +8,10 @@ import pytest
 
 from dirjobs.errors import ConfigurationError
 from dirjobs.policy import Mode, Policy
-from dirjobs.process import Process, this_process
 from dirjobs.protocol.agreement import from_bytes as agreement_from_bytes
 from dirjobs.protocol.agreement import to_bytes as agreement_to_bytes
 from dirjobs.recovery.heartbeat import Heartbeat, heartbeat_path, worker_of
+from dirjobs.recovery.process import Process, this_process
 from dirjobs.store import split
 
 BEATS = [

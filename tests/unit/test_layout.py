@@ -22,7 +22,7 @@ LIBRARIES = {
     "spnego": "backends/smb/",
     "click": ("cli/", "console/"),
     "rich": ("cli/", "console/"),
-    "psutil": "process.py",
+    "psutil": "recovery/process.py",
     "pytest": "testing/",
 }
 

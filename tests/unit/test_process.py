@@ -16,11 +16,11 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from dirjobs import process
 from dirjobs.policy import Policy
-from dirjobs.process import Process, group_is_gone, is_same, is_surely_gone, this_process
+from dirjobs.recovery import process
 from dirjobs.recovery.heartbeat import Heartbeat
 from dirjobs.recovery.peers import is_provably_dead
+from dirjobs.recovery.process import Process, group_is_gone, is_same, is_surely_gone, this_process
 from tests.command_line import is_alive, wait_until
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -218,7 +218,8 @@ def test_killed_and_started_again_without_proc(tmp_path):
     """The new worker need not wait for a lease to have the id, and the job."""
     script = """if True:
         import sys
-        from dirjobs import DirJobs, process
+        from dirjobs import DirJobs
+        from dirjobs.recovery import process
         process._LINUX = False
         process._machine_id = lambda: "machine"
         queue = DirJobs(sys.argv[1], wid="w1")
@@ -371,6 +372,7 @@ def test_machines_are_told_apart(monkeypatch, tmp_path):
 
 def test_psutil_is_loaded_when_it_is_needed():
     """It would make `import dirjobs` a tenth longer."""
-    asked = "import sys, dirjobs; dirjobs.process.this_process(); print('psutil' in sys.modules)"
+    asked = "import sys; from dirjobs.recovery.process import this_process"
+    asked += "; this_process(); print('psutil' in sys.modules)"
     told = subprocess.check_output([sys.executable, "-c", asked], text=True).strip()
     assert told == str(sys.platform != "linux")

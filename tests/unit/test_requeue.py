@@ -10,8 +10,8 @@ from dirjobs import ClaimLost, ConfigurationError, DirJobs
 from dirjobs.admin.requeue import give_back
 from dirjobs.layout import ATTEMPTS, DONE, RUNNING, WAITING, WORKERS
 from dirjobs.policy import Policy
-from dirjobs.process import Process
 from dirjobs.recovery.heartbeat import Heartbeat, heartbeat_path
+from dirjobs.recovery.process import Process
 from tests.unit.lives import World
 
 

@@ -23,10 +23,10 @@ from dirjobs.console.text import duration, printable, show, show_json
 from dirjobs.errors import ConfigurationError
 from dirjobs.layout import DONE, RUNNING, WORKERS, JobFile
 from dirjobs.names import unsafe_name
-from dirjobs.process import this_process
 from dirjobs.protocol import attempts
 from dirjobs.protocol.share import Share
 from dirjobs.recovery.heartbeat import worker_of
+from dirjobs.recovery.process import this_process
 
 
 @click.command("show", cls=QueueCommand)

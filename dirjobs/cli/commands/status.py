@@ -14,7 +14,7 @@ from dirjobs.console.text import (
     show_table,
 )
 from dirjobs.console.words import counted, failure_row, remarks, worker_row
-from dirjobs.process import this_process
+from dirjobs.recovery.process import this_process
 
 
 @click.command(cls=QueueCommand)
