@@ -13,7 +13,8 @@ from dirjobs import registry
 from dirjobs.backends.memory import MemoryStore
 from dirjobs.backends.posix.store import PosixStore
 from dirjobs.errors import ConfigurationError
-from dirjobs.registry import open_store, redacted, scheme_of
+from dirjobs.redaction import redacted, without_login
+from dirjobs.registry import open_store, scheme_of
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -150,6 +151,22 @@ def test_an_unknown_scheme_is_guessed_at():
 )
 def test_secrets_are_redacted(url, shown):
     assert redacted(url) == shown
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://u:p@h/x", "https://h/x"),
+        ("https://u:p/a@h/x?y#z", "https://h/x"),
+        ("https://u:p#a@h/x", "https://h/x"),
+        ("https://u:p a\n@h", "https://h"),
+        ("u:p@h/x", "h/x"),
+        ("/new/?token=p", "/new/"),
+        ("https://h/x", "https://h/x"),
+    ],
+)
+def test_of_a_url_that_can_not_be_read_no_login_is_shown(url, shown):
+    assert without_login(url) == shown
 
 
 def test_a_local_store_imports_nothing_heavy(tmp_path):
