@@ -31,10 +31,15 @@ ConfigurationError."""
 
 
 class Option(NamedTuple):
-    """How one option is checked, and what it is if nobody sets it."""
+    """How one option is checked, and what it is if nobody sets it.
+
+    Attributes:
+        stands_for: the options whose values it gives instead of one of its own.
+    """
 
     check: Check
     default: Any = None
+    stands_for: tuple[str, ...] = ()
 
 
 class Options:
@@ -43,20 +48,12 @@ class Options:
     Args:
         place: what has these options, for messages.
         configured_as: the names by which fsspec's configuration may call the backend.
-        spelled: gives options of other names their own; it gets, and may change, a copy.
         table: all options by their names.
     """
 
-    def __init__(
-        self,
-        place: str,
-        configured_as: tuple[str, ...],
-        spelled: Callable[[dict[str, Any]], None] | None = None,
-        **table: Option,
-    ) -> None:
+    def __init__(self, place: str, configured_as: tuple[str, ...], **table: Option) -> None:
         self._place = place
         self._configured_as = configured_as
-        self._spelled = spelled
         self.table = table
 
     def read(self, options: Mapping[str, Any], in_url: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,16 +75,29 @@ class Options:
         configured = {name: configured[name] for name in configured.keys() & self.table.keys()}
         given: dict[str, Any] = {}
         for source in (options, in_url, configured):
-            said = {name: value for name, value in source.items() if value is not None}
-            if self._spelled is not None:
-                self._spelled(said)
+            said = self._spelled_out(source)
             if _names(given) and _names(said) and _names(given) != _names(said):
                 said = {name: value for name, value in said.items() if name not in _LOGIN}
             given = said | given
         return {
             name: option.check(name, given[name]) if name in given else option.default
             for name, option in self.table.items()
+            if not option.stands_for
         }
+
+    def _spelled_out(self, source: Mapping[str, Any]) -> dict[str, Any]:
+        """What `source` says, with every option under the name that it has here."""
+        said = {name: value for name, value in source.items() if value is not None}
+        for name in list(said):
+            if name in self.table and (names := self.table[name].stands_for):
+                value = said.pop(name)
+                values = [value] if len(names) == 1 else value
+                if not isinstance(values, (tuple, list)) or len(values) != len(names):
+                    raise ConfigurationError(
+                        f"the option {name!r} must be a pair: ({', '.join(names)})."
+                    )
+                said |= zip(names, values, strict=True)
+        return said
 
 
 def _names(given: Mapping[str, Any]) -> list[object]:
@@ -129,6 +139,11 @@ def port(default: int) -> Option:
 def seconds(default: float) -> Option:
     """A time above 0."""
     return Option(_seconds, default)
+
+
+def stands_for(*names: str) -> Option:
+    """Another name for one option, or the values of several in one."""
+    return Option(_line, stands_for=names)
 
 
 def one_of(*words: str, default: str | None = None) -> Option:

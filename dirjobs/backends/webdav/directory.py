@@ -13,13 +13,13 @@ from email.utils import mktime_tz, parsedate_tz
 from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
-from dirjobs.backends.webdav.address import port_or_default
 from dirjobs.errors import NotFound, StoreError
 from dirjobs.store import Entry, FileKind
 
-log = logging.getLogger("dirjobs.webdav")
+log = logging.getLogger(__name__)
 
-# The same characters as names.unsafe_name refuses; a regex because it runs per entry.
+_PORTS = {"http": 80, "https": 443}
+# The same characters as layout.unsafe_name refuses; a regex because it runs per entry.
 _HOSTILE = re.compile(
     "[/\\\\\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
@@ -131,16 +131,20 @@ class Listing:
         if found := re.fullmatch(r"(.*):(\d{1,5})", authority.lower()):
             host, port = found.group(1), int(found.group(2))
         scheme = scheme.lower()
-        ours = port_or_default(self._scheme, self._port)
+        ours = _port(self._scheme, self._port)
         if host != self._host:
             return None
         if scheme == self._scheme:
-            return str(path) if port_or_default(scheme, port) == ours else None
+            return str(path) if _port(scheme, port) == ours else None
         # TLS that ends at a proxy: the server behind writes http:// and its own port or
         # none.  We take a name from it, nothing more.
         if self._scheme == "https" and scheme == "http" and port in (None, 80, ours):
             return str(path)
         return None
+
+
+def _port(scheme: str, port: int | None) -> int | None:
+    return _PORTS.get(scheme) if port is None else port
 
 
 def _was_told(where: str, shown: str) -> bool:
