@@ -34,7 +34,7 @@ from dirjobs.protocol.give_back import Held
 from dirjobs.recovery.control import BrokenOff, Orders
 from dirjobs.recovery.membership import Presence
 from dirjobs.recovery.requeue import DEFAULT_MAX_ATTEMPTS
-from dirjobs.registry import open_store, with_timeout
+from dirjobs.registry import open_store
 from dirjobs.settings import Filter, Settings, whole
 from dirjobs.store import Store
 from dirjobs.worker import OUTAGE, Worker, through_outages
@@ -102,7 +102,7 @@ class DirJobs:
             wid, rnd_job, job_ext, worker_sync, sync_time, job_filter, mode, order, min_age,
             heartbeat, lease, timeout, max_pause,
         )  # fmt: skip
-        self.store = open_store(jobsdir, with_timeout(jobsdir, storage_options, timeout))
+        self.store = open_store(jobsdir, storage_options, timeout=timeout)
         self._wish = self._settings.terms(self.store.guarantees)
         self._patient = patient(self.store)
         self._driver = Driver(self._patient, time.sleep)

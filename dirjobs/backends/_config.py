@@ -3,9 +3,9 @@
     OPTIONS = Options("SMB shares", ("smb",), username=text(), password=secret(), port=port(445))
     found = OPTIONS.read(options, {"username": user_in_the_url})
 
-What the user passes wins over what the URL says, and the URL over fsspec's configuration
-(its files and its ``FSSPEC_*`` environment, which know texts only).  Nobody's password is
-ever used with another one's name.  No message shows a secret.
+What the user passes wins over what the URL or the queue says, and these over fsspec's
+configuration (its files and its ``FSSPEC_*`` environment, which know texts only).
+Nobody's password is ever used with another one's name.  No message shows a secret.
 """
 
 from __future__ import annotations
@@ -56,8 +56,9 @@ class Options:
         self._configured_as = configured_as
         self.table = table
 
-    def read(self, options: Mapping[str, Any], in_url: Mapping[str, Any]) -> dict[str, Any]:
-        """The value of every option; None counts as not set.
+    def read(self, options: Mapping[str, Any], otherwise: Mapping[str, Any]) -> dict[str, Any]:
+        """The value of every option: what `options` say, or `otherwise` (the URL), or the
+        configuration; None counts as not said.
 
         Raises:
             ConfigurationError: an option is unknown or has an impossible value.
@@ -74,7 +75,7 @@ class Options:
         # Of fsspec's other options (block_size, retry, ...) none applies.
         configured = {name: configured[name] for name in configured.keys() & self.table.keys()}
         given: dict[str, Any] = {}
-        for source in (options, in_url, configured):
+        for source in (options, otherwise, configured):
             said = self._spelled_out(source)
             if _names(given) and _names(said) and _names(given) != _names(said):
                 said = {name: value for name, value in said.items() if name not in _LOGIN}

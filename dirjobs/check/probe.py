@@ -23,7 +23,7 @@ from dirjobs.check.verdict import ENOUGH, Verdict, decide
 from dirjobs.errors import ConfigurationError, NotFound
 from dirjobs.layers import Retrying
 from dirjobs.policy import DEFAULT_TIMEOUT
-from dirjobs.registry import open_store, scheme_of, with_timeout
+from dirjobs.registry import open_store, scheme_of
 from dirjobs.settings import whole
 from dirjobs.store import Store
 
@@ -96,12 +96,11 @@ def check(
     if whole("connections", connections) < 2:
         raise ConfigurationError("connections=1 makes no race: at least 2 are needed.")
     place = os.fspath(place) if isinstance(place, os.PathLike) else place
-    options = with_timeout(place, storage_options, DEFAULT_TIMEOUT)
-    opened = open_store(place, options)
+    opened = open_store(place, storage_options, timeout=DEFAULT_TIMEOUT)
     timed = Timed(opened)
     view = None if mount is None else open_store(os.fspath(mount))
     if reopen is None and not isinstance(place, Store):
-        reopen = partial(open_store, place, options)
+        reopen = partial(open_store, place, storage_options, timeout=DEFAULT_TIMEOUT)
     examination = _Examination(timed, view, rounds, connections, tell, short=short)
     try:
         examination.run(_processes(opened, place, reopen))

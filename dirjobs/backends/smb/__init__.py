@@ -40,4 +40,4 @@ def open_store(url: str, options: Mapping[str, Any], *, timeout: float | None = 
     Raises:
         ConfigurationError: the address or an option makes no sense.
     """
-    return SmbStore(read(url, {"timeout": timeout, **options}))
+    return SmbStore(read(url, options, timeout))

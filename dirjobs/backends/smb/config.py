@@ -161,15 +161,15 @@ def _parse_url(address: str) -> Place:
     )
 
 
-def read(address: str, options: Mapping[str, Any]) -> Config:
-    """The address with its options.
+def read(address: str, options: Mapping[str, Any], timeout: float | None = None) -> Config:
+    """The address with its options; `timeout` is for who has no wish in them.
 
     Raises:
         ConfigurationError: the address or an option makes no sense.
     """
     place = parse(address)
     in_url = {name: getattr(place, name) for name in ("username", "password", "domain", "port")}
-    found = OPTIONS.read(options, in_url)
+    found = OPTIONS.read(options, {**in_url, "timeout": timeout})
     domain, username = found.pop("domain"), found["username"]
     if found["guest"]:
         if username or found["password"]:

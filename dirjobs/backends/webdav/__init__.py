@@ -37,4 +37,4 @@ def open_store(
     Raises:
         ConfigurationError: the URL or an option can't be.
     """
-    return WebdavStore(read(url, {"timeout": timeout, **options}))
+    return WebdavStore(read(url, options, timeout))

@@ -95,14 +95,15 @@ class Config:
         return "nobody (no user was given)" if self.login is None else self.login.who
 
 
-def read(url: str, options: Mapping[str, Any]) -> Config:
-    """The folder with its options.
+def read(url: str, options: Mapping[str, Any], timeout: float | None = None) -> Config:
+    """The folder with its options; `timeout` is for who has no wish in them.
 
     Raises:
         ConfigurationError: something of it can't be; the message shows no secret.
     """
     place = parse(url)
-    found = OPTIONS.read(options, {"username": place.username, "password": place.password})
+    login = {"username": place.username, "password": place.password}
+    found = OPTIONS.read(options, {**login, "timeout": timeout})
     origin = f"{place.scheme}://{place.host}" + (f":{place.port}" if place.port else "")
     over_tls = place.scheme == "https"
     return Config(
