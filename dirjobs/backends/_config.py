@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, NoReturn
 import fsspec.config
 
 from dirjobs.errors import ConfigurationError
+from dirjobs.store import Guarantees
 
 _LOGIN = ("username", "password", "domain", "token")
 """Options that belong together: they are somebody's."""
@@ -142,9 +143,30 @@ def seconds(default: float) -> Option:
     return Option(_seconds, default)
 
 
+def matching(pattern: str, why: str) -> Option:
+    """Text of the form `pattern`; `why` says what that is."""
+
+    def check(name: str, value: object) -> str:
+        if isinstance(value, str) and re.fullmatch(pattern, value, re.IGNORECASE):
+            return value
+        raise ConfigurationError(f"the option {name!r} must be {why}")
+
+    return Option(check)
+
+
+def anything() -> Option:
+    """What only its user can check."""
+    return Option(lambda _, value: value)
+
+
+def guarantees() -> Option:
+    """What a check has found out about the place, or a user knows of it."""
+    return Option(_guarantees)
+
+
 def stands_for(*names: str) -> Option:
     """Another name for one option, or the values of several in one."""
-    return Option(_line, stands_for=names)
+    return anything()._replace(stands_for=names)
 
 
 def one_of(*words: str, default: str | None = None) -> Option:
@@ -164,6 +186,12 @@ def _line(name: str, value: object) -> str:
         # The value is not shown: it may be the password.
         raise ConfigurationError(f"The option {name!r} must be text without control characters.")
     return value
+
+
+def _guarantees(name: str, value: object) -> Guarantees:
+    if isinstance(value, Guarantees):
+        return value
+    raise ConfigurationError(f"the option {name!r} must be a dirjobs.store.Guarantees.")
 
 
 def _flag(name: str, value: object) -> bool:

@@ -11,23 +11,23 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
-from dirjobs.backends._config import Options, flag, one_of, port, seconds, secret, text
+from dirjobs.backends import _config as option
 from dirjobs.errors import ConfigurationError
 from dirjobs.redaction import without_login
 
-OPTIONS = Options(
+OPTIONS = option.Options(
     "SMB shares",
     ("smb",),
-    username=text(),
-    password=secret(),
-    domain=text(),
-    port=port(445),
-    encrypt=flag(default=False),  # as the server demands
-    require_signing=flag(default=None),  # True, but for guests: they have no key for it
-    auth_protocol=one_of("negotiate", "ntlm", "kerberos", default="negotiate"),
-    guest=flag(default=False),
-    timeout=seconds(30.0),  # that one request may take
-    connect_timeout=seconds(10.0),
+    username=option.text(),
+    password=option.secret(),
+    domain=option.text(),
+    port=option.port(445),
+    encrypt=option.flag(default=False),  # as the server demands
+    require_signing=option.flag(default=None),  # True, but for guests: they have no key for it
+    auth_protocol=option.one_of("negotiate", "ntlm", "kerberos", default="negotiate"),
+    guest=option.flag(default=False),
+    timeout=option.seconds(30.0),  # that one request may take
+    connect_timeout=option.seconds(10.0),
 )
 
 _UNC = re.compile(r"(?:\\\\\?\\UNC\\|\\\\)(?P<rest>[^\\?.].*)", re.IGNORECASE | re.DOTALL)

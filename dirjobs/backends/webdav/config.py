@@ -18,39 +18,66 @@ from urllib.parse import quote, unquote, urlsplit
 
 import httpx
 
-from dirjobs.backends._config import (
-    Option,
-    Options,
-    flag,
-    one_of,
-    refuse_pickling,
-    seconds,
-    secret,
-    stands_for,
-    text,
-)
+from dirjobs.backends import _config as option
 from dirjobs.backends.webdav.login import Login
 from dirjobs.errors import ConfigurationError
 from dirjobs.redaction import without_login
 from dirjobs.store import Guarantees
 
 _SCHEMES = {
-    "http": "http",
-    "https": "https",
-    "webdav": "http",
-    "webdavs": "https",
-    "dav": "http",
-    "davs": "https",
+    **dict.fromkeys(("http", "webdav", "dav"), "http"),
+    **dict.fromkeys(("https", "webdavs", "davs"), "https"),
 }
 _DEFAULT_PORT = {"http": 80, "https": 443}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _USERINFO = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:-]|%[0-9A-Fa-f]{2})*")
 _HOST = re.compile(r"[^\s/\\?#@\[\]:]+|\[[0-9A-Fa-f:.]+\]")
-_TOKEN = re.compile(r"[\x21-\x7e]+")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-_PROXY = re.compile(r"(?i)(?:https?|socks5h?)://[^/\x00-\x1f\x7f][^\x00-\x1f\x7f]*")
 # What a person can't paste into a browser as it is; letters of any script they can.
 _UNREADABLE = re.compile(r'[\x00-\x20"%#?<>\\^`{|}\x7f]')
+
+
+def _verify(name: str, value: object) -> bool | str:
+    if isinstance(value, str) and value.lower() not in ("true", "false"):
+        return value  # the path of what to verify with
+    return bool(option.flag(default=True).check(name, value))
+
+
+def _headers(name: str, value: object) -> dict[str, str]:
+    if isinstance(value, Mapping) and all(
+        isinstance(key, str)
+        and _HEADER.fullmatch(key)
+        and isinstance(line, str)
+        and line.isascii()
+        and not _CONTROL.search(line)
+        for key, line in value.items()
+    ):
+        return dict(value)
+    raise ConfigurationError(f"the option {name!r} must map header names to one-line ASCII texts.")
+
+
+OPTIONS = option.Options(
+    "WebDAV folders",
+    ("webdav", "dav"),
+    username=option.text(),
+    user=option.stands_for("username"),
+    password=option.secret(),
+    auth=option.stands_for("username", "password"),
+    auth_type=option.one_of("basic", "digest"),  # None: found out
+    token=option.matching(r"[\x21-\x7e]+", "visible ASCII characters without spaces: check it."),
+    netrc=option.anything(),  # a path, or False
+    ca=option.anything(),  # a file or folder of certificates
+    verify=option.Option(_verify, default=True),
+    cert=option.anything(),  # a file, or (certificate, key) or (certificate, key, password)
+    proxy=option.matching(
+        r"(https?|socks5h?)://[^/\x00-\x1f\x7f][^\x00-\x1f\x7f]*",
+        "a URL such as http://proxy.example.org:3128.",
+    ),
+    trust_env=option.flag(default=True),
+    headers=option.Option(_headers, default={}),
+    timeout=option.seconds(30.0),  # of silence
+    guarantees=option.guarantees(),
+)
 
 
 class Place(NamedTuple):
@@ -87,7 +114,7 @@ class Config:
     timeout: float
     guarantees: Guarantees | None
 
-    __reduce__ = refuse_pickling
+    __reduce__ = option.refuse_pickling
 
     @property
     def who(self) -> str:
@@ -262,72 +289,3 @@ def _tls(found: Mapping[str, Any], *, is_needed: bool) -> ssl.SSLContext:
                 " (certificate, key, password of the key), readable and matching."
             ) from None
     return context
-
-
-# -- the options that only WebDAV has ----------------------------------------------------
-
-
-def _as_it_is(name: str, value: object) -> object:  # noqa: ARG001
-    return value
-
-
-def _token(name: str, value: object) -> str:
-    if isinstance(value, str) and _TOKEN.fullmatch(value):
-        return value
-    raise ConfigurationError(
-        f"the option {name!r} must be visible ASCII characters without spaces: check it."
-    )
-
-
-def _verify(name: str, value: object) -> bool | str:
-    if isinstance(value, str) and value.lower() not in ("true", "false"):
-        return value  # the path of what to verify with
-    return bool(flag(default=True).check(name, value))
-
-
-def _proxy(name: str, value: object) -> str:
-    if isinstance(value, str) and _PROXY.fullmatch(value):
-        return value
-    raise ConfigurationError(
-        f"the option {name!r} must be a URL such as http://proxy.example.org:3128."
-    )
-
-
-def _headers(name: str, value: object) -> dict[str, str]:
-    if isinstance(value, Mapping) and all(
-        isinstance(key, str)
-        and _HEADER.fullmatch(key)
-        and isinstance(line, str)
-        and line.isascii()
-        and not _CONTROL.search(line)
-        for key, line in value.items()
-    ):
-        return dict(value)
-    raise ConfigurationError(f"the option {name!r} must map header names to one-line ASCII texts.")
-
-
-def _guarantees(name: str, value: object) -> Guarantees:
-    if isinstance(value, Guarantees):
-        return value
-    raise ConfigurationError(f"the option {name!r} must be a dirjobs.store.Guarantees.")
-
-
-OPTIONS = Options(
-    "WebDAV folders",
-    ("webdav", "dav"),
-    username=text(),
-    user=stands_for("username"),
-    password=secret(),
-    auth=stands_for("username", "password"),
-    auth_type=one_of("basic", "digest"),
-    token=Option(_token),
-    netrc=Option(_as_it_is),
-    ca=Option(_as_it_is),
-    verify=Option(_verify, default=True),
-    cert=Option(_as_it_is),
-    proxy=Option(_proxy),
-    trust_env=flag(default=True),
-    headers=Option(_headers, default={}),
-    timeout=seconds(30.0),
-    guarantees=Option(_guarantees),
-)

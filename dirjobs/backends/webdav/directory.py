@@ -71,15 +71,13 @@ class Listing:
     def add(
         self, href: str, modified: str | None, length: str | None, collection: bool | None
     ) -> None:
-        folder = href.endswith("/") if collection is None else collection
         name = self._name(href)
         if name is None:
             self.refusals += 1
             if len(self.refused) < 3:
                 self.refused.append(href[:200])
             return
-        kind = FileKind.FOLDER if folder else FileKind.FILE
-        entry = Entry(name, parse_date(modified), None if folder else parse_size(length), kind)
+        entry = entry_of(name, href, modified, length, collection)
         if name:
             # Two hrefs that are one name after decoding are one file to us.
             self._found.setdefault(name, entry)
@@ -141,6 +139,15 @@ class Listing:
         if self._scheme == "https" and scheme == "http" and port in (None, 80, ours):
             return str(path)
         return None
+
+
+def entry_of(
+    name: str, href: str, modified: str | None, length: str | None, collection: bool | None
+) -> Entry:
+    """What is told of a resource; without a type the slash of a folder tells."""
+    if href.endswith("/") if collection is None else collection:
+        return Entry(name, parse_date(modified), None, FileKind.FOLDER)
+    return Entry(name, parse_date(modified), parse_size(length), FileKind.FILE)
 
 
 def _port(scheme: str, port: int | None) -> int | None:

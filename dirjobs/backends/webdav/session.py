@@ -142,10 +142,11 @@ class Session:
         url = self.origin + path
         with self._connection() as client:
             try:
-                response = self._submit(client, verb, url, headers, body)
+                request = self._request(verb, url, headers, body)
+                response = client.send(request, stream=True, follow_redirects=False)
                 try:
                     if verb in READING:
-                        response = self._redirected(client, verb, response, headers, body)
+                        response = self._redirected(client, response)
                     yield response
                 finally:
                     response.close()
@@ -167,18 +168,17 @@ class Session:
         """Whether the next request may be answered by a question for credentials."""
         return isinstance(self._auth, BasicOrDigest) and self._auth.may_be_asked
 
-    def _submit(
-        self, client: httpx.Client, verb: Verb, url: str, headers: Mapping[str, str], body: Body
-    ) -> httpx.Response:
+    def _request(
+        self, verb: Verb, url: str, headers: Mapping[str, str], body: Body
+    ) -> httpx.Request:
         stream = _Pieces(body) if body is not None and not isinstance(body, bytes) else None
-        request = httpx.Request(
+        return httpx.Request(
             METHODS.get(verb, verb.name),
             url,
             headers={**self._always, **headers},
             stream=stream or httpx.ByteStream(body or b""),  # type: ignore[arg-type]
             extensions={"timeout": self._timeouts},
         )
-        return client.send(request, stream=True, follow_redirects=False)
 
     def _drain(self, response: httpx.Response) -> None:
         deadline = time.monotonic() + self._config.timeout
@@ -193,21 +193,21 @@ class Session:
 
     # -- redirects ---------------------------------------------------------------------
 
-    def _redirected(
-        self,
-        client: httpx.Client,
-        verb: Verb,
-        response: httpx.Response,
-        headers: Mapping[str, str],
-        body: Body,
-    ) -> httpx.Response:
+    def _redirected(self, client: httpx.Client, response: httpx.Response) -> httpx.Response:
         for _ in range(MAX_REDIRECTS):
             if response.status_code not in (301, 302, 307, 308):
-                return response
-            url = self._target(response)
+                break
+            asked, url = response.request, self._target(response)
             self._drain(response)
             response.close()
-            response = self._submit(client, verb, url, headers, body)
+            again = httpx.Request(
+                asked.method,
+                url,
+                headers=asked.headers,
+                stream=asked.stream,
+                extensions=asked.extensions,
+            )
+            response = client.send(again, stream=True, follow_redirects=False)
         return response
 
     def _target(self, response: httpx.Response) -> str:

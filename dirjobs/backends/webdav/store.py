@@ -14,7 +14,7 @@ import httpx
 from dirjobs.backends._config import refuse_pickling
 from dirjobs.backends.webdav import propfind
 from dirjobs.backends.webdav.config import Config, legible
-from dirjobs.backends.webdav.directory import Listing, parse_date, parse_size
+from dirjobs.backends.webdav.directory import Listing, entry_of
 from dirjobs.backends.webdav.propfind import BadAnswer, Multistatus
 from dirjobs.backends.webdav.session import Session
 from dirjobs.backends.webdav.status import OK, Verb, error_for, refusal, refuse_web_page
@@ -192,18 +192,11 @@ class WebdavStore(Store):
             NotFound: that it isn't there.
         """
         found: list[Entry] = []
-
-        def note(
-            href: str, modified: str | None, length: str | None, collection: bool | None
-        ) -> None:
-            folder = href.endswith("/") if collection is None else collection
-            date, size = parse_date(modified), parse_size(length)
-            found.append(Entry("", date, size, FileKind.FOLDER if folder else FileKind.FILE))
-
+        parser = Multistatus(lambda *told: found.append(entry_of("", *told)))
         session = self._session()
         with session.stream(Verb.LOOK, session.file(path), _LOOK, propfind.BODY) as response:
             if response.status_code in OK[Verb.LOOK]:
-                refused = self._parse(Multistatus(note), response)
+                refused = self._parse(parser, response)
         if response.status_code not in OK[Verb.LOOK]:
             error = self._refusal(Verb.LOOK, response)
             # Apache says 400 to a path that goes on below a file.
