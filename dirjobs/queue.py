@@ -44,7 +44,7 @@ from dirjobs.recovery.control import ClaimAborted, Control
 from dirjobs.recovery.membership import Membership
 from dirjobs.recovery.orphans import DEFAULT_MAX_ATTEMPTS
 from dirjobs.recovery.process import this_process
-from dirjobs.registry import open_store, with_timeout
+from dirjobs.registry import open_store
 from dirjobs.store import Entry, Store
 from dirjobs.worker import TRANSIENT_ERRORS, Worker, retry_through_outages
 
@@ -121,7 +121,7 @@ class DirJobs:
             max_pause=max_pause,
             max_attempts=max_attempts,
         )
-        self.store = open_store(jobsdir, with_timeout(jobsdir, storage_options, timeout))
+        self.store = open_store(jobsdir, storage_options, timeout=timeout)
         self._share = Share(with_retries(self.store))
         try:
             self._wish = self._policy()

@@ -12,13 +12,23 @@ _QUERY = re.compile(
 )
 
 
-def redacted(url: str) -> str:
-    """`url`, or any text with URLs in it, with passwords and tokens replaced by ``***``.
+def redacted(text: str) -> str:
+    """`text`, a URL or words with URLs among them, with ``***`` for passwords and tokens.
 
     An ``@`` later than the host counts as well when what is before it can't be a host
     and port: a password may contain a slash that somebody forgot to encode.
     """
-    return _QUERY.sub(r"\g<key>***", _AUTHORITY.sub(_without_password, url))
+    return _QUERY.sub(r"\g<key>***", _AUTHORITY.sub(_without_password, text))
+
+
+def without_login(url: str) -> str:
+    """`url` without user, password, query and fragment, however malformed it is.
+
+    For messages about a URL that can't be read: it is cut at its last ``@``, since
+    nobody knows which of the characters before that are part of a password.
+    """
+    scheme, slashes, rest = url.partition("//") if "//" in url else ("", "", url)
+    return scheme + slashes + re.split(r"[?#]", rest.rpartition("@")[2], maxsplit=1)[0]
 
 
 def _without_password(match: re.Match[str]) -> str:

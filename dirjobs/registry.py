@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import configparser
 import difflib
+import inspect
 import os
 import re
 import sys
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol, cast
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from dirjobs.errors import ConfigurationError
 from dirjobs.redaction import redacted
@@ -26,21 +27,9 @@ __all__ = ["GROUP", "open_store", "redacted"]
 
 GROUP = "dirjobs.backends"
 
-# What pyproject.toml registers, for a checkout that isn't installed.  A test compares.
-OURS = {
-    "file": "dirjobs.backends.posix:open_store",
-    "memory": "dirjobs.backends.memory:open_store",
-    **dict.fromkeys(
-        ("http", "https", "webdav", "webdavs", "dav", "davs"), "dirjobs.backends.webdav:open_store"
-    ),
-    "smb": "dirjobs.backends.smb:open_store",
-    "fsspec": "dirjobs.backends.fsspec:open_store",
-}
-
 # At least two letters, so that C:/jobs stays a path; fsspec chains URLs with "::".
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+)(?:://|::.*://)", re.IGNORECASE | re.DOTALL)
 _ONE_SLASH = re.compile(r"([a-z][a-z0-9+.-]+):/?(?!/)", re.IGNORECASE)
-_TIMED = OURS.keys() - {"file", "memory", "fsspec"}
 _PACKAGES = {"smbclient": "smbprotocol", "spnego": "pyspnego"}
 # What is wrong is not quoted, nor chained: it is the rest of a password, most likely.
 _BAD_INI = (
@@ -51,19 +40,28 @@ _WINDOWS = sys.platform == "win32"
 
 
 class OpenStore(Protocol):
-    """What an entry point is: makes a store of a URL and the user's storage options."""
+    """What an entry point is: makes a store of a URL and the user's storage options.
 
-    def __call__(self, url: str, options: Mapping[str, object]) -> Store: ...
+    If it has a parameter `timeout` as well, it is told for how many seconds one request
+    may take, which the options may say otherwise: a network backend should have it.
+    """
+
+    def __call__(self, url: str, options: Mapping[str, Any]) -> Store: ...
 
 
 def open_store(
-    place: str | os.PathLike[str] | Store, storage_options: Mapping[str, object] | None = None
+    place: str | os.PathLike[str] | Store,
+    storage_options: Mapping[str, Any] | None = None,
+    *,
+    timeout: float | None = None,
 ) -> Store:
     r"""The store at `place`.
 
     Args:
         place: a path, a URL, ``\\host\share\folder``, or a Store, which is returned.
         storage_options: settings and credentials for the backend.
+        timeout: seconds that one request may take, unless the options say so; where the
+            store is no network's, it means nothing.
 
     Raises:
         ConfigurationError: no backend, or more than one, is registered for it, a package
@@ -86,7 +84,8 @@ def open_store(
     entry = _entry_point(scheme, url)
     opener = _load(entry, scheme)
     try:
-        store = opener(url, storage_options or {})
+        told = {"timeout": timeout} if timeout is not None and _takes_timeout(opener) else {}
+        store = opener(url, storage_options or {}, **told)
     except ImportError as error:
         raise _missing(error, scheme) from error
     if not isinstance(store, Store):
@@ -97,16 +96,11 @@ def open_store(
     return store
 
 
-def with_timeout(
-    place: object, storage_options: Mapping[str, object] | None, seconds: float
-) -> Mapping[str, object] | None:
-    """`storage_options` in which requests take at most `seconds`, unless they say how long
-    and if our own backend for `place` has such an option."""
-    if not isinstance(place, str) or scheme_of(place, windows=_WINDOWS) not in _TIMED:
-        return storage_options
-    if storage_options is not None and not isinstance(storage_options, Mapping):
-        return storage_options  # open_store says what is wrong with it
-    return {"timeout": seconds, **(storage_options or {})}
+def _takes_timeout(opener: Callable[..., object]) -> bool:
+    try:
+        return "timeout" in inspect.signature(opener).parameters
+    except (TypeError, ValueError):  # written in C, or disguised
+        return False
 
 
 def scheme_of(url: str, *, windows: bool) -> str:
@@ -121,7 +115,8 @@ def scheme_of(url: str, *, windows: bool) -> str:
         return "smb"
     if match := _ONE_SLASH.match(url):
         scheme = match.group(1).lower()
-        if scheme in OURS and scheme != "fsspec" and not os.path.lexists(url):
+        known = {entry.name for entry in _entry_points()} - {"fsspec"}
+        if scheme in known and not os.path.lexists(url):
             raise ConfigurationError(
                 f"{redacted(url)!r} is neither a URL nor an existing path: write {scheme}://..."
             )
@@ -129,14 +124,9 @@ def scheme_of(url: str, *, windows: bool) -> str:
 
 
 def _entry_points() -> list[EntryPoint]:
-    from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, entry_points
+    from importlib.metadata import entry_points
 
-    found = list(entry_points(group=GROUP))
-    try:
-        distribution("dirjobs")
-    except PackageNotFoundError:  # a checkout
-        found += [EntryPoint(name, value, GROUP) for name, value in OURS.items()]
-    return found
+    return list(entry_points(group=GROUP))
 
 
 def _entry_point(scheme: str, url: str) -> EntryPoint:
@@ -144,6 +134,11 @@ def _entry_point(scheme: str, url: str) -> EntryPoint:
     matching = [entry for entry in entries if entry.name.lower() == scheme and scheme != "fsspec"]
     if not matching and scheme in _fsspec_schemes(entries):
         matching = [entry for entry in entries if entry.name == "fsspec"]
+    if not entries:
+        raise ConfigurationError(
+            "this dirjobs is not installed, so nothing is known of its backends: pip install -e ."
+            " in its folder."
+        )
     if not matching:
         raise _unknown(scheme, url, {entry.name for entry in entries} - {"fsspec"})
     if len(matching) > 1:
@@ -177,7 +172,7 @@ def _unknown(scheme: str, url: str, known: set[str]) -> ConfigurationError:
     )
 
 
-def _load(entry: EntryPoint, scheme: str) -> OpenStore:
+def _load(entry: EntryPoint, scheme: str) -> Callable[..., object]:
     try:
         opener = entry.load()
     except ImportError as error:
@@ -191,7 +186,7 @@ def _load(entry: EntryPoint, scheme: str) -> OpenStore:
         raise _broken(entry, scheme, error) from error
     if not callable(opener):
         raise _broken(entry, scheme, TypeError(f"{entry.value} can't be called"))
-    return cast("OpenStore", opener)
+    return cast("Callable[..., object]", opener)
 
 
 def _missing(error: ImportError, scheme: str) -> ConfigurationError:
@@ -213,7 +208,7 @@ def _broken(entry: EntryPoint, scheme: str, error: Exception) -> ConfigurationEr
 
 
 def _package(entry: EntryPoint) -> str:
-    return entry.dist.name if entry.dist else "dirjobs"
+    return entry.dist.name if entry.dist else "an unknown package"
 
 
 def _source(entry: EntryPoint) -> str:

@@ -12,11 +12,12 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO
 
 from fsspec.core import split_protocol, url_to_fs
 from fsspec.spec import AbstractFileSystem
 
+from dirjobs.backends import _config as option
 from dirjobs.errors import (
     AlreadyExists,
     AmbiguousResult,
@@ -30,7 +31,7 @@ from dirjobs.names import unportable_name, unsafe_name
 from dirjobs.redaction import redacted
 from dirjobs.store import Entry, FileKind, Guarantees, Store, check_path, split
 
-log = logging.getLogger("dirjobs.fsspec")
+log = logging.getLogger(__name__)
 
 PIECE = 1 << 20
 """Bytes of a payload in memory at a time."""
@@ -56,10 +57,10 @@ def open_store(url: str, options: Mapping[str, object]) -> FsspecStore:
         ConfigurationError: fsspec can't open it, or it would be cached.
     """
     shown = redacted(url)
-    given = dict(options)
+    given: dict[str, Any] = dict(options)
     guarantees = given.pop("guarantees", None)
-    if guarantees is not None and not isinstance(guarantees, Guarantees):
-        raise ConfigurationError("the option 'guarantees' must be a dirjobs.store.Guarantees.")
+    if guarantees is not None:
+        guarantees = option.guarantees().check("guarantees", guarantees)
     for link in url.split("::"):
         if (split_protocol(link)[0] or link) in _CACHES:
             raise ConfigurationError(f"{shown!r} would be cached: a queue needs fresh listings.")
@@ -115,20 +116,14 @@ class FsspecStore(Store):
             _fresh(self._original), self._root, url=self._url, guarantees=self._guarantees
         )
 
-    def __reduce__(self) -> NoReturn:
-        raise TypeError(
-            "an fsspec store can't be pickled, it may hold credentials:"
-            " open it again in the other process."
-        )
+    __reduce__ = option.refuse_pickling
 
     @property
     def _fs(self) -> AbstractFileSystem:
         pid = os.getpid()
-        filesystem = self._by_process.get(pid)
-        if filesystem is None:
-            made = _without_cache(_fresh(self._original))
-            filesystem = self._by_process.setdefault(pid, made)
-        return filesystem
+        if pid not in self._by_process:
+            self._by_process.setdefault(pid, _without_cache(_fresh(self._original)))
+        return self._by_process[pid]
 
     def _path(self, path: str) -> str:
         return f"{self._root}/{path}" if check_path(path) else self._root or "/"

@@ -20,7 +20,7 @@ from dirjobs.check.verdict import ENOUGH, Verdict, decide
 from dirjobs.errors import ConfigurationError, NotFound
 from dirjobs.layers import Retrying
 from dirjobs.policy import DEFAULT_TIMEOUT, whole
-from dirjobs.registry import open_store, scheme_of, with_timeout
+from dirjobs.registry import open_store, scheme_of
 from dirjobs.store import Store
 from dirjobs.testing.races import ProcessRacers, Racers, RaceTrack, Reopen, ThreadRacers
 
@@ -84,11 +84,11 @@ def check(
     if whole("connections", connections) < 2:
         raise ConfigurationError("connections=1 makes no race: at least 2 are needed.")
     place = os.fspath(place) if isinstance(place, os.PathLike) else place
-    options = with_timeout(place, storage_options, DEFAULT_TIMEOUT)
     if reopen is None and not isinstance(place, Store):
-        reopen = partial(open_store, place, options)
+        reopen = partial(open_store, place, storage_options, timeout=DEFAULT_TIMEOUT)
     with ExitStack() as stack:
-        store = stack.enter_context(closing(open_store(place, options)))
+        opened = open_store(place, storage_options, timeout=DEFAULT_TIMEOUT)
+        store = stack.enter_context(closing(opened))
         view = None
         if mount is not None:
             view = stack.enter_context(closing(open_store(os.fspath(mount))))

@@ -19,7 +19,7 @@ from dirjobs.layout import DONE, FAILED, RUNNING, WAITING
 from dirjobs.names import nonce
 from dirjobs.policy import DEFAULT_TIMEOUT, seconds
 from dirjobs.protocol.share import Share
-from dirjobs.registry import open_store, with_timeout
+from dirjobs.registry import open_store
 from dirjobs.store import Store
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -169,7 +169,7 @@ def opened(jobs: str, verbose: int = 0) -> Iterator[Share]:
 def opened_store(jobs: str, verbose: int = 0) -> Iterator[Store]:
     """The store at `jobs`, whether it has a queue or not; as `opened`."""
     show_log(verbose)
-    store = open_store(jobs, with_timeout(jobs, None, DEFAULT_TIMEOUT))
+    store = open_store(jobs, timeout=DEFAULT_TIMEOUT)
     try:
         yield Logged(store) if verbose > 1 else store
     finally:

@@ -12,7 +12,7 @@ import smbclient
 from smbprotocol.exceptions import SMBOSError
 
 from dirjobs.backends.smb import SmbStore, open_store
-from dirjobs.backends.smb.config import resolve
+from dirjobs.backends.smb.config import read
 from dirjobs.errors import NotFound
 from dirjobs.store import Store
 from dirjobs.testing import StoreTests
@@ -60,19 +60,19 @@ class Liar(SmbStore):
     """Renames as smbclient and fsspec's ``mv`` do: open sharing everything, then rename."""
 
     def rename(self, src: str, dst: str) -> None:
-        address = self._address
-        root = rf"\\{address.host}\{address.share}\{address.folder}"
+        config = self._config
+        root = rf"\\{config.host}\{config.share}\{config.folder}"
         there = [f"{root}\\{path}".replace("/", "\\") for path in (src, dst)]
         try:
             smbclient.rename(
-                *there, username=address.username, password=address.password, port=address.port
+                *there, username=config.username, password=config.password, port=config.port
             )
         except SMBOSError as error:
             raise NotFound(str(error)) from None
 
 
 def open_liar(url: str, options: Mapping[str, object]) -> Liar:
-    return Liar(resolve(url, options))
+    return Liar(read(url, options))
 
 
 def test_the_suite_finds_out_the_rename_of_smbclient() -> None:

@@ -33,7 +33,7 @@ ALLOWED = {
     "backends/posix/store.py _discard os.unlink": "our own draft",
     "backends/posix/rename.py look_first os.rename": "after a look; for systems without more",
     "backends/posix/rename.py refusing_rename os.rename": "Windows' own refuses to replace",
-    "backends/webdav/transfer.py undone_if_unavailable target.truncate": "the caller's download",
+    "backends/webdav/transfer.py rewound_on_retryable_error target.truncate": "their download",
     # Layers forward what they are asked for.
     "layers.py remove self.store.remove": "forwards",
     "layers.py rmdir self.store.rmdir": "forwards",

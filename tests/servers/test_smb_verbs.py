@@ -41,7 +41,7 @@ def test_a_file_is_written_read_renamed_and_removed(store: SmbStore) -> None:
     store.rename("a.txt", "b.txt")
     assert store.mtime("b.txt") == mtime
     (entry,) = store.list("")
-    assert entry == ("b.txt", mtime, 7, False)
+    assert entry == ("b.txt", mtime, 7, FileKind.FILE)
     store.remove("b.txt")
     assert not store.exists("b.txt")
     assert list(store.list("")) == []

@@ -13,7 +13,8 @@ from dirjobs import registry
 from dirjobs.backends.memory import MemoryStore
 from dirjobs.backends.posix.store import PosixStore
 from dirjobs.errors import ConfigurationError
-from dirjobs.registry import open_store, redacted, scheme_of
+from dirjobs.redaction import redacted, without_login
+from dirjobs.registry import open_store, scheme_of
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -54,9 +55,38 @@ print(json.dumps(found))
 """
 
 
-def test_the_table_for_checkouts_is_the_one_that_is_installed():
+def test_what_is_installed_is_what_pyproject_registers():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert project["entry-points"][registry.GROUP] == registry.OURS
+    installed = {e.name: e.value for e in registry._entry_points() if e.dist.name == "dirjobs"}
+    assert project["entry-points"][registry.GROUP] == installed
+
+
+def test_a_checkout_that_is_not_installed(monkeypatch):
+    monkeypatch.setattr(registry, "_entry_points", list)
+    with pytest.raises(ConfigurationError, match="pip install -e"):
+        open_store("jobs/")
+
+
+def test_a_backend_that_knows_timeouts_is_told(monkeypatch):
+    told = []
+
+    def opener(url, options, timeout=7.0):
+        told.append((options, timeout))
+        return MemoryStore()
+
+    monkeypatch.setattr(registry, "_load", lambda entry, scheme: opener)
+    open_store("memory://x", {"a": 1}, timeout=3.0)
+    open_store("memory://x")
+    monkeypatch.setattr(registry, "_load", lambda entry, scheme: lambda u, o: opener(u, o, "none"))
+    open_store("memory://x", timeout=3.0)
+    assert told == [({"a": 1}, 3.0), ({}, 7.0), ({}, "none")]
+
+
+@pytest.mark.parametrize("url", ["http://host/x", "smb://host/x", r"\\host\x"])
+def test_an_option_wins_over_the_timeout_of_the_queue(url):
+    assert open_store(url, timeout=3.0)._config.timeout == 3
+    assert open_store(url, {"timeout": 5}, timeout=3.0)._config.timeout == 5
+    assert open_store(url, {"timeout": None}, timeout=3.0)._config.timeout == 3
 
 
 def test_a_store_passes_through():
@@ -150,6 +180,22 @@ def test_an_unknown_scheme_is_guessed_at():
 )
 def test_secrets_are_redacted(url, shown):
     assert redacted(url) == shown
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://u:p@h/x", "https://h/x"),
+        ("https://u:p/a@h/x?y#z", "https://h/x"),
+        ("https://u:p#a@h/x", "https://h/x"),
+        ("https://u:p a\n@h", "https://h"),
+        ("u:p@h/x", "h/x"),
+        ("/new/?token=p", "/new/"),
+        ("https://h/x", "https://h/x"),
+    ],
+)
+def test_of_a_url_that_can_not_be_read_no_login_is_shown(url, shown):
+    assert without_login(url) == shown
 
 
 def test_a_local_store_imports_nothing_heavy(tmp_path):

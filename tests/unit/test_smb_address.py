@@ -6,7 +6,7 @@ import fsspec.config
 import pytest
 
 from dirjobs.backends.smb import open_store
-from dirjobs.backends.smb.config import Address, Place, parse, resolve
+from dirjobs.backends.smb.config import Config, Place, parse, read
 from dirjobs.errors import ConfigurationError
 
 CANARY = "canary-Xy7"
@@ -82,7 +82,7 @@ def test_what_is_no_address_is_one_sentence(address: str) -> None:
 
 
 def test_defaults() -> None:
-    assert resolve("smb://nas/s", {}) == Address(
+    assert read("smb://nas/s", {}) == Config(
         host="nas", port=445, share="s", folder="", username=None, password=None,
         encrypt=False, require_signing=True, auth_protocol="negotiate", guest=False,
         timeout=30, connect_timeout=10, unc=False,
@@ -94,22 +94,30 @@ def test_an_option_wins_over_the_url_and_the_url_over_the_configuration(
 ) -> None:
     configured.update(username="c", password="cp", port="1", timeout="7", encrypt="true")
     configured.update(share_access="rwd", register_session_retries="4")
-    found = resolve("smb://nas/s", {})
+    found = read("smb://nas/s", {})
     assert (found.username, found.password, found.port) == ("c", "cp", 1)
     assert (found.timeout, found.encrypt) == (7, True)
-    found = resolve("smb://u@nas:2/s", {"port": 3, "timeout": 8.5, "encrypt": False})
+    found = read("smb://u@nas:2/s", {"port": 3, "timeout": 8.5, "encrypt": False})
     # The configured password belongs to somebody else.
     assert (found.username, found.password, found.port) == ("u", None, 3)
     assert (found.timeout, found.encrypt) == (8.5, False)
-    assert resolve("smb://u:p@nas/s", {"password": "o"}).password == "o"
-    assert resolve("smb://nas/s", {"username": "u"}).password is None
-    assert resolve("smb://c@nas/s", {}).password == "cp"
+    assert read("smb://u:p@nas/s", {"password": "o"}).password == "o"
+    assert read("smb://nas/s", {"username": "u"}).password is None
+    assert read("smb://c@nas/s", {}).password == "cp"
+
+
+def test_nobodys_password_goes_with_another_ones_name(configured: dict[str, object]) -> None:
+    configured.update(username="c", password="cp", domain="C")
+    found = read("smb://D;u:p@nas/s", {"username": "o"})
+    assert (found.username, found.password) == ("o", None)
+    found = read("smb://D;u:p@nas/s", {"username": "u"})
+    assert (found.username, found.password) == (r"D\u", "p")
 
 
 def test_the_environment_of_fsspec_is_read(configured: dict[str, object]) -> None:
     environment = {"FSSPEC_SMB_USERNAME": "e", "FSSPEC_SMB_PASSWORD": CANARY}
     fsspec.config.set_conf_env(fsspec.config.conf, environment)
-    found = resolve("smb://nas/s", {})
+    found = read("smb://nas/s", {})
     assert (found.username, found.password) == ("e", CANARY)
     assert CANARY not in repr(found)
 
@@ -117,7 +125,7 @@ def test_the_environment_of_fsspec_is_read(configured: dict[str, object]) -> Non
 def test_a_password_alone_is_for_whom_the_url_names(configured: dict[str, object]) -> None:
     """So that nobody has to write it on a command line."""
     fsspec.config.set_conf_env(fsspec.config.conf, {"FSSPEC_SMB_PASSWORD": CANARY})
-    found = resolve("smb://D;u@nas/s", {})
+    found = read("smb://D;u@nas/s", {})
     assert (found.username, found.password) == (r"D\u", CANARY)
 
 
@@ -133,7 +141,7 @@ def test_a_password_alone_is_for_whom_the_url_names(configured: dict[str, object
     ],
 )
 def test_domains(given: dict[str, object], username: str | None) -> None:
-    assert resolve("smb://nas/s", given).username == username
+    assert read("smb://nas/s", given).username == username
 
 
 @pytest.mark.parametrize(
@@ -162,7 +170,7 @@ def test_domains(given: dict[str, object], username: str | None) -> None:
 )
 def test_impossible_options_are_one_sentence(options: dict[str, object], why: str) -> None:
     with pytest.raises(ConfigurationError) as raised:
-        resolve("smb://nas/s", options)
+        read("smb://nas/s", options)
     message = str(raised.value)
     assert why in message
     assert message.endswith(".")

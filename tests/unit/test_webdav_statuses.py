@@ -13,6 +13,7 @@ import time
 import traceback
 from urllib.parse import quote
 
+import fsspec.config
 import pytest
 
 from dirjobs.backends.webdav import open_store
@@ -364,6 +365,33 @@ def test_destinations_are_tried_with_http_once_only_over_tls(server, store):
     assert len(server.requests) == 1, "our URL has no TLS that could end early"
 
 
+# -- who we are ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "configured", "login"),
+    [
+        ("https://u:p@h", {}, {}, ("u", "p", None)),
+        ("https://h", {"auth": ("u", "p")}, {}, ("u", "p", None)),
+        ("https://h", {"user": "u", "password": "p"}, {}, ("u", "p", None)),
+        ("https://u:p@h", {"password": "o"}, {}, ("u", "o", None)),
+        ("https://u:p@h", {"username": "o"}, {}, ("o", "", None)),
+        ("https://u:p@h", {"token": "t"}, {}, ("", "", "t")),
+        ("https://h", {}, {"username": "c", "password": "cp"}, ("c", "cp", None)),
+        ("https://h", {}, {"auth": ["c", "cp"]}, ("c", "cp", None)),
+        ("https://u@h", {}, {"username": "c", "password": "cp"}, ("u", "", None)),
+        ("https://u@h", {}, {"password": "cp"}, ("u", "cp", None)),
+        ("https://u@h", {}, {"token": "ct"}, ("u", "", None)),
+        ("https://h", {"username": "u"}, {"auth": ["c", "cp"], "retry": True}, ("u", "", None)),
+    ],
+)
+def test_nobodys_password_goes_with_another_ones_name(monkeypatch, url, options, configured, login):
+    monkeypatch.setitem(fsspec.config.conf, "webdav", configured)
+    found = open_store(url, {"netrc": False, **options})._config.login
+    assert (found.user, found.password, found.token) == login
+    assert "password" not in repr(found)
+
+
 # -- what a user may write ---------------------------------------------------------------
 
 
@@ -479,12 +507,12 @@ def test_a_password_is_shown_nowhere(server, caplog, capfd):
                         list(call("a") or ())
                     except StoreError as error:
                         shown += traceback.format_exception(error)
-                shown += [repr(store), str(vars(store)), store.url, repr(store._settings)]
-                shown += [repr(vars(store._session())), repr(store._settings.login)]
+                shown += [repr(store), str(vars(store)), store.url, repr(store._config)]
+                shown += [repr(vars(store._session())), repr(store._config.login)]
                 with pytest.raises(TypeError, match="pickle"):
                     pickle.dumps(store)
                 with pytest.raises(TypeError, match="pickle"):
-                    pickle.dumps(store._settings)
+                    pickle.dumps(store._config)
     out, err = capfd.readouterr()
     everything = "".join(shown) + caplog.text + out + err
     assert "HTTP Request" in caplog.text, "httpx logged, so there was something to find"

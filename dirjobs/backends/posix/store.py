@@ -38,7 +38,7 @@ _CAREFULLY = (
     | getattr(os, "O_CLOEXEC", 0)
     | getattr(os, "O_BINARY", 0)
 )
-_log = logging.getLogger("dirjobs")
+log = logging.getLogger(__name__)
 _warned: set[str] = set()
 
 
@@ -267,7 +267,7 @@ class PosixStore(Store):
         try:
             os.unlink(self._at(draft))
         except OSError as error:  # the reason why the write failed matters more
-            _log.warning("%r was left behind: %s", self.full_path(draft), error)
+            log.warning("%r was left behind: %s", self.full_path(draft), error)
 
     def _look_first(self, src: bytes, dst: bytes, code: int) -> int:
         """Rename where the native call was refused with `code`, and remember that."""
@@ -312,7 +312,7 @@ def open_store(url: str, options: Mapping[str, object]) -> PosixStore:
 def _warn_once(root: str, kind: str) -> None:
     if root not in _warned:
         _warned.add(root)
-        _log.warning(
+        log.warning(
             "%r is on a mounted network file system (%s): the share's own URL (https://, smb://)"
             " or worker_sync=True is safer.",
             root,

@@ -15,14 +15,15 @@ several workers have one job.  So all requests are our own, over smbprotocol.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
-from dirjobs.backends.smb.config import OPTIONS, resolve
+from dirjobs.backends.smb.config import read
 from dirjobs.backends.smb.store import SmbStore
 
-__all__ = ["OPTIONS", "SmbStore", "open_store"]
+__all__ = ["SmbStore", "open_store"]
 
 
-def open_store(url: str, options: Mapping[str, object]) -> SmbStore:
+def open_store(url: str, options: Mapping[str, Any], *, timeout: float | None = None) -> SmbStore:
     r"""The store at a URL or UNC path, not connected yet.
 
     Args:
@@ -33,9 +34,10 @@ def open_store(url: str, options: Mapping[str, object]) -> SmbStore:
             demands), require_signing (True), auth_protocol (``negotiate``, ``ntlm``,
             ``kerberos``), guest (False), timeout (30, seconds that one request may take),
             connect_timeout (10).  They win over the URL, and the URL over fsspec's
-            configuration.  `timeout` is fsspec's name with a wider meaning.
+            configuration.  The option `timeout` is fsspec's name with a wider meaning.
+        timeout: the same, for who has no wish of his own in the options.
 
     Raises:
         ConfigurationError: the address or an option makes no sense.
     """
-    return SmbStore(resolve(url, options))
+    return SmbStore(read(url, options, timeout))

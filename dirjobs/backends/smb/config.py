@@ -1,29 +1,38 @@
-"""Where a share is and how to log on: URLs, UNC paths, options, fsspec's configuration.
+"""Where a share is and how to log on: URLs, UNC paths and the table of options.
 
 Pure functions and records; nothing here opens a connection.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
-import fsspec.config
-
+from dirjobs.backends import _config as option
 from dirjobs.errors import ConfigurationError
+from dirjobs.redaction import without_login
 
-AUTH_PROTOCOLS = ("negotiate", "ntlm", "kerberos")
-_NAMES = ("username", "password", "domain", "port", "encrypt", "require_signing")
-OPTIONS = (*_NAMES, "auth_protocol", "guest", "timeout", "connect_timeout")
+OPTIONS = option.Options(
+    "SMB shares",
+    ("smb",),
+    username=option.text(),
+    password=option.secret(),
+    domain=option.text(),
+    port=option.port(445),
+    encrypt=option.flag(default=False),  # as the server demands
+    require_signing=option.flag(default=None),  # True, but for guests: they have no key for it
+    auth_protocol=option.one_of("negotiate", "ntlm", "kerberos", default="negotiate"),
+    guest=option.flag(default=False),
+    timeout=option.seconds(30.0),  # that one request may take
+    connect_timeout=option.seconds(10.0),
+)
 
 _UNC = re.compile(r"(?:\\\\\?\\UNC\\|\\\\)(?P<rest>[^\\?.].*)", re.IGNORECASE | re.DOTALL)
 _IPV6_LITERAL = ".ipv6-literal.net"
 _FORBIDDEN = re.compile(r'["<>:*?|\\/\x00-\x1f]')
-_YES, _NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
 class Place(NamedTuple):
@@ -40,10 +49,11 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class Config:
     r"""A folder on a share and everything needed to reach it; prints no secret.
 
     Attributes:
+        host: as DNS knows it; an IPv6 address without brackets.
         folder: from the share's root, ``/`` between the segments, "" for the root.
         username: with its domain, as NTLM wants it: ``DOMAIN\user``.
         timeout: seconds that one request may take.
@@ -122,7 +132,7 @@ def _parse_unc(address: str) -> Place:
 
 
 def _parse_url(address: str) -> Place:
-    shown = _without_login(address)
+    shown = without_login(address)
     try:
         url = urlsplit(address)
         host, port = unquote(url.hostname or ""), url.port
@@ -151,109 +161,30 @@ def _parse_url(address: str) -> Place:
     )
 
 
-def _without_login(address: str) -> str:
-    """An address that may be malformed, cut so that no part of a password is left."""
-    scheme, separator, rest = address.partition("://")
-    return scheme + separator + rest.rpartition("@")[2] if separator else "the address"
-
-
-def resolve(address: str, options: Mapping[str, object]) -> Address:
-    """The address with its options; what the options leave out fsspec's configuration says.
-
-    An option wins over the URL, and the URL over fsspec's configuration files and its
-    ``FSSPEC_SMB_*`` environment (``fsspec.config.conf["smb"]``).
+def read(address: str, options: Mapping[str, Any], timeout: float | None = None) -> Config:
+    """The address with its options; `timeout` is for who has no wish in them.
 
     Raises:
-        ConfigurationError: an option is unknown or has an impossible value.
+        ConfigurationError: the address or an option makes no sense.
     """
     place = parse(address)
-    for name in options:
-        if name not in OPTIONS:
-            raise ConfigurationError(
-                f"{name!r} is not an option of SMB shares: there are {', '.join(OPTIONS)}."
-            )
-    configured = fsspec.config.conf.get("smb", {})
-    # Of fsspec's other options (share_access, register_session_retries, ...) none applies.
-    found: dict[str, object] = {name: configured[name] for name in OPTIONS if name in configured}
     in_url = {name: getattr(place, name) for name in ("username", "password", "domain", "port")}
-    named = options.get("username") or in_url["username"]
-    if named and found.get("username", named) != named:
-        # Never somebody's password with somebody else's name.
-        found = {k: v for k, v in found.items() if k not in ("username", "password", "domain")}
-    found |= {name: value for name, value in in_url.items() if value is not None}
-    found |= {name: value for name, value in options.items() if value is not None}
-    return _address(place, found)
-
-
-def _address(place: Place, found: Mapping[str, object]) -> Address:
-    username, password = _text(found, "username"), _text(found, "password")
-    domain = _text(found, "domain")
-    guest = _flag(found, "guest", default=False)
-    if guest and (username or password):
-        raise ConfigurationError("guest=True logs on without a user: leave out user and password.")
-    if password is not None and not username:
+    found = OPTIONS.read(options, {**in_url, "timeout": timeout})
+    domain, username = found.pop("domain"), found["username"]
+    if found["guest"]:
+        if username or found["password"]:
+            raise ConfigurationError(
+                "guest=True logs on without a user: leave out user and password."
+            )
+        if found["encrypt"] or found["require_signing"]:
+            raise ConfigurationError(
+                "guest=True can be neither signed nor encrypted: leave it out."
+            )
+        found |= {"username": "guest", "password": "", "require_signing": False}
+    elif found["password"] is not None and not username:
         raise ConfigurationError("There is a password for the SMB share but no username.")
-    if domain and username and "\\" not in username and "@" not in username:
-        username = f"{domain}\\{username}"
-    auth = str(found.get("auth_protocol", "negotiate")).lower()
-    if auth not in AUTH_PROTOCOLS:
-        raise ConfigurationError(
-            f"auth_protocol={auth!r} is not known: use {', '.join(AUTH_PROTOCOLS)}."
-        )
-    encrypt = _flag(found, "encrypt", default=False)
-    # A guest has no key to sign or encrypt with.
-    require_signing = _flag(found, "require_signing", default=not guest)
-    if guest and (encrypt or require_signing):
-        raise ConfigurationError("guest=True can be neither signed nor encrypted: leave it out.")
-    return Address(
-        host=place.host,
-        port=_port(found.get("port", 445)),
-        share=place.share,
-        folder=place.folder,
-        username="guest" if guest else username,
-        password="" if guest else password,
-        encrypt=encrypt,
-        require_signing=require_signing,
-        auth_protocol=auth,
-        guest=guest,
-        timeout=_seconds(found, "timeout", 30.0),
-        connect_timeout=_seconds(found, "connect_timeout", 10.0),
-        unc=place.unc,
-    )
-
-
-def _text(found: Mapping[str, object], name: str) -> str | None:
-    value = found.get(name)
-    if value is None:
-        return None
-    if not isinstance(value, str) or not value.isprintable():
-        # The value is not shown: it may be the password.
-        raise ConfigurationError(f"The option {name!r} must be text without control characters.")
-    return value if value or name == "password" else None
-
-
-def _flag(found: Mapping[str, object], name: str, *, default: bool) -> bool:
-    """A yes or no; the environment and INI files know only words."""
-    value = found.get(name, default)
-    word = str(value).lower()
-    if word in _YES or word in _NO:
-        return word in _YES
-    raise ConfigurationError(f"{name}={value!r} is neither true nor false.")
-
-
-def _port(value: object) -> int:
-    word = str(value)
-    if not isinstance(value, bool) and word.isdecimal() and 1 <= int(word) <= 65535:
-        return int(word)
-    raise ConfigurationError(f"port={value!r} is not a port: use a number from 1 to 65535.")
-
-
-def _seconds(found: Mapping[str, object], name: str, default: float) -> float:
-    value = found.get(name, default)
-    try:
-        number = math.nan if isinstance(value, bool) else float(str(value))
-    except ValueError:
-        number = math.nan
-    if not 0 < number < math.inf:
-        raise ConfigurationError(f"{name}={value!r} must be a number of seconds above 0.")
-    return number
+    elif domain and username and "\\" not in username and "@" not in username:
+        found["username"] = f"{domain}\\{username}"
+    if found["require_signing"] is None:
+        found["require_signing"] = True
+    return Config(host=place.host, share=place.share, folder=place.folder, unc=place.unc, **found)

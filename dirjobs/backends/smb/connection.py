@@ -2,9 +2,9 @@
 
 smbprotocol's own client keeps its connections in one cache for the whole process, keyed
 by host and port only, and waits for ever for a server that has stopped answering.  A
-`Link` belongs to one thread, and no request outlives its deadline: answers are waited
-for with a timeout, and what smbprotocol waits for without one (logging on, a full send
-buffer) ends because a watchdog shuts the socket.
+`Connection` belongs to one thread, and no request outlives its deadline: answers are
+waited for with a timeout, and what smbprotocol waits for without one (logging on, a full
+send buffer) ends because a watchdog shuts the socket.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from smbprotocol.exceptions import SMBConnectionClosed, SMBResponseException
 
 from dirjobs.backends.smb import wire
-from dirjobs.backends.smb.config import Address
+from dirjobs.backends.smb.config import Config
 from dirjobs.backends.smb.session import connect, hang_up, log_on, shut
 from dirjobs.backends.smb.status import PENDING
 from dirjobs.errors import StoreError, Unavailable
@@ -48,7 +48,7 @@ class Answer(NamedTuple):
     body: bytes
 
 
-class Link:
+class Connection:
     """A connection of one thread, logged on and connected to the share.
 
     Raises:
@@ -56,19 +56,19 @@ class Link:
         Denied: it does not let us in.
     """
 
-    def __init__(self, address: Address) -> None:
-        self._address = address
+    def __init__(self, config: Config) -> None:
+        self._config = config
         self.pid = os.getpid()
-        self._connection = connect(address)
-        self._cache = {f"{address.host.lower()}:{address.port}": self._connection}
+        self._smb = connect(config)
+        self._cache = {f"{config.host.lower()}:{config.port}": self._smb}
         with self._logging_on():
-            share = log_on(address, self._connection, self._cache)
+            share = log_on(config, self._smb, self._cache)
         self._tree, self.root, self.rename_root = share
-        served_by = self._connection = self._tree.session.connection
+        served_by = self._smb = self._tree.session.connection
         self.max_read: int = served_by.max_read_size
         self.max_write: int = served_by.max_write_size
         self.max_list: int = served_by.max_transact_size
-        # A thread that ends without a close() leaves its link to the garbage collector,
+        # A thread that ends without a close() leaves this to the garbage collector,
         # which can't have it while smbprotocol's receiving thread holds the connection.
         self._end = weakref.finalize(self, _hang_up, self.pid, self._cache)
         self._end.atexit = False
@@ -76,20 +76,19 @@ class Link:
     @property
     def alive(self) -> bool:
         """False if the connection is known to be broken; True proves nothing."""
-        connection = self._connection
-        return bool(connection.transport.connected) and connection._t_exc is None
+        return bool(self._smb.transport.connected) and self._smb._t_exc is None
 
     def close(self) -> None:
-        """Hang up; the server lets go of everything that this link had open."""
+        """Hang up; the server lets go of everything that it had open."""
         self._end()
 
     def exchange(self, *messages: wire.Message) -> list[Answer]:
         """Send all messages as one related compound and wait for all answers.
 
         Raises:
-            Broken: the connection failed, or the deadline passed; the link is closed.
+            Broken: the connection failed, or the deadline passed; it is closed.
         """
-        deadline = time.monotonic() + self._address.timeout
+        deadline = time.monotonic() + self._config.timeout
         self._afford(sum(message.credits for message in messages))
         requests = self._send(messages)
         return [self._receive(request, deadline) for request in requests]
@@ -101,7 +100,7 @@ class Link:
         return self._credits() >= credits_wanted
 
     def _credits(self) -> int:
-        window = self._connection.sequence_window
+        window = self._smb.sequence_window
         return int(window["high"] - window["low"])
 
     def _afford(self, credits_wanted: int) -> None:
@@ -114,9 +113,9 @@ class Link:
     def _ask_for_credits(self, wanted: int) -> None:
         session = self._tree.session
         try:
-            self._connection.echo(
+            self._smb.echo(
                 sid=session.session_id,
-                timeout=self._address.timeout,
+                timeout=self._config.timeout,
                 credit_request=wanted - self._credits() + 16,
             )
         except Exception as error:
@@ -124,14 +123,12 @@ class Link:
             raise Broken(_reason(error), sent=False) from error
 
     def _send(self, messages: Sequence[wire.Message]) -> list[Any]:
-        connection, tree = self._connection, self._tree
+        smb, tree = self._smb, self._tree
         size = sum(map(len, messages))
-        guard = (
-            contextlib.nullcontext() if size <= _SMALL else self._watchdog(self._address.timeout)
-        )
+        guard = contextlib.nullcontext() if size <= _SMALL else self._watchdog(self._config.timeout)
         try:
             with guard:
-                requests: list[Any] = connection.send_compound(
+                requests: list[Any] = smb.send_compound(
                     list(messages),
                     sid=tree.session.session_id,
                     tid=tree.tree_connect_id,
@@ -139,14 +136,14 @@ class Link:
                 )
         except Exception as error:
             # Raised before a byte is written: the receiving thread had seen the end.
-            unsent = isinstance(error, SMBConnectionClosed) or error is connection._t_exc
+            unsent = isinstance(error, SMBConnectionClosed) or error is smb._t_exc
             self.close()
             raise Broken(_reason(error), sent=not unsent) from error
         return requests
 
     def _receive(self, request: Any, deadline: float) -> Answer:
         try:
-            header = self._connection.receive(
+            header = self._smb.receive(
                 request, timeout=max(deadline - time.monotonic(), 0), resolve_symlinks=False
             )
         except SMBResponseException as error:
@@ -178,16 +175,16 @@ class Link:
 
     @contextlib.contextmanager
     def _logging_on(self) -> Iterator[None]:
-        address = self._address
+        config = self._config
         try:
-            with self._watchdog(address.timeout) as barked:
+            with self._watchdog(config.timeout) as barked:
                 yield
         except BaseException as error:
             _hang_up(self.pid, self._cache)
             if isinstance(error, StoreError) or not isinstance(error, Exception):
                 raise
-            why = f"no answer in {address.timeout:g} s" if barked.is_set() else _reason(error)
-            raise Unavailable(f"Can't log on to {address.where}: {why}.") from error
+            why = f"no answer in {config.timeout:g} s" if barked.is_set() else _reason(error)
+            raise Unavailable(f"Can't log on to {config.where}: {why}.") from error
 
 
 def _hang_up(pid: int, cache: dict[str, Any]) -> None:

@@ -6,12 +6,12 @@ import logging
 
 from dirjobs.backends.smb import wire
 from dirjobs.backends.smb.connection import Answer
-from dirjobs.backends.smb.pool import Links
-from dirjobs.backends.smb.status import NO_MORE_FILES, NO_SUCH_FILE, error_for
+from dirjobs.backends.smb.pool import Pool
+from dirjobs.backends.smb.status import NO_MORE_FILES, NO_SUCH_FILE, require
 from dirjobs.errors import AmbiguousResult
 from dirjobs.store import Entry
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 _ROOM = 4 << 20
 """Bytes that we let the server fill at once: some 40,000 names."""
@@ -21,7 +21,7 @@ _QUERIES = 3
 _END = frozenset({NO_MORE_FILES, NO_SUCH_FILE})
 
 
-def sweep(links: Links, native: str, what: str) -> list[Entry]:
+def sweep(pool: Pool, native: str, what: str) -> list[Entry]:
     """All entries of the folder `native`.
 
     The folder is opened, read three times and closed in one compound: if one of the
@@ -30,22 +30,21 @@ def sweep(links: Links, native: str, what: str) -> list[Entry]:
     Raises:
         NotFound: there is no such folder.
     """
-    room = _room(links, what)
+    room = _room(pool, what)
     queries = [wire.query_directory(room) for _ in range(_QUERIES)]
-    opened, *answers, _ = links.ask(what, _open(native), *queries, wire.close(), changes=False)
-    if opened.status:
-        raise error_for(opened.status, what, first=True)
+    opened, *answers, _ = pool.send(what, _open(native), *queries, wire.close(), changes=False)
+    require(opened.status, what, first=True)
     found: list[Entry] = []
     if all(_take(answer, found, what) for answer in answers):
-        return _sweep_on(links, native, what, room)
+        return _sweep_on(pool, native, what, room)
     return found
 
 
-def _sweep_on(links: Links, native: str, what: str, room: int) -> list[Entry]:
+def _sweep_on(pool: Pool, native: str, what: str, room: int) -> list[Entry]:
     """A folder that does not fit into one compound, from its beginning."""
-    with links.opened(_open(native), what, changes=False) as folder:
+    with pool.opened(_open(native), what, changes=False) as folder:
         found: list[Entry] = []
-        while _take(folder.ask(wire.query_directory(room, folder.id))[0], found, what):
+        while _take(folder.send(wire.query_directory(room, folder.id))[0], found, what):
             pass
         return found
 
@@ -54,9 +53,9 @@ def _open(native: str) -> wire.Message:
     return wire.create(native, wire.READ_DATA, wire.SHARE_ALL, wire.OPEN, wire.FOLDER_ONLY)
 
 
-def _room(links: Links, what: str) -> int:
-    room = max(wire.CREDIT, min(_ROOM, links.mine().max_list))
-    while room > wire.CREDIT and not links.can_afford(what, _QUERIES * room // wire.CREDIT + 2):
+def _room(pool: Pool, what: str) -> int:
+    room = max(wire.CREDIT, min(_ROOM, pool.mine().max_list))
+    while room > wire.CREDIT and not pool.can_afford(what, _QUERIES * room // wire.CREDIT + 2):
         room //= 2
     return room
 
@@ -65,15 +64,14 @@ def _take(answer: Answer, found: list[Entry], what: str) -> bool:
     """Add an answer's names to `found`; False if it says that there are no more."""
     if answer.status in _END:
         return False
-    if answer.status:
-        raise error_for(answer.status, what, first=True)
+    require(answer.status, what, first=True)
     try:
         for entry in wire.entries(answer.body):
             # A server has no business to send these; a path made of them would lead away.
             if {"/", "\\", "\0"}.isdisjoint(entry.name):
                 found.append(entry)
             else:
-                _log.warning("%s: the name %r was left out", what, entry.name)
+                log.warning("%s: the name %r was left out", what, entry.name)
     except ValueError as error:
         raise AmbiguousResult(f"Can't {what}: {error}.") from error
     return True

@@ -20,7 +20,7 @@ from smbprotocol.session import Session
 from smbprotocol.tree import TreeConnect
 
 from dirjobs.backends.smb import wire
-from dirjobs.backends.smb.config import Address
+from dirjobs.backends.smb.config import Config
 from dirjobs.backends.smb.status import ACCESS_DENIED, LOGON, NO_SHARE, PATH_NOT_COVERED
 from dirjobs.errors import Denied, StoreError, Unavailable, Unsupported
 
@@ -59,20 +59,20 @@ class Share(NamedTuple):
     rename_root: str
 
 
-def connect(address: Address) -> Any:
+def connect(config: Config) -> Any:
     """A connection on which dialect and ciphers are agreed, but nobody is logged on.
 
     Raises:
         Unavailable: there is no SMB server.
     """
     connection = Connection(
-        uuid.uuid4(), address.host, address.port, require_signing=address.require_signing
+        uuid.uuid4(), config.host, config.port, require_signing=config.require_signing
     )
     try:
-        connection.connect(timeout=min(address.connect_timeout, address.timeout))
+        connection.connect(timeout=min(config.connect_timeout, config.timeout))
     except Exception as error:
         hang_up(connection)
-        raise Unavailable(f"Can't reach {address.where}: {_unreachable(error)}.") from error
+        raise Unavailable(f"Can't reach {config.where}: {_unreachable(error)}.") from error
     return connection
 
 
@@ -91,7 +91,7 @@ def _unreachable(error: BaseException) -> str:
     return "it ended the connection at once; is it an SMB 2 or 3 server?"
 
 
-def log_on(address: Address, connection: Any, cache: dict[str, Any]) -> Share:
+def log_on(config: Config, connection: Any, cache: dict[str, Any]) -> Share:
     """Log on over `connection` and connect to the share.
 
     Args:
@@ -102,24 +102,24 @@ def log_on(address: Address, connection: Any, cache: dict[str, Any]) -> Share:
         Unsupported: a package that this kind of logon needs is not installed.
         Unavailable: the share is not there just now.
     """
-    who = f"user {address.username!r}" if address.username else "the current user"
+    who = f"user {config.username!r}" if config.username else "the current user"
     session = Session(
         connection,
-        username=address.username,
-        password=address.password,
-        require_encryption=address.encrypt,
-        auth_protocol=address.auth_protocol,
+        username=config.username,
+        password=config.password,
+        require_encryption=config.encrypt,
+        auth_protocol=config.auth_protocol,
     )
     try:
         session.connect()
     except ImportError as error:
         raise Unsupported(
-            f"Can't log on to {address.where} by {address.auth_protocol}:"
+            f"Can't log on to {config.where} by {config.auth_protocol}:"
             " it needs pip install 'smbprotocol[kerberos]'."
         ) from error
     except SMBAuthenticationError as error:
         raise Denied(
-            f"Can't log on to {address.where} as {who} ({address.auth_protocol}):"
+            f"Can't log on to {config.where} as {who} ({config.auth_protocol}):"
             " give username and password, or guest=True."
         ) from error
     except SMBResponseException as error:
@@ -128,28 +128,28 @@ def log_on(address: Address, connection: Any, cache: dict[str, Any]) -> Share:
         why = f"the server says NTSTATUS {error.status:#010x}"
         if error.status in LOGON:
             kind, why = Denied, LOGON[error.status]
-        raise kind(f"Can't log on to {address.where} as {who}: {why}.") from error
+        raise kind(f"Can't log on to {config.where} as {who}: {why}.") from error
     except SMBConnectionClosed:
         raise
     except SMBException as error:
         why = "it can't encrypt, and encrypt=True demands it"
         if "guest" in str(error):
             why = "it takes nobody of that name and password, only guests (guest=True)"
-        raise Denied(f"Can't log on to {address.where} as {who}: {why}.") from error
+        raise Denied(f"Can't log on to {config.where} as {who}: {why}.") from error
     try:
         with _signing(session):
-            return _guest_share(address, session) if address.guest else _share(address, cache)
+            return _guest_share(config, session) if config.guest else _share(config, cache)
     except SMBResponseException as error:
         if error.status in NO_SHARE:
             raise Denied(
-                f"There is no share {address.share!r} on {address.where}: check its name."
+                f"There is no share {config.share!r} on {config.where}: check its name."
             ) from error
         if error.status == ACCESS_DENIED:
             raise Denied(
-                f"The share {address.share!r} on {address.where} is not open to {who}."
+                f"The share {config.share!r} on {config.where} is not open to {who}."
             ) from error
         raise Unavailable(
-            f"Can't connect to the share {address.share!r} on {address.where}:"
+            f"Can't connect to the share {config.share!r} on {config.where}:"
             f" the server says NTSTATUS {error.status:#010x}."
         ) from error
 
@@ -170,28 +170,28 @@ def _signing(session: Any) -> Iterator[None]:
         session.signing_required = required
 
 
-def _guest_share(address: Address, session: Any) -> Share:
-    tree = TreeConnect(session, rf"\\{address.host}\{address.share}")
+def _guest_share(config: Config, session: Any) -> Share:
+    tree = TreeConnect(session, rf"\\{config.host}\{config.share}")
     # A guest has no key to verify with what was negotiated.
     tree.connect(require_secure_negotiate=False)
-    folder = address.folder.replace("/", "\\")
+    folder = config.folder.replace("/", "\\")
     return Share(tree, folder, folder)
 
 
-def _share(address: Address, cache: dict[str, Any]) -> Share:
-    folder = address.folder.replace("/", "\\")
-    unc = rf"\\{address.host}\{address.share}\{folder}".rstrip("\\")
+def _share(config: Config, cache: dict[str, Any]) -> Share:
+    folder = config.folder.replace("/", "\\")
+    unc = rf"\\{config.host}\{config.share}\{folder}".rstrip("\\")
     login = {
-        "username": address.username,
-        "password": address.password,
-        "port": address.port,
-        "connection_timeout": int(max(address.connect_timeout, 1)),
+        "username": config.username,
+        "password": config.password,
+        "port": config.port,
+        "connection_timeout": int(max(config.connect_timeout, 1)),
         "connection_cache": cache,
-        "auth_protocol": address.auth_protocol,
+        "auth_protocol": config.auth_protocol,
     }
     tree, root = smb_pool.get_smb_tree(unc, **login)
     if tree.is_dfs_share and _leads_elsewhere(tree, root):
-        ipc, _ = smb_pool.get_smb_tree(rf"\\{address.host}\IPC$", **login)
+        ipc, _ = smb_pool.get_smb_tree(rf"\\{config.host}\IPC$", **login)
         smb_pool.ClientConfig().cache_referral(smb_pool.dfs_request(ipc, unc[1:]))
         tree, root = smb_pool.get_smb_tree(unc, **login)
     rename_root = root

@@ -18,7 +18,6 @@ from dirjobs.errors import (
     Unsupported,
 )
 
-SUCCESS = 0x00000000
 PENDING = 0x00000103
 NO_MORE_FILES = 0x80000006
 NO_SUCH_FILE = 0xC000000F
@@ -102,6 +101,12 @@ NO_SHARE = frozenset(
 # The server no longer knows our session: a new connection is needed.
 SESSION_GONE = frozenset({NETWORK_NAME_DELETED, USER_SESSION_DELETED, NETWORK_SESSION_EXPIRED})
 # fmt: on
+
+
+def require(status: int, what: str, *, first: bool) -> None:
+    """Raise what `error_for` makes of the answer, unless it is success."""
+    if status:
+        raise error_for(status, what, first=first)
 
 
 def error_for(status: int, what: str, *, first: bool) -> StoreError:

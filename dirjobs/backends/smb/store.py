@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import BinaryIO, Never
+from typing import BinaryIO
 
+from dirjobs.backends._config import refuse_pickling
 from dirjobs.backends.smb import directory, transfer, wire
-from dirjobs.backends.smb.config import Address
-from dirjobs.backends.smb.pool import Links
-from dirjobs.backends.smb.status import ACCESS_DENIED, error_for
+from dirjobs.backends.smb.config import Config
+from dirjobs.backends.smb.pool import Pool
+from dirjobs.backends.smb.status import ACCESS_DENIED, require
 from dirjobs.errors import AlreadyExists, Denied, NotFound, Unsupported
 from dirjobs.names import unportable_name
 from dirjobs.store import Entry, Guarantees, Store, check_path, split
@@ -42,16 +43,16 @@ class SmbStore(Store):
     share one.  A broken connection is replaced at the next call.
 
     Args:
-        address: what `dirjobs.backends.smb.address.resolve` makes of a URL and options.
+        config: what `dirjobs.backends.smb.config.read` makes of a URL and options.
     """
 
-    def __init__(self, address: Address) -> None:
-        self._address = address
-        self._links = Links(address)
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._pool = Pool(config)
 
     @property
     def url(self) -> str:
-        return self._address.text()
+        return self._config.text()
 
     @property
     def guarantees(self) -> Guarantees:
@@ -61,7 +62,7 @@ class SmbStore(Store):
 
     def list(self, folder: str) -> Iterable[Entry]:
         what = f"list {self.full_path(folder)!r}"
-        return directory.sweep(self._links, self._native(folder, what), what)
+        return directory.sweep(self._pool, self._native(folder, what), what)
 
     def rename(self, src: str, dst: str) -> None:
         what = f"rename {src!r} to {dst!r}"
@@ -70,7 +71,7 @@ class SmbStore(Store):
             # A server would call that a success, and the caller take it for a claim.
             kind, why = (AlreadyExists, "they are one") if self.exists(src) else (NotFound, "gone")
             raise kind(f"Can't {what}: {why}.")
-        opened, renamed, _ = self._links.ask(
+        opened, renamed, _ = self._pool.send(
             what,
             # Denying others to delete makes the handle exclusive; denying them to write
             # leaves a job alone that is still being written.
@@ -81,13 +82,11 @@ class SmbStore(Store):
             wire.close(),
             changes=True,
         )
-        if opened.status:
-            raise error_for(opened.status, what, first=True)
+        require(opened.status, what, first=True)
         if renamed.status == ACCESS_DENIED and self.exists(dst):
             # Some servers say so instead of OBJECT_NAME_COLLISION.
             raise AlreadyExists(f"Can't {what}: there is something of that name already.")
-        if renamed.status:
-            raise error_for(renamed.status, what, first=False)
+        require(renamed.status, what, first=False)
 
     def exists(self, path: str) -> bool:
         try:
@@ -107,7 +106,7 @@ class SmbStore(Store):
     def read(self, path: str) -> bytes:
         pieces: list[bytes] = []
         what = f"read {path!r}"
-        transfer.fetch(self._links, self._native(path, what), what, pieces.append)
+        transfer.fetch(self._pool, self._native(path, what), what, pieces.append)
         return b"".join(pieces)
 
     def write(self, path: str, data: bytes) -> None:
@@ -115,26 +114,26 @@ class SmbStore(Store):
         self._native(path, what)
         folder = self._native(split(path)[0], what)
         target = self._target(path, what)
-        transfer.replace(self._links, folder and f"{folder}\\", target, data, what)
+        transfer.replace(self._pool, folder and f"{folder}\\", target, data, what)
 
     def download(self, path: str, target: BinaryIO) -> None:
         what = f"download {path!r}"
-        transfer.fetch(self._links, self._native(path, what), what, target.write)
+        transfer.fetch(self._pool, self._native(path, what), what, target.write)
 
     def upload(self, path: str, source: BinaryIO) -> None:
         what = f"upload {path!r}"
-        transfer.put(self._links, self._native(path, what), what, source)
+        transfer.put(self._pool, self._native(path, what), what, source)
 
     def remove(self, path: str) -> None:
         what = f"remove {path!r}"
-        transfer.remove(self._links, self._native(path, what), what)
+        transfer.remove(self._pool, self._native(path, what), what)
 
     def mkdir(self, path: str) -> None:
         what = f"make the folder {self.full_path(path)!r}"
         native = self._native(path, what)
         if not native:
             raise AlreadyExists(f"Can't {what}: it is the share itself.")
-        made, _ = self._links.ask(
+        made, _ = self._pool.send(
             what,
             wire.create(
                 native, wire.READ_ATTRIBUTES, wire.SHARE_ALL, wire.CREATE_NEW, wire.FOLDER_ONLY
@@ -142,15 +141,14 @@ class SmbStore(Store):
             wire.close(),
             changes=True,
         )
-        if made.status:
-            raise error_for(made.status, what, first=True)
+        require(made.status, what, first=True)
 
     def rmdir(self, path: str) -> None:
         what = f"remove the folder {self.full_path(path)!r}"
         native = self._native(path, what)
         if not path or [*self.list(path)]:
             raise Denied(f"Can't {what}: it is not empty.")
-        transfer.remove(self._links, native, what, wire.FOLDER_ONLY)
+        transfer.remove(self._pool, native, what, wire.FOLDER_ONLY)
 
     # -- what may differ from store to store -------------------------------------------
 
@@ -160,46 +158,32 @@ class SmbStore(Store):
         return unportable_name(name)
 
     def full_path(self, path: str) -> str:
-        return self._address.text(path)
+        return self._config.text(path)
 
     def another(self) -> SmbStore:
-        return SmbStore(self._address)
+        return SmbStore(self._config)
 
     def close(self) -> None:
-        self._links.close()
+        self._pool.close()
 
-    def __reduce__(self) -> Never:
-        raise TypeError(
-            f"{self!r} can't be pickled, for its password would be in it:"
-            " open a store in the other process."
-        )
+    __reduce__ = refuse_pickling
 
     def _look(self, path: str) -> wire.Created:
         """A file's or folder's times and size; the answer to opening it tells them."""
         what = f"look at {path!r}"
-        opened, _ = self._links.look(
-            what,
-            # Asking for attributes only never meets a sharing violation, nor causes one.
-            wire.create(
-                self._native(path, what),
-                wire.READ_ATTRIBUTES,
-                wire.SHARE_ALL,
-                wire.OPEN,
-                wire.NO_FOLLOW,
-            ),
-            wire.close(),
-        )
-        if opened.status:
-            raise error_for(opened.status, what, first=True)
+        # Asking for attributes only never meets a sharing violation, nor causes one.
+        access, share, native = wire.READ_ATTRIBUTES, wire.SHARE_ALL, self._native(path, what)
+        look = wire.create(native, access, share, wire.OPEN, wire.NO_FOLLOW)
+        opened, _ = self._pool.open_to_look(what, look, wire.close())
         return wire.created(opened.body)
 
     def _native(self, path: str, what: str) -> str:
         """`path` as a CREATE wants it."""
-        return _join(self._links.mine().root, path, what)
+        return _join(self._pool.mine().root, path, what)
 
     def _target(self, path: str, what: str) -> str:
         """`path` as the target of a rename."""
-        return _join(self._links.mine().rename_root, path, what)
+        return _join(self._pool.mine().rename_root, path, what)
 
 
 def _join(root: str, path: str, what: str) -> str:

@@ -9,12 +9,12 @@ from typing import BinaryIO
 
 from dirjobs.backends.smb import wire
 from dirjobs.backends.smb.connection import Answer
-from dirjobs.backends.smb.pool import Handle, Links
-from dirjobs.backends.smb.status import ACCESS_DENIED, END_OF_FILE, SHARING_VIOLATION, error_for
+from dirjobs.backends.smb.pool import Handle, Pool
+from dirjobs.backends.smb.status import ACCESS_DENIED, END_OF_FILE, SHARING_VIOLATION, require
 from dirjobs.errors import AmbiguousResult, Busy, Denied, StoreError, Unavailable
 from dirjobs.names import nonce
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 _SMALL = wire.CREDIT
 """Bytes that are read together with opening the file."""
@@ -26,20 +26,18 @@ _REPLACE_FOR = 3.0
 """Seconds for which a replacement is tried again while somebody has the old file open."""
 
 
-def fetch(links: Links, native: str, what: str, sink: Callable[[bytes], object]) -> None:
+def fetch(pool: Pool, native: str, what: str, sink: Callable[[bytes], object]) -> None:
     """Give the content of a file to `sink`, in pieces."""
     # Sharing everything: who reads a job must not keep a worker from claiming it.
     create = wire.create(native, wire.READ_DATA, wire.SHARE_ALL, wire.OPEN, wire.FILE_ONLY)
-    opened, answer, _ = links.look(what, create, wire.read(0, _SMALL), wire.close())
-    if opened.status:
-        raise error_for(opened.status, what, first=True)
+    opened, answer, _ = pool.open_to_look(what, create, wire.read(0, _SMALL), wire.close())
     if wire.created(opened.body).size <= _SMALL:
         sink(_data(answer, what))
         return
-    with links.opened(create, what, changes=False) as file:
-        length, offset = min(_PIECE, links.mine().max_read), 0
+    with pool.opened(create, what, changes=False) as file:
+        length, offset = min(_PIECE, pool.mine().max_read), 0
         while offset < file.size:
-            data = _data(file.ask(wire.read(offset, length, file.id))[0], what)
+            data = _data(file.send(wire.read(offset, length, file.id))[0], what)
             if not data:
                 return
             sink(data)
@@ -49,47 +47,39 @@ def fetch(links: Links, native: str, what: str, sink: Callable[[bytes], object])
 def _data(answer: Answer, what: str) -> bytes:
     if answer.status == END_OF_FILE:
         return b""
-    if answer.status:
-        raise error_for(answer.status, what, first=True)
+    require(answer.status, what, first=True)
     try:
         return wire.data_read(answer.body)
     except ValueError as error:
         raise AmbiguousResult(f"Can't {what}: {error}.") from error
 
 
-def put(links: Links, native: str, what: str, source: BinaryIO) -> None:
+def put(pool: Pool, native: str, what: str, source: BinaryIO) -> None:
     """Write a file in place, in pieces, and have it put on the disk."""
     # Not sharing writes or deletes: nobody claims what is still growing.
     create = wire.create(
         native, wire.WRITE_DATA, wire.SHARE_READ, wire.OVERWRITE_IF, wire.FILE_ONLY
     )
-    with links.opened(create, what, changes=True) as file:
-        length, offset = min(_PIECE, links.mine().max_write), 0
+    with pool.opened(create, what, changes=True) as file:
+        length, offset = min(_PIECE, pool.mine().max_write), 0
         while piece := source.read(length):
             _fill(file, offset, piece, what)
             offset += len(piece)
         for answer in file.finish(wire.flush(file.id)):
-            if answer.status:
-                raise error_for(answer.status, what, first=False)
+            require(answer.status, what, first=False)
 
 
 def _fill(file: Handle, offset: int, data: bytes, what: str) -> None:
     while data:
-        (answer,) = file.ask(wire.write(offset, data, file.id))
-        written = _written(answer, what)
+        (answer,) = file.send(wire.write(offset, data, file.id))
+        require(answer.status, what, first=False)
+        written = wire.bytes_written(answer.body)
+        if not written:
+            raise Denied(f"Can't {what}: the server takes no more bytes.")
         offset, data = offset + written, data[written:]
 
 
-def _written(answer: Answer, what: str) -> int:
-    if answer.status:
-        raise error_for(answer.status, what, first=False)
-    written = wire.bytes_written(answer.body)
-    if not written:
-        raise Denied(f"Can't {what}: the server takes no more bytes.")
-    return written
-
-
-def replace(links: Links, folder: str, target: str, data: bytes, what: str) -> None:
+def replace(pool: Pool, folder: str, target: str, data: bytes, what: str) -> None:
     """Create or replace a small file in one step that readers can see.
 
     The new content is written under a name of its own and renamed by the handle that
@@ -105,20 +95,20 @@ def replace(links: Links, folder: str, target: str, data: bytes, what: str) -> N
         staged, wire.WRITE_DATA | wire.DELETE, wire.SHARE_READ, wire.CREATE_NEW, wire.FILE_ONLY
     )
     try:
-        with links.opened(create, what, changes=True) as file:
-            length = min(_PIECE, links.mine().max_write)
+        with pool.opened(create, what, changes=True) as file:
+            length = min(_PIECE, pool.mine().max_write)
             for offset in range(0, len(data), length):
                 _fill(file, offset, data[offset : offset + length], what)
             renamed, _ = file.finish(wire.rename(target, replace=True, handle=file.id))
-        _settle(links, staged, target, renamed, what)
+        _settle(pool, staged, target, renamed, what)
     except (AmbiguousResult, Unavailable):
         raise  # the staged file may be left behind; without a connection we can't help it
     except StoreError:
-        _discard(links, staged, what)
+        _discard(pool, staged, what)
         raise
 
 
-def _settle(links: Links, staged: str, target: str, renamed: Answer, what: str) -> None:
+def _settle(pool: Pool, staged: str, target: str, renamed: Answer, what: str) -> None:
     """Repeat a replacement that was refused because the old file is just being read."""
     give_up = time.monotonic() + _REPLACE_FOR
     pause = 0.01
@@ -127,20 +117,18 @@ def _settle(links: Links, staged: str, target: str, renamed: Answer, what: str) 
             raise Busy(f"Can't {what}: somebody has it open, or it is read-only or a folder.")
         time.sleep(pause)
         pause = min(pause * 2, 0.2)
-        opened, renamed, _ = links.ask(
+        opened, renamed, _ = pool.send(
             what,
             wire.create(staged, wire.DELETE, wire.SHARE_READ, wire.OPEN, wire.FILE_ONLY),
             wire.rename(target, replace=True),
             wire.close(),
             changes=True,
         )
-        if opened.status:
-            raise error_for(opened.status, what, first=True)
-    if renamed.status:
-        raise error_for(renamed.status, what, first=False)
+        require(opened.status, what, first=True)
+    require(renamed.status, what, first=False)
 
 
-def remove(links: Links, native: str, what: str, kind: int = wire.FILE_ONLY) -> None:
+def remove(pool: Pool, native: str, what: str, kind: int = wire.FILE_ONLY) -> None:
     """Delete a file; the name goes when the last program that has it open closes it.
 
     Args:
@@ -148,15 +136,13 @@ def remove(links: Links, native: str, what: str, kind: int = wire.FILE_ONLY) -> 
     """
     options = kind | wire.NO_FOLLOW | wire.DELETE_ON_CLOSE
     create = wire.create(native, wire.DELETE, wire.SHARE_ALL, wire.OPEN, options)
-    opened, closed = links.ask(what, create, wire.close(), changes=True)
-    if opened.status:
-        raise error_for(opened.status, what, first=True)
-    if closed.status:
-        raise error_for(closed.status, what, first=False)
+    opened, closed = pool.send(what, create, wire.close(), changes=True)
+    require(opened.status, what, first=True)
+    require(closed.status, what, first=False)
 
 
-def _discard(links: Links, staged: str, what: str) -> None:
+def _discard(pool: Pool, staged: str, what: str) -> None:
     try:
-        remove(links, staged, what)
+        remove(pool, staged, what)
     except StoreError as error:
-        _log.debug("%s: nothing staged was left to remove: %s", what, error)
+        log.debug("%s: nothing staged was left to remove: %s", what, error)

@@ -1,4 +1,9 @@
-"""What the user may say about a server, checked once and kept without printing it."""
+"""Where a WebDAV folder is and how to reach it: URLs and the table of options.
+
+Pure functions and records; nothing here opens a connection.  A segment of a URL's path is
+decoded once when it comes in and encoded in full when it goes out, because HTTP libraries
+can't tell ``a%20b`` (a name) from ``a b`` (another one).
+"""
 
 from __future__ import annotations
 
@@ -8,115 +13,232 @@ import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any, NamedTuple
+from urllib.parse import quote, unquote, urlsplit
 
-import fsspec.config
 import httpx
-from webdav4.fsspec import WebdavFileSystem
 
-from dirjobs.backends.webdav.address import Address, parse
-from dirjobs.backends.webdav.login import Login, Password, Token
+from dirjobs.backends import _config as option
+from dirjobs.backends.webdav.login import Login
 from dirjobs.errors import ConfigurationError
+from dirjobs.redaction import without_login
 from dirjobs.store import Guarantees
 
-_KNOWN = frozenset(
-    {"auth", "username", "user", "password", "token", "auth_type", "netrc", "verify", "ca"}
-    | {"cert", "proxy", "trust_env", "timeout", "headers", "guarantees"}
-)
+_SCHEMES = {
+    **dict.fromkeys(("http", "webdav", "dav"), "http"),
+    **dict.fromkeys(("https", "webdavs", "davs"), "https"),
+}
+_DEFAULT_PORT = {"http": 80, "https": 443}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_TOKEN = re.compile(r"[\x21-\x7e]+")
+_USERINFO = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:-]|%[0-9A-Fa-f]{2})*")
+_HOST = re.compile(r"[^\s/\\?#@\[\]:]+|\[[0-9A-Fa-f:.]+\]")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+# What a person can't paste into a browser as it is; letters of any script they can.
+_UNREADABLE = re.compile(r'[\x00-\x20"%#?<>\\^`{|}\x7f]')
+
+
+def _verify(name: str, value: object) -> bool | str:
+    if isinstance(value, str) and value.lower() not in ("true", "false"):
+        return value  # the path of what to verify with
+    return bool(option.flag(default=True).check(name, value))
+
+
+def _headers(name: str, value: object) -> dict[str, str]:
+    if isinstance(value, Mapping) and all(
+        isinstance(key, str)
+        and _HEADER.fullmatch(key)
+        and isinstance(line, str)
+        and line.isascii()
+        and not _CONTROL.search(line)
+        for key, line in value.items()
+    ):
+        return dict(value)
+    raise ConfigurationError(f"the option {name!r} must map header names to one-line ASCII texts.")
+
+
+OPTIONS = option.Options(
+    "WebDAV folders",
+    ("webdav", "dav"),
+    username=option.text(),
+    user=option.stands_for("username"),
+    password=option.secret(),
+    auth=option.stands_for("username", "password"),
+    auth_type=option.one_of("basic", "digest"),  # None: found out
+    token=option.matching(r"[\x21-\x7e]+", "visible ASCII characters without spaces: check it."),
+    netrc=option.anything(),  # a path, or False
+    ca=option.anything(),  # a file or folder of certificates
+    verify=option.Option(_verify, default=True),
+    cert=option.anything(),  # a file, or (certificate, key) or (certificate, key, password)
+    proxy=option.matching(
+        r"(https?|socks5h?)://[^/\x00-\x1f\x7f][^\x00-\x1f\x7f]*",
+        "a URL such as http://proxy.example.org:3128.",
+    ),
+    trust_env=option.flag(default=True),
+    headers=option.Option(_headers, default={}),
+    timeout=option.seconds(30.0),  # of silence
+    guarantees=option.guarantees(),
+)
+
+
+class Place(NamedTuple):
+    """What a URL says; the login in it is only a default for the options'."""
+
+    scheme: str
+    host: str  # IPv6 in brackets
+    port: int | None  # None for the scheme's own
+    segments: tuple[str, ...] = ()
+    username: str | None = None
+    password: str | None = None
 
 
 @dataclass(frozen=True)
-class Settings:
-    """All that is needed to open one more connection to the same place."""
+class Config:
+    """A folder on a server and everything needed to reach it; prints no secret.
 
-    address: Address
-    login: Login = field(repr=False)
+    Attributes:
+        origin: scheme, host and port: ``https://host:8443``.
+        prefix: the encoded path of the folder, without a slash at its end.
+        url: the folder for people: only what a browser would misread is encoded.
+        timeout: seconds of silence.
+        guarantees: what a check has found out, or None.
+    """
+
+    origin: str
+    prefix: str
+    url: str
+    login: Login | None = field(repr=False)
     tls: ssl.SSLContext = field(repr=False)
-    proxy: str | None = field(repr=False, default=None)
-    headers: Mapping[str, str] = field(repr=False, default_factory=dict)
-    trust_env: bool = True
-    timeout: float = 30.0
-    guarantees: Guarantees | None = None
+    proxy: str | None = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    trust_env: bool
+    timeout: float
+    guarantees: Guarantees | None
 
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("credentials can't be pickled: open the store again where it is needed.")
+    __reduce__ = option.refuse_pickling
+
+    @property
+    def who(self) -> str:
+        """Who asks, for messages."""
+        return "nobody (no user was given)" if self.login is None else self.login.who
 
 
-def settings(url: str, options: Mapping[str, object]) -> Settings:
-    """What `url`, `options`, fsspec's configuration and netrc say, in this order.
+def read(url: str, options: Mapping[str, Any], timeout: float | None = None) -> Config:
+    """The folder with its options; `timeout` is for who has no wish in them.
 
     Raises:
         ConfigurationError: something of it can't be; the message shows no secret.
     """
-    address, user, password = parse(url)
-    unknown = sorted(set(options) - _KNOWN)
-    if unknown:
-        raise ConfigurationError(
-            f"unknown option {unknown[0]!r} for {address.readable()}:"
-            f" known are {', '.join(sorted(_KNOWN))}."
-        )
-    given = dict(options)
-    if user is not None and not {"auth", "token", "username", "user"} & given.keys():
-        given["username"] = user
-        if password is not None:
-            given.setdefault("password", password)
-    configured = fsspec.config.apply_config(WebdavFileSystem, {})
-    if {"auth", "token", "username", "user"} & given.keys():
-        # A user of the URL must not get the password of the configuration's user.
-        for key in ("auth", "token", "username", "user", "password"):
-            configured.pop(key, None)
-    given = {key: configured[key] for key in configured.keys() & _KNOWN} | given
-    proxy = given.get("proxy")
-    return Settings(
-        address,
-        _login(address, given),
-        _tls(address, given, proxied=proxy is not None),
-        _proxy(proxy),
-        _headers(given.get("headers")),
-        _flag(given, "trust_env", default=True),
-        _timeout(given.get("timeout", 30.0)),
-        _guarantees(given.get("guarantees")),
+    place = parse(url)
+    login = {"username": place.username, "password": place.password}
+    found = OPTIONS.read(options, {**login, "timeout": timeout})
+    origin = f"{place.scheme}://{place.host}" + (f":{place.port}" if place.port else "")
+    over_tls = place.scheme == "https"
+    return Config(
+        origin=origin,
+        prefix="".join(f"/{quote(segment, safe='')}" for segment in place.segments),
+        url=f"{origin}/{'/'.join(map(legible, place.segments))}",
+        login=_login(place, found),
+        tls=_tls(found, is_needed=over_tls or found["proxy"] is not None),
+        proxy=found["proxy"],
+        headers=found["headers"],
+        trust_env=found["trust_env"],
+        timeout=found["timeout"],
+        guarantees=found["guarantees"],
     )
 
 
-# -- credentials -----------------------------------------------------------------------
+# -- the URL -----------------------------------------------------------------------------
 
 
-def _login(address: Address, given: Mapping[str, Any]) -> Login:
-    token = given.get("token")
-    if token is not None:
-        if not isinstance(token, str) or not _TOKEN.fullmatch(token):
-            raise ConfigurationError(
-                "the option 'token' must be visible ASCII characters without spaces: check it."
-            )
-        return Token(token)
-    user, password = given.get("username", given.get("user")), given.get("password")
-    auth = given.get("auth")
-    if auth is not None:
-        if not isinstance(auth, (tuple, list)) or len(auth) != 2:
-            raise ConfigurationError("the option 'auth' must be a pair: (user, password).")
-        user, password = auth
-    if user is None:
-        user, password = _from_netrc(address, given.get("netrc"))
-    if user is None:
-        return Login()
-    for what, value in (("user", user), ("password", password or "")):
-        if not isinstance(value, str) or _CONTROL.search(value):
-            raise ConfigurationError(
-                f"the {what} for {address.readable()} must be text without control characters."
-            )
-    if ":" in user:
+def legible(path: str) -> str:
+    return _UNREADABLE.sub(lambda found: f"%{ord(found.group()):02X}", path)
+
+
+def parse(url: str) -> Place:
+    """Take apart ``https://user:password@host:port/folder``.
+
+    Raises:
+        ConfigurationError: it is not the URL of a WebDAV folder; the message shows it
+            without its secrets.
+    """
+    if _CONTROL.search(url):
+        raise _refusal(url, "contains a control character: remove it.")
+    head, _, tail = url.partition("://")
+    if "?" in tail or "#" in tail:
+        raise _refusal(
+            url,
+            "has a query or a fragment, which no folder has: remove it,"
+            " or write %3F for '?' and %23 for '#' in a name or a password.",
+        )
+    scheme = _SCHEMES.get(head.lower())
+    if scheme is None or not tail:
+        raise _refusal(url, "is not one of a WebDAV folder: it begins with https:// or http://.")
+    authority, _, path = tail.partition("/")
+    login, _, server = authority.rpartition("@")
+    if not _USERINFO.fullmatch(login):
+        # A raw "/" or "@" in a password would make another host of what follows it.
+        raise _refusal(
+            url,
+            "has a user or password with special characters: percent-encode"
+            " them, or pass them as the options 'username' and 'password'.",
+        )
+    host, port = _host_and_port(server, url)
+    user, colon, password = login.partition(":")
+    return Place(
+        scheme,
+        host,
+        None if port == _DEFAULT_PORT[scheme] else port,
+        tuple(_decoded(part, url) for part in path.split("/") if part),
+        unquote(user) or None,
+        unquote(password) if user and colon else None,
+    )
+
+
+def _refusal(url: str, why: str) -> ConfigurationError:
+    return ConfigurationError(f"the URL {without_login(url)!r} {why}")
+
+
+def _host_and_port(server: str, url: str) -> tuple[str, int | None]:
+    try:
+        port = urlsplit(f"//{server}").port
+    except ValueError as error:
+        raise _refusal(url, "has no valid port: correct it.") from error
+    host = re.sub(r":\d*$", "", server)
+    if not _HOST.fullmatch(host):
+        raise _refusal(url, "has no valid host name: correct it.")
+    try:
+        return (host.lower() if host.isascii() else host.encode("idna").decode()), port
+    except UnicodeError as error:
+        raise _refusal(url, "has a host name that DNS can't carry: correct it.") from error
+
+
+def _decoded(part: str, url: str) -> str:
+    try:
+        name = unquote(part, errors="strict")
+    except UnicodeDecodeError as error:
+        raise _refusal(url, f"has a segment that is not UTF-8: correct {part!r}.") from error
+    if name in (".", "..") or "/" in name or "\\" in name or _CONTROL.search(name):
+        raise _refusal(
+            url, f"can't be used because of {part!r} in its path: name the folder itself."
+        )
+    return name
+
+
+# -- credentials and certificates ----------------------------------------------------------
+
+
+def _login(place: Place, found: Mapping[str, Any]) -> Login | None:
+    user, password = found["username"], found["password"]
+    if user is None and found["token"] is None:
+        user, password = _from_netrc(place.host.strip("[]"), found["netrc"])
+    if user is not None and ":" in user:
         raise ConfigurationError(f"the user {user!r} contains ':', which no HTTP login can carry.")
-    scheme = given.get("auth_type")
-    if scheme not in (None, "basic", "digest"):
-        raise ConfigurationError(f"auth_type={scheme!r} must be 'basic' or 'digest'.")
-    return Password(user, password or "", scheme, tls=address.scheme == "https")
+    if user is None and found["token"] is None:
+        return None
+    return Login(user or "", password or "", found["token"], found["auth_type"])
 
 
-def _from_netrc(address: Address, wanted: object) -> tuple[str | None, str | None]:
+def _from_netrc(host: str, wanted: object) -> tuple[str | None, str | None]:
     if wanted is False:
         return None, None
     path = wanted if isinstance(wanted, (str, os.PathLike)) else os.environ.get("NETRC")
@@ -125,7 +247,7 @@ def _from_netrc(address: Address, wanted: object) -> tuple[str | None, str | Non
     if not explicit and not os.path.exists(path):
         return None, None
     try:
-        found = netrc.netrc(path).authenticators(address.host.strip("[]"))
+        found = netrc.netrc(path).authenticators(host)
     except OSError as error:
         raise ConfigurationError(
             f"the netrc file {path!r} can't be read: correct its rights, or pass netrc=False."
@@ -138,21 +260,18 @@ def _from_netrc(address: Address, wanted: object) -> tuple[str | None, str | Non
     return (found[0], found[2]) if found else (None, None)
 
 
-# -- the connection --------------------------------------------------------------------
-
-
-def _tls(address: Address, given: Mapping[str, Any], *, proxied: bool) -> ssl.SSLContext:
-    verify, ca, cert = given.get("verify", True), given.get("ca"), given.get("cert")
-    if ca is None and isinstance(verify, str) and verify.lower() not in ("true", "false"):
+def _tls(found: Mapping[str, Any], *, is_needed: bool) -> ssl.SSLContext:
+    verify, ca, cert = found["verify"], found["ca"], found["cert"]
+    if ca is None and isinstance(verify, str):
         ca = verify
     try:
         if ca is not None:
             ca = os.path.expanduser(ca)
             folder = os.path.isdir(ca)
             context = ssl.create_default_context(**{"capath" if folder else "cafile": ca})
-        elif not _flag(given, "verify", default=True):
+        elif not verify:
             context = httpx.create_ssl_context(verify=False)
-        elif address.scheme == "https" or proxied:
+        elif is_needed:
             context = httpx.create_ssl_context()
         else:
             # Nothing of ours will speak TLS, and reading all the certificates takes long.
@@ -170,54 +289,3 @@ def _tls(address: Address, given: Mapping[str, Any], *, proxied: bool) -> ssl.SS
                 " (certificate, key, password of the key), readable and matching."
             ) from None
     return context
-
-
-def _flag(given: Mapping[str, Any], key: str, *, default: bool) -> bool:
-    value = given.get(key, default)
-    if isinstance(value, str) and value.lower() in ("true", "false"):  # FSSPEC_* are texts
-        return value.lower() == "true"
-    if not isinstance(value, bool):
-        raise ConfigurationError(f"the option {key!r} must be true or false, not {value!r}.")
-    return value
-
-
-def _proxy(value: object) -> str | None:
-    if value is None:
-        return None
-    text = value if isinstance(value, str) and not _CONTROL.search(value) else ""
-    if not re.match(r"(?i)(?:https?|socks5h?)://[^/]", text):
-        raise ConfigurationError(
-            "the option 'proxy' must be a URL such as http://proxy.example.org:3128."
-        )
-    return text
-
-
-def _headers(value: object) -> dict[str, str]:
-    if value is None:
-        return {}
-    if isinstance(value, Mapping) and all(
-        isinstance(k, str)
-        and _HEADER.fullmatch(k)
-        and isinstance(v, str)
-        and v.isascii()
-        and not _CONTROL.search(v)
-        for k, v in value.items()
-    ):
-        return dict(value)
-    raise ConfigurationError("the option 'headers' must map header names to one-line ASCII texts.")
-
-
-def _timeout(value: object) -> float:
-    try:
-        seconds = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        seconds = 0.0
-    if not 0 < seconds < 86_400:
-        raise ConfigurationError(f"timeout={value!r} must be a number of seconds above 0.")
-    return seconds
-
-
-def _guarantees(value: object) -> Guarantees | None:
-    if value is None or isinstance(value, Guarantees):
-        return value
-    raise ConfigurationError("the option 'guarantees' must be a dirjobs.store.Guarantees.")

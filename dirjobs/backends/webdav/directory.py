@@ -13,13 +13,13 @@ from email.utils import mktime_tz, parsedate_tz
 from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
-from dirjobs.backends.webdav.address import port_or_default
 from dirjobs.errors import NotFound, StoreError
 from dirjobs.store import Entry, FileKind
 
-log = logging.getLogger("dirjobs.webdav")
+log = logging.getLogger(__name__)
 
-# The same characters as names.unsafe_name refuses; a regex because it runs per entry.
+_PORTS = {"http": 80, "https": 443}
+# The same characters as layout.unsafe_name refuses; a regex because it runs per entry.
 _HOSTILE = re.compile(
     "[/\\\\\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
@@ -71,15 +71,13 @@ class Listing:
     def add(
         self, href: str, modified: str | None, length: str | None, collection: bool | None
     ) -> None:
-        folder = href.endswith("/") if collection is None else collection
         name = self._name(href)
         if name is None:
             self.refusals += 1
             if len(self.refused) < 3:
                 self.refused.append(href[:200])
             return
-        kind = FileKind.FOLDER if folder else FileKind.FILE
-        entry = Entry(name, parse_date(modified), None if folder else parse_size(length), kind)
+        entry = entry_of(name, href, modified, length, collection)
         if name:
             # Two hrefs that are one name after decoding are one file to us.
             self._found.setdefault(name, entry)
@@ -131,16 +129,29 @@ class Listing:
         if found := re.fullmatch(r"(.*):(\d{1,5})", authority.lower()):
             host, port = found.group(1), int(found.group(2))
         scheme = scheme.lower()
-        ours = port_or_default(self._scheme, self._port)
+        ours = _port(self._scheme, self._port)
         if host != self._host:
             return None
         if scheme == self._scheme:
-            return str(path) if port_or_default(scheme, port) == ours else None
+            return str(path) if _port(scheme, port) == ours else None
         # TLS that ends at a proxy: the server behind writes http:// and its own port or
         # none.  We take a name from it, nothing more.
         if self._scheme == "https" and scheme == "http" and port in (None, 80, ours):
             return str(path)
         return None
+
+
+def entry_of(
+    name: str, href: str, modified: str | None, length: str | None, collection: bool | None
+) -> Entry:
+    """What is told of a resource; without a type the slash of a folder tells."""
+    if href.endswith("/") if collection is None else collection:
+        return Entry(name, parse_date(modified), None, FileKind.FOLDER)
+    return Entry(name, parse_date(modified), parse_size(length), FileKind.FILE)
+
+
+def _port(scheme: str, port: int | None) -> int | None:
+    return _PORTS.get(scheme) if port is None else port
 
 
 def _was_told(where: str, shown: str) -> bool:

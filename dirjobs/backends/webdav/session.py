@@ -1,8 +1,6 @@
 """One process's connections to one server: requests out, answers or errors back.
 
-The client is webdav4's, inside webdav4's fsspec filesystem; the requests are our own,
-built ready for the wire, because the library's leave out ``Depth``, repeat what must
-not be repeated and can't spell every name.
+The requests are built ready for the wire; httpx sends them, logs on, and reads the answers.
 """
 
 from __future__ import annotations
@@ -14,21 +12,19 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import NoReturn
-from urllib.parse import urljoin
+from urllib.parse import quote, urljoin
 
 import httpx
-import webdav4.client
-import webdav4.http
-from webdav4.fsspec import WebdavFileSystem
 
-from dirjobs.backends.webdav.address import port_or_default, without_secrets
-from dirjobs.backends.webdav.config import Settings
-from dirjobs.backends.webdav.failure import failure
-from dirjobs.backends.webdav.status import METHODS, READING, Verb, error_for, retry_after
-from dirjobs.errors import AmbiguousResult, StoreError, Unavailable, Unsupported
+from dirjobs.backends._config import refuse_pickling
+from dirjobs.backends.webdav.config import Config
+from dirjobs.backends.webdav.login import BasicOrDigest
+from dirjobs.backends.webdav.status import METHODS, READING, Verb, no_answer
+from dirjobs.errors import Unavailable, Unsupported
+from dirjobs.redaction import without_login
+from dirjobs.store import check_path
 
-log = logging.getLogger("dirjobs.webdav")
+log = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 2
 """Some hosters allow ten per account, for all workers together."""
@@ -39,67 +35,65 @@ CONNECT_TIMEOUT = 10.0
 MAX_REDIRECTS = 3
 MAX_CHATTER = 1024 * 1024
 """Bytes of an answer whose text nobody needs; after that we hang up."""
-LISTING_PATIENCE = 10
-"""A listing may take this many timeouts in all, if something arrives within each."""
+
+Body = bytes | Iterable[bytes] | None
 
 
 class Session:
     """What is lost and made anew by `close` and by a fork."""
 
-    def __init__(self, settings: Settings) -> None:
-        address = settings.address
-        self._settings = settings
-        self.login = settings.login.fresh()
-        self._origin = httpx.URL(address.origin)
-        self.origin = f"{address.scheme}://{self._origin.netloc.decode('ascii')}"
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._root = httpx.URL(config.origin)
+        netloc = self._root.netloc.decode("ascii")
+        self.origin = f"{self._root.scheme}://{netloc}"
+        """As it stands in requests; a host that is no ASCII is encoded."""
+        login, tls = config.login, self._root.scheme == "https"
+        self._auth = None if login is None else login.auth(tls=tls)
         self._timeouts = {
-            "connect": min(CONNECT_TIMEOUT, settings.timeout),
-            "read": settings.timeout,
-            "write": settings.timeout,
-            "pool": settings.timeout,
+            "connect": min(CONNECT_TIMEOUT, config.timeout),
+            "read": config.timeout,
+            "write": config.timeout,
+            "pool": config.timeout,
         }
         self._always = {
-            "Host": self._origin.netloc.decode("ascii"),
+            "Host": netloc,
             "User-Agent": "dirjobs",
             "Accept": "*/*",
             "Accept-Encoding": "identity",
             "Connection": "keep-alive",
-            **settings.headers,
+            **config.headers,
         }
         # One connection to a client, one thread to a client: a pool shared by threads may
         # close the socket of one that is just reading (httpcore takes an answer that
         # came quickly for a server that hung up).
         self._slots = threading.BoundedSemaphore(MAX_CONNECTIONS)
-        self._free: list[webdav4.http.Client] = []
+        self._free: list[httpx.Client] = []
         self._closed = False
 
-    def _client(self) -> webdav4.http.Client:
-        settings, origin = self._settings, self._settings.address.origin
-        client = webdav4.http.Client(
-            auth=self.login,
-            verify=settings.tls,
-            proxy=settings.proxy,
-            trust_env=settings.trust_env,
-            timeout=settings.timeout,
+    __reduce__ = refuse_pickling
+
+    def _client(self) -> httpx.Client:
+        client = httpx.Client(
+            auth=self._auth,
+            verify=self._config.tls,
+            proxy=self._config.proxy,
+            trust_env=self._config.trust_env,
+            timeout=self._config.timeout,
             limits=httpx.Limits(
                 max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEPALIVE
             ),
         )
         # No cookies: a session on the server would queue up requests that are parallel.
         client.cookies.jar.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
-        filesystem = WebdavFileSystem(
-            origin,
-            client=webdav4.client.Client(origin, http_client=client, retry=False),
-            skip_instance_cache=True,
-        )
-        return filesystem.client.http
+        return client
 
     @contextmanager
-    def _connection(self) -> Iterator[webdav4.http.Client]:
-        if not self._slots.acquire(timeout=self._settings.timeout):
+    def _connection(self) -> Iterator[httpx.Client]:
+        if not self._slots.acquire(timeout=self._config.timeout):
             raise Unavailable(
-                f"all {MAX_CONNECTIONS} connections to {self._settings.address.origin} are in use"
-                f" for more than {self._settings.timeout:g} s."
+                f"all {MAX_CONNECTIONS} connections to {self._config.origin} are in use"
+                f" for more than {self._config.timeout:g} s."
             )
         try:
             try:
@@ -123,70 +117,71 @@ class Session:
 
     # -- one request -------------------------------------------------------------------
 
+    def file(self, path: str) -> str:
+        """The encoded URL path of a file; the root is a folder whatever it is called."""
+        return f"{self._config.prefix}/{quote(check_path(path)) if path else ''}"
+
+    def folder(self, path: str) -> str:
+        """The encoded URL path of a folder, with the slash that servers insist on."""
+        return f"{self.file(path)}/" if path else self.file("")
+
     @contextmanager
-    def raw(
-        self,
-        verb: Verb,
-        path: str,
-        headers: Mapping[str, str],
-        body: bytes | Iterable[bytes] | None = None,
+    def stream(
+        self, verb: Verb, path: str, headers: Mapping[str, str], body: Body = None
     ) -> Iterator[httpx.Response]:
         """Send one request, and give its answer with the body still to read.
 
         Redirects of questions are followed, those of changes are answers.
 
         Args:
-            path: encoded, from the root of the server.
+            path: as `file` or `folder` gives it.
 
         Raises:
             StoreError: no answer came.
         """
         url = self.origin + path
-        with self._connection() as client, self._translated(verb, url):
-            response = self._send(client, verb, url, headers, body)
+        with self._connection() as client:
             try:
-                if verb in READING:
-                    response = self._redirected(client, verb, response, headers, body)
-                yield response
-            finally:
-                response.close()
+                request = self._request(verb, url, headers, body)
+                response = client.send(request, stream=True, follow_redirects=False)
+                try:
+                    if verb in READING:
+                        response = self._redirected(client, response)
+                    yield response
+                finally:
+                    response.close()
+            except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, ssl.SSLError) as error:
+                raise no_answer(verb, url, self._config.origin, error) from error
 
-    def status(
-        self,
-        verb: Verb,
-        path: str,
-        headers: Mapping[str, str],
-        body: bytes | Iterable[bytes] | None = None,
+    def send(
+        self, verb: Verb, path: str, headers: Mapping[str, str], body: Body = None
     ) -> httpx.Response:
-        """As `raw`, with the text of the answer read and forgotten.
+        """As `stream`, with the text of the answer read and forgotten.
 
         The status line decides; what happens to the text behind it changes nothing.
         """
-        with self.raw(verb, path, headers, body) as response:
+        with self.stream(verb, path, headers, body) as response:
             self._drain(response)
             return response
 
-    def _send(
-        self,
-        client: webdav4.http.Client,
-        verb: Verb,
-        url: str,
-        headers: Mapping[str, str],
-        body: bytes | Iterable[bytes] | None,
-    ) -> httpx.Response:
+    def may_ask_for_login(self) -> bool:
+        """Whether the next request may be answered by a question for credentials."""
+        return isinstance(self._auth, BasicOrDigest) and self._auth.may_be_asked
+
+    def _request(
+        self, verb: Verb, url: str, headers: Mapping[str, str], body: Body
+    ) -> httpx.Request:
         stream = _Pieces(body) if body is not None and not isinstance(body, bytes) else None
-        request = httpx.Request(
+        return httpx.Request(
             METHODS.get(verb, verb.name),
             url,
             headers={**self._always, **headers},
             stream=stream or httpx.ByteStream(body or b""),  # type: ignore[arg-type]
             extensions={"timeout": self._timeouts},
         )
-        response: httpx.Response = client.send(request, stream=True, follow_redirects=False)
-        return response
 
     def _drain(self, response: httpx.Response) -> None:
-        deadline = time.monotonic() + self._settings.timeout
+        deadline = time.monotonic() + self._config.timeout
         seen = 0
         try:
             for piece in response.iter_raw():
@@ -198,21 +193,21 @@ class Session:
 
     # -- redirects ---------------------------------------------------------------------
 
-    def _redirected(
-        self,
-        client: webdav4.http.Client,
-        verb: Verb,
-        response: httpx.Response,
-        headers: Mapping[str, str],
-        body: bytes | Iterable[bytes] | None,
-    ) -> httpx.Response:
+    def _redirected(self, client: httpx.Client, response: httpx.Response) -> httpx.Response:
         for _ in range(MAX_REDIRECTS):
             if response.status_code not in (301, 302, 307, 308):
-                return response
-            url = self._target(response)
+                break
+            asked, url = response.request, self._target(response)
             self._drain(response)
             response.close()
-            response = self._send(client, verb, url, headers, body)
+            again = httpx.Request(
+                asked.method,
+                url,
+                headers=asked.headers,
+                stream=asked.stream,
+                extensions=asked.extensions,
+            )
+            response = client.send(again, stream=True, follow_redirects=False)
         return response
 
     def _target(self, response: httpx.Response) -> str:
@@ -231,54 +226,13 @@ class Session:
         if path == response.request.url.raw_path.decode("ascii") + "/":
             # Only the slash of a folder: the host in it may be the one behind a proxy.
             return f"{self.origin}{path}"
-        ours = self._origin
-        if (there.scheme, there.host, port_or_default(there.scheme, there.port)) != (
-            ours.scheme,
-            ours.host,
-            port_or_default(ours.scheme, ours.port),
-        ):
+        ours = self._root
+        if (there.scheme, there.host, there.port) != (ours.scheme, ours.host, ours.port):
             raise Unsupported(
-                f"{here} redirects to {without_secrets(str(there))!r}, where we don't follow:"
+                f"{here} redirects to {without_login(str(there))!r}, where we don't follow:"
                 " use that URL if you trust it."
             )
         return f"{self.origin}{path}"
-
-    # -- errors ------------------------------------------------------------------------
-
-    def refusal(self, verb: Verb, response: httpx.Response) -> StoreError:
-        """The error that this answer means."""
-        status, url = response.status_code, str(response.request.url)
-        if 300 <= status < 400:
-            location = without_secrets(response.headers.get("location", ""))
-            return Unsupported(f"{url} redirects {verb.name} to {location!r}: use that URL.")
-        if status == 200 and verb in (Verb.LIST, Verb.LOOK):
-            kind = response.headers.get("content-type", "no type")[:60]
-            return StoreError(
-                f"{url} answers PROPFIND with a page ({kind!r}) instead of a listing:"
-                " the URL is not a WebDAV folder, or a login page is in the way."
-            )
-        wait = retry_after(response.headers.get("retry-after"), response.headers.get("date"))
-        return error_for(verb, status, url=url, who=self.login.who, retry_after=wait)
-
-    def no_web_page(self, verb: Verb, response: httpx.Response) -> None:
-        """Raises: AmbiguousResult: it is a page for people, with a 200, to a change."""
-        if response.status_code == 200 and response.headers.get(
-            "content-type", ""
-        ).lower().startswith("text/html"):
-            raise AmbiguousResult(
-                f"{verb.name} of {response.request.url} was answered with a web page:"
-                " a login page may be in the way."
-            )
-
-    @contextmanager
-    def _translated(self, verb: Verb, url: str) -> Iterator[None]:
-        try:
-            yield
-        except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, ssl.SSLError) as error:
-            raise failure(verb, url, self._settings.address.origin, error) from error
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("connections can't be pickled: open the store again where it is needed.")
 
 
 class _Pieces(httpx.SyncByteStream):

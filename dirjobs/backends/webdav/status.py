@@ -1,14 +1,18 @@
 """What a server's answer means, as tables to be read next to RFC 4918.
 
 A status that is in no table is unknown: for a change that means "it may have happened".
+The same goes for an answer that never comes, unless the request was never sent.
 """
 
 from __future__ import annotations
 
 import email.utils
+import ssl
 import time
 from collections.abc import Mapping
 from enum import Enum, auto
+
+import httpx
 
 from dirjobs.errors import (
     AlreadyExists,
@@ -21,6 +25,7 @@ from dirjobs.errors import (
     Unavailable,
     Unsupported,
 )
+from dirjobs.redaction import without_login
 
 
 class Verb(Enum):
@@ -84,7 +89,7 @@ REFUSED: Mapping[Verb, Mapping[int, type[StoreError]]] = {
     # A status doesn't say who won: losers have got 403, 409, 423 and 500, winners 423
     # (Nextcloud), gateways say 502 and 504 for what was done behind them.
     Verb.MOVE: {**_ANY, 404: NotFound, 412: AlreadyExists},
-    # An Apache without the folder says 409 or 403 (see WebdavStore._explained).
+    # An Apache without the folder says 409 or 403 (see WebdavStore._require).
     Verb.PUT: {**_ANY, 403: Denied, 404: NotFound, 409: NotFound, 423: Busy},
     Verb.DELETE: {**_ANY, 403: Denied, 404: NotFound, 410: NotFound, 423: Busy},
     Verb.MKCOL: {
@@ -121,6 +126,17 @@ _BY_VERB: Mapping[tuple[Verb, int], str] = {
     (Verb.PUT, 409): "the folder of {url} is not there (409): make it first.",
     (Verb.PUT, 404): "the folder of {url} is not there (404): make it first.",
 }
+# fmt: off
+_NEVER_SENT: tuple[tuple[type[Exception], type[StoreError], str], ...] = (
+    (httpx.ConnectTimeout, Unavailable, "{server} takes no connection: the attempt timed out."),
+    (httpx.PoolTimeout, Unavailable, "the connections to {server} are in use for too long."),
+    (httpx.ProxyError, Unavailable, "the proxy on the way to {server} refused: check it."),
+    (httpx.UnsupportedProtocol, Unsupported, "{server} can't be asked for such a URL."),
+    (httpx.InvalidURL, Unsupported, "{server} can't be asked for such a URL."),
+    (httpx.StreamConsumed, Unavailable,
+     "{server} asked for a new login during an upload: repeat it."),
+)
+# fmt: on
 
 
 def error_for(
@@ -142,6 +158,67 @@ def error_for(
     if kind is Unavailable:
         return Unavailable(message, retry_after=retry_after)
     return kind(message)
+
+
+def refusal(verb: Verb, response: httpx.Response, who: str) -> StoreError:
+    """The error that an answer means which is none of `OK`."""
+    status, url = response.status_code, str(response.request.url)
+    if 300 <= status < 400:
+        location = without_login(response.headers.get("location", ""))
+        return Unsupported(f"{url} redirects {verb.name} to {location!r}: use that URL.")
+    if status == 200 and verb in (Verb.LIST, Verb.LOOK):
+        kind = response.headers.get("content-type", "no type")[:60]
+        return StoreError(
+            f"{url} answers PROPFIND with a page ({kind!r}) instead of a listing:"
+            " the URL is not a WebDAV folder, or a login page is in the way."
+        )
+    wait = retry_after(response.headers.get("retry-after"), response.headers.get("date"))
+    return error_for(verb, status, url=url, who=who, retry_after=wait)
+
+
+def refuse_web_page(verb: Verb, response: httpx.Response) -> None:
+    """Raises: AmbiguousResult: it is a page for people, with a 200, to a change."""
+    kind = response.headers.get("content-type", "").lower()
+    if response.status_code == 200 and kind.startswith("text/html"):
+        raise AmbiguousResult(
+            f"{verb.name} of {response.request.url} was answered with a web page:"
+            " a login page may be in the way."
+        )
+
+
+def no_answer(verb: Verb, url: str, server: str, error: Exception) -> StoreError:
+    """What httpx's `error`, instead of an answer, means to whoever sent `verb`.
+
+    A connection that was never made carried nothing.  After that nobody knows, and only
+    questions may be repeated.
+    """
+    if isinstance(error, httpx.ConnectError):
+        if _caused_by(error, ssl.SSLCertVerificationError):
+            return Denied(
+                f"the certificate of {server} can't be verified: pass the option"
+                " ca='/path/to/ca.pem' (a file with its certificate or its issuer's)."
+            )
+        if _caused_by(error, ssl.SSLError):
+            return Unavailable(f"{server} could not agree on TLS with us: is it http://?")
+        return Unavailable(f"{server} can't be reached ({error}).")
+    for native, ours, sentence in _NEVER_SENT:
+        if isinstance(error, native):
+            return ours(sentence.format(server=server))
+    what = "timed out" if isinstance(error, httpx.TimeoutException) else "was cut"
+    name = METHODS.get(verb, verb.name)
+    if verb in READING:
+        return Unavailable(f"{name} of {url} {what} ({type(error).__name__}).")
+    return AmbiguousResult(
+        f"{name} of {url} {what} ({type(error).__name__}): it may have been done or not."
+    )
+
+
+def _caused_by(error: BaseException | None, kind: type[BaseException]) -> bool:
+    while error is not None:
+        if isinstance(error, kind):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def retry_after(value: str | None, date: str | None = None) -> float | None:

@@ -42,7 +42,7 @@ def _pieces(source: BinaryIO, size: int) -> Iterator[bytes]:
 
 
 @contextmanager
-def undone_if_unavailable(target: BinaryIO) -> Iterator[Callable[[bytes], object]]:
+def rewound_on_retryable_error(target: BinaryIO) -> Iterator[Callable[[bytes], object]]:
     """Takes back what was written if it turns out that it may be asked for again, so
     that whoever repeats it doesn't append to the first half."""
     start = target.tell() if target.seekable() else None

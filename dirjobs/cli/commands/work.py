@@ -167,12 +167,12 @@ def work(
             from dirjobs.layers import Logged
             from dirjobs.policy import DEFAULT_TIMEOUT
             from dirjobs.queue import DirJobs
-            from dirjobs.registry import open_store, with_timeout
+            from dirjobs.registry import open_store
             from dirjobs.runner.process import Program
             from dirjobs.runner.run import Rules, Runner
 
             program = Program(command)
-            store = open_store(jobs, with_timeout(jobs, None, DEFAULT_TIMEOUT))
+            store = open_store(jobs, timeout=DEFAULT_TIMEOUT)
             check_is_queue(store)
             dj = DirJobs(
                 Logged(store) if verbose > 1 else store,

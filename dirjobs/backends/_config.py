@@ -1,0 +1,218 @@
+"""A backend's options as one table, and how all who may set them are read.
+
+    OPTIONS = Options("SMB shares", ("smb",), username=text(), password=secret(), port=port(445))
+    found = OPTIONS.read(options, {"username": user_in_the_url})
+
+What the user passes wins over what the URL or the queue says, and these over fsspec's
+configuration (its files and its ``FSSPEC_*`` environment, which know texts only).
+Nobody's password is ever used with another one's name.  No message shows a secret.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, NoReturn
+
+import fsspec.config
+
+from dirjobs.errors import ConfigurationError
+from dirjobs.store import Guarantees
+
+_LOGIN = ("username", "password", "domain", "token")
+"""Options that belong together: they are somebody's."""
+_YES, _NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+Check = Callable[[str, Any], Any]
+"""Makes of an option's name and the value given for it the value that is used, or raises
+ConfigurationError."""
+
+
+class Option(NamedTuple):
+    """How one option is checked, and what it is if nobody sets it.
+
+    Attributes:
+        stands_for: the options whose values it gives instead of one of its own.
+    """
+
+    check: Check
+    default: Any = None
+    stands_for: tuple[str, ...] = ()
+
+
+class Options:
+    """The options of one backend.
+
+    Args:
+        place: what has these options, for messages.
+        configured_as: the names by which fsspec's configuration may call the backend.
+        table: all options by their names.
+    """
+
+    def __init__(self, place: str, configured_as: tuple[str, ...], **table: Option) -> None:
+        self._place = place
+        self._configured_as = configured_as
+        self.table = table
+
+    def read(self, options: Mapping[str, Any], otherwise: Mapping[str, Any]) -> dict[str, Any]:
+        """The value of every option: what `options` say, or `otherwise` (the URL), or the
+        configuration; None counts as not said.
+
+        Raises:
+            ConfigurationError: an option is unknown or has an impossible value.
+        """
+        for name in options:
+            if name not in self.table:
+                raise ConfigurationError(
+                    f"{name!r} is not an option of {self._place}: there are"
+                    f" {', '.join(self.table)}."
+                )
+        configured: dict[str, Any] = {}
+        for name in self._configured_as:
+            configured |= fsspec.config.conf.get(name, {})
+        # Of fsspec's other options (block_size, retry, ...) none applies.
+        configured = {name: configured[name] for name in configured.keys() & self.table.keys()}
+        given: dict[str, Any] = {}
+        for source in (options, otherwise, configured):
+            said = self._spelled_out(source)
+            if _names(given) and _names(said) and _names(given) != _names(said):
+                said = {name: value for name, value in said.items() if name not in _LOGIN}
+            given = said | given
+        return {
+            name: option.check(name, given[name]) if name in given else option.default
+            for name, option in self.table.items()
+            if not option.stands_for
+        }
+
+    def _spelled_out(self, source: Mapping[str, Any]) -> dict[str, Any]:
+        """What `source` says, with every option under the name that it has here."""
+        said = {name: value for name, value in source.items() if value is not None}
+        for name in list(said):
+            if name in self.table and (names := self.table[name].stands_for):
+                value = said.pop(name)
+                values = [value] if len(names) == 1 else value
+                if not isinstance(values, (tuple, list)) or len(values) != len(names):
+                    raise ConfigurationError(
+                        f"the option {name!r} must be a pair: ({', '.join(names)})."
+                    )
+                said |= zip(names, values, strict=True)
+        return said
+
+
+def _names(given: Mapping[str, Any]) -> list[object]:
+    """Whose login this is; empty if it doesn't say."""
+    return [given[name] for name in ("username", "token") if given.get(name)]
+
+
+def refuse_pickling(holder: object) -> NoReturn:
+    """The ``__reduce__`` of whatever holds credentials."""
+    raise TypeError(
+        f"{type(holder).__name__} can't be pickled, for there may be a password in it:"
+        " open the store again in the other process."
+    )
+
+
+# -- kinds of options --------------------------------------------------------------------
+
+
+def text() -> Option:
+    """One line; an empty one counts as none."""
+    return Option(lambda name, value: _line(name, value) or None)
+
+
+def secret() -> Option:
+    """One line, which may be empty, for nobody's eyes."""
+    return Option(_line)
+
+
+def flag(default: bool | None) -> Option:
+    """True or false."""
+    return Option(_flag, default)
+
+
+def port(default: int) -> Option:
+    """A TCP port."""
+    return Option(_port, default)
+
+
+def seconds(default: float) -> Option:
+    """A time above 0."""
+    return Option(_seconds, default)
+
+
+def matching(pattern: str, why: str) -> Option:
+    """Text of the form `pattern`; `why` says what that is."""
+
+    def check(name: str, value: object) -> str:
+        if isinstance(value, str) and re.fullmatch(pattern, value, re.IGNORECASE):
+            return value
+        raise ConfigurationError(f"the option {name!r} must be {why}")
+
+    return Option(check)
+
+
+def anything() -> Option:
+    """What only its user can check."""
+    return Option(lambda _, value: value)
+
+
+def guarantees() -> Option:
+    """What a check has found out about the place, or a user knows of it."""
+    return Option(_guarantees)
+
+
+def stands_for(*names: str) -> Option:
+    """Another name for one option, or the values of several in one."""
+    return anything()._replace(stands_for=names)
+
+
+def one_of(*words: str, default: str | None = None) -> Option:
+    """One of `words`."""
+
+    def check(name: str, value: object) -> str:
+        word = str(value).lower()
+        if word not in words:
+            raise ConfigurationError(f"{name}={value!r} is not known: use {', '.join(words)}.")
+        return word
+
+    return Option(check, default)
+
+
+def _line(name: str, value: object) -> str:
+    if not isinstance(value, str) or _CONTROL.search(value):
+        # The value is not shown: it may be the password.
+        raise ConfigurationError(f"The option {name!r} must be text without control characters.")
+    return value
+
+
+def _guarantees(name: str, value: object) -> Guarantees:
+    if isinstance(value, Guarantees):
+        return value
+    raise ConfigurationError(f"the option {name!r} must be a dirjobs.store.Guarantees.")
+
+
+def _flag(name: str, value: object) -> bool:
+    word = str(value).lower()
+    if word in _YES or word in _NO:
+        return word in _YES
+    raise ConfigurationError(f"{name}={value!r} is neither true nor false.")
+
+
+def _port(name: str, value: object) -> int:
+    word = str(value)
+    if not isinstance(value, bool) and word.isdecimal() and 1 <= int(word) <= 65535:
+        return int(word)
+    raise ConfigurationError(f"{name}={value!r} is not a port: use a number from 1 to 65535.")
+
+
+def _seconds(name: str, value: object) -> float:
+    try:
+        number = math.nan if isinstance(value, bool) else float(str(value))
+    except ValueError:
+        number = math.nan
+    if not 0 < number < threading.TIMEOUT_MAX:
+        raise ConfigurationError(f"{name}={value!r} must be a number of seconds above 0.")
+    return number
