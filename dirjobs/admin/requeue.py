@@ -9,10 +9,9 @@ from dirjobs.layout import RUNNING, WAITING, JobFile, job_files, parse_claim
 from dirjobs.protocol import attempts
 from dirjobs.protocol.exits import GROWING_PAUSE
 from dirjobs.protocol.look import differ
-from dirjobs.protocol.parts import Parts
 from dirjobs.protocol.share import Share
 from dirjobs.recovery.membership import Membership, visitor
-from dirjobs.recovery.orphans import DEFAULT_MAX_ATTEMPTS, orphans_in
+from dirjobs.recovery.orphans import DEFAULT_MAX_ATTEMPTS, Orphan, orphans_in
 from dirjobs.recovery.peers import Peer
 
 log = logging.getLogger(__name__)
@@ -43,7 +42,7 @@ def give_back(membership: Membership, jobs: Collection[str], *, dead: bool) -> l
     """The same, as a member who has not joined yet; it has left at the end."""
     found = membership.announce()
     try:
-        given_back = _by_name(membership.parts, jobs) if jobs else []
+        given_back = _by_name(membership, found, jobs) if jobs else []
         if dead or not jobs:
             found = _look_twice(membership, found)
             membership.peers.recover_from(found)
@@ -65,21 +64,24 @@ def _look_twice(membership: Membership, found: list[Peer]) -> list[Peer]:
     return found
 
 
-def _by_name(parts: Parts, jobs: Collection[str]) -> list[str]:
+def _by_name(membership: Membership, found: list[Peer], jobs: Collection[str]) -> list[str]:
+    parts, orphans = membership.parts, membership.peers.orphans
+    told = {peer.heartbeat.worker: peer.heartbeat.running for peer in found}
     # Where renames copy, a claim is only given back if its size is the same in two listings.
     earlier = {file.path: file.job.size for file in _claims_of(parts.share, jobs)}
     if earlier and not parts.me.trusts:
         parts.share.sleep(max(parts.me.policy.wait, GROWING_PAUSE))
+    claims = _claims_of(parts.share, jobs)
     given_back = []
-    for file in _claims_of(parts.share, jobs):
+    for file in claims:
         path, job = file.path, file.job
-        if not parts.me.trusts:
-            if path not in earlier or differ(earlier[path], job.size):
-                log.warning("%r still changes; it is left alone, try again", path)
-                continue
-            if parts.look.is_finished(job):
-                parts.exits.park(path, job)
-                continue
+        if not parts.me.trusts and (path not in earlier or differ(earlier[path], job.size)):
+            log.warning("%r still changes; it is left alone, try again", path)
+            continue
+        orphan = Orphan(path, file.worker, job, begun=True)
+        owners = {claim.worker for claim in claims if claim.job.name == job.name}
+        if not orphans.may_go_back(orphan, told.get(file.worker, {}), owners):
+            continue
         if parts.exits.put_back(path, job):
             given_back.append(job.name)
             attempts.note(parts.share, job.name, file.worker, "given back by hand", by_hand=True)

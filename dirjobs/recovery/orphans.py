@@ -119,24 +119,43 @@ class OrphanRecovery:
         size = self._sizes.get(orphan.path, -1)
         return size == -1 or size != orphan.job.size
 
+    def may_go_back(
+        self, orphan: Orphan, told: Mapping[str, int | None], owners: Collection[str]
+    ) -> bool:
+        """Whether a file may become a waiting job; if it must not run, it is parked.
+
+        Where a rename may be copy and delete there may be several files of one job, and some
+        of them torn: the size that its worker told, or the largest of all copies, is that of
+        the whole one.
+
+        Args:
+            orphan: the file.
+            told: the jobs that its worker said it holds, and their sizes.
+            owners: the workers whose claims are given back as well.
+        """
+        if self.parts.me.trusts:
+            return True
+        exits, job, path = self.parts.exits, orphan.job, orphan.path
+        copies = self._copies(orphan)
+        if any(copy.owner not in {None, *owners} for copy in copies):
+            return False  # whoever is at it decides; then we look again
+        torn = job.name in told and differ(told[job.name], job.size)
+        if not torn and job.name not in told:
+            torn = any((copy.size or 0) > (job.size or 0) for copy in copies)
+        if torn or self._is_over(job, known=job.name in told):
+            exits.park(path, job)
+            return False
+        for copy in copies:
+            if copy.path == f"{WAITING}/{job.name}" and (copy.size or 0) < (job.size or 0):
+                exits.park(copy.path, job)
+        return True
+
     def _deal_with(
         self, orphan: Orphan, heartbeat: Heartbeat, cause: str, dead: Collection[str]
     ) -> None:
         exits, job, path = self.parts.exits, orphan.job, orphan.path
-        told = heartbeat.running
-        if not self.parts.me.trusts:
-            copies = self._copies(orphan)
-            if any(copy.owner not in {None, *dead} for copy in copies):
-                return  # whoever is at it decides; then we look again
-            torn = job.name in told and differ(told[job.name], job.size)
-            if not torn and job.name not in told:
-                torn = any((copy.size or 0) > (job.size or 0) for copy in copies)
-            if torn or self._is_over(job, known=job.name in told):
-                exits.park(path, job)
-                return
-            for copy in copies:
-                if copy.path == f"{WAITING}/{job.name}" and (copy.size or 0) < (job.size or 0):
-                    exits.park(copy.path, job)
+        if not self.may_go_back(orphan, heartbeat.running, dead):
+            return
         if not orphan.begun:
             exits.put_back(path, job)
             return

@@ -80,20 +80,23 @@ def _cancel(person: Person) -> None:
 def _retry(person: Person) -> None:
     for file in _chosen(person, (FAILED, PARKED)):
         real = person.simulation.world.get(file.path)
-        if file.folder == PARKED and (real is None or real.size != real.whole):
-            continue  # a torn copy: a person looks at what was parked before it comes back
+        if real is None or person.simulation.is_torn_for_good(real):
+            continue  # whoever brings back what ended in a race looks at it before
         person.simulation.taken_by_hand(file)
         name = retry(person.parts, file)
         person.simulation.acts[f"retry: {'waits' if name else 'left alone'}"] += 1
 
 
 def _chosen(person: Person, folders: tuple[str, ...]) -> list[JobFile]:
-    """One of the jobs that a person sees, who joins to change it."""
+    """Every file of one job that a person sees, who joins to change it."""
     sim, member = person.simulation, person.member()
     member.announce()
     seen = [file for folder in folders for file in jobs_in(person.share, folder)]
     seen = [file for file in seen if not file.staged]
-    return [sim.rng.choice(seen)] if seen else []
+    if not seen:
+        return []
+    job = sim.rng.choice(seen).job.name
+    return [file for file in seen if file.job.name == job]
 
 
 def _leaving(command: Callable[[Person], None]) -> Callable[[Person], None]:

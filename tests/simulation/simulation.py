@@ -226,6 +226,10 @@ class Simulation:
             self.snatched.add(file.content)
             self.started[file.content] = 0
 
+    def is_torn_for_good(self, file: File) -> bool:
+        """Whether a file is a part of a job that is whole elsewhere."""
+        return file.size != file.whole and bool(self.world.copies(file.content))
+
     def resume_for_good(self) -> None:
         """Somebody sees that a queue is paused that nobody wants to be."""
         if PAUSE in self.world.folders[WORKERS]:

@@ -48,7 +48,7 @@ def retry(jobs: str, names: tuple[str, ...], everything: bool, as_json: bool, ve
         return
     show(f"{counted(done)} waiting again." if done else "No job was retried.")
     if left:
-        show(f"Left alone, since they are gone or wait already: {some(left)}.")
+        show(f"Left alone, since they are gone, still change or wait already: {some(left)}.")
 
 
 def _failed(share: Share, wanted: Sequence[str] | None) -> list[JobFile]:
