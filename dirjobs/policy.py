@@ -132,15 +132,13 @@ def warranted(promises: Guarantees, sync_time: float | None = None) -> tuple[Mod
     lag = promises.visible_after
     if lag == 0:
         return (Mode.TRUST if promises.atomic_rename else Mode.VERIFY), 0.0
-    if sync_time is None:
-        if lag is None:
-            raise UnknownLag(
-                "nobody knows for how long a change may stay unseen on this store: give"
-                " sync_time=SECONDS (--sync-time) that is longer than that, or, if listings"
-                " are always fresh here, mode='verify' (--mode verify)."
-            )
-        return Mode.SYNC, _longer_than(lag)
-    return Mode.SYNC, _checked_sync_time(sync_time, lag)
+    if lag is None and sync_time is None:
+        raise UnknownLag(
+            "nobody knows for how long a change may stay unseen on this store: give"
+            " sync_time=SECONDS (`dirjobs init --sync-time SECONDS`) that is longer than that,"
+            " or, if listings are always fresh here, mode='verify' (`--mode verify`)."
+        )
+    return Mode.SYNC, _sync_wait(sync_time, lag)
 
 
 def cautious(promises: Guarantees) -> Policy:
@@ -153,12 +151,15 @@ def cautious(promises: Guarantees) -> Policy:
     return Policy(mode, wait).with_legal_lease()
 
 
-def _longer_than(lag: float) -> float:
-    """A time to wait for changes that take up to `lag` seconds to be seen."""
-    return max(DEFAULT_SYNC_TIME, lag + lag / 10 + 1.0)
+def _sync_wait(sync_time: float | None, lag: float | None) -> float:
+    """For how long a sync worker waits: longer than changes take to be seen, if that is known.
 
-
-def _checked_sync_time(sync_time: float, lag: float | None) -> float:
+    Raises:
+        ConfigurationError: the user's `sync_time` is too short.
+    """
+    lag = lag or 0.0
+    if sync_time is None:
+        return max(DEFAULT_SYNC_TIME, lag + lag / 10 + 1.0)
     if lag and sync_time <= lag:
         raise ConfigurationError(
             f"sync_time={sync_time:g} is too short: on this store a change may stay unseen for"
@@ -232,18 +233,16 @@ class Settings:
                 does not say either.
             ConfigurationError: a time makes no sense, or the lease is too short.
         """
-        if self.mode is None and not self.worker_sync:
-            mode, wait = warranted(promises, self.sync_time)
+        if self.worker_sync or self.mode == Mode.SYNC:
+            mode, wait = Mode.SYNC, _sync_wait(self.sync_time, promises.visible_after)
+        elif self.mode is not None:
+            mode, wait = Mode(self.mode), 0.0
         else:
-            mode, wait = Mode.SYNC if self.mode is None else Mode(self.mode), 0.0
-            if mode is Mode.SYNC:
-                lag = promises.visible_after
-                wait = (
-                    _longer_than(lag or 0.0)
-                    if self.sync_time is None
-                    else _checked_sync_time(float(self.sync_time), lag)
-                )
-        return self.with_mode(mode, wait)
+            mode, wait = warranted(promises, self.sync_time)
+        policy = self._times(mode, wait)
+        if wait > DEFAULT_SYNC_TIME and self.sync_time is None and self.lease == DEFAULT_LEASE:
+            return policy.with_legal_lease()  # nobody asked for a wait or a lease
+        return check_lease(policy)
 
     def with_mode(self, mode: Mode, sync_time: float) -> Policy:
         """The user's times, in this mode.
@@ -251,15 +250,16 @@ class Settings:
         Raises:
             ConfigurationError: a time makes no sense, or the lease is too short.
         """
-        return check_lease(
-            Policy(
-                mode=mode,
-                sync_time=float(sync_time),
-                heartbeat=seconds("heartbeat", self.heartbeat, least=0.01),
-                lease=seconds("lease", self.lease),
-                timeout=seconds("timeout", self.timeout, least=0.001),
-                max_pause=seconds("max_pause", self.max_pause),
-            )
+        return check_lease(self._times(mode, sync_time))
+
+    def _times(self, mode: Mode, sync_time: float) -> Policy:
+        return Policy(
+            mode=mode,
+            sync_time=float(sync_time),
+            heartbeat=seconds("heartbeat", self.heartbeat, least=0.01),
+            lease=seconds("lease", self.lease),
+            timeout=seconds("timeout", self.timeout, least=0.001),
+            max_pause=seconds("max_pause", self.max_pause),
         )
 
 

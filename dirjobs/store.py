@@ -93,7 +93,7 @@ class Store(ABC):
     def guarantees(self) -> Guarantees:
         """What this store promises; see `Guarantees`."""
 
-    # -- the four verbs of the claim protocol -----------------------------------------
+    # -- what the protocol asks: list, rename, exists ---------------------------------
 
     @abstractmethod
     def list(self, folder: str) -> Iterable[Entry]:

@@ -128,7 +128,7 @@ class FsspecStore(Store):
     def _path(self, path: str) -> str:
         return f"{self._root}/{path}" if check_path(path) else self._root or "/"
 
-    # -- the four verbs of the claim protocol -----------------------------------------
+    # -- what the protocol asks: list, rename, exists ---------------------------------
 
     def list(self, folder: str) -> Iterable[Entry]:
         place = self._path(folder)

@@ -77,7 +77,7 @@ class MemoryStore(Store):
     def guarantees(self) -> Guarantees:
         return _PROMISES
 
-    # -- the four verbs of the claim protocol -----------------------------------------
+    # -- what the protocol asks: list, rename, exists ---------------------------------
 
     def list(self, folder: str) -> list[Entry]:
         check_path(folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from dirjobs.backends.memory import MemoryStore
+from dirjobs.layers import Layer
 from dirjobs.layout import RUNNING, WAITING
 from dirjobs.policy import Policy
 from dirjobs.protocol.candidates import Candidates
@@ -21,21 +22,30 @@ from dirjobs.worker import Worker
 POLICY = Policy(heartbeat=10, lease=100, timeout=10, max_pause=20)
 
 
+class Connection(Layer):
+    """What one worker works over: a test may put another store under it at any time."""
+
+    def names_of_files(self, folder):
+        return self.store.names_of_files(folder)
+
+
 class Life:
     """One worker, its heartbeat driven by hand."""
 
     def __init__(self, world, wid, process, policy, *, insists=False, **options):
         self.world = world
-        self.share = Share(world.store, world.pass_time, lambda: world.now)
+        self.connection = Connection(world.store)
+        self.share = Share(self.connection, world.pass_time, lambda: world.now)
         self.me = Me(wid, policy, world.store.guarantees)
         self.me.mode_not_requested = not insists
         self.parts = Parts(self.share, self.me)
         self.membership = Membership(self.parts, process, **options)
         self.worker = Worker(self.parts, Candidates(job_ext=""), self.membership)
 
-    def use(self, store):
-        """From now on the worker's store is another one."""
-        self.share.__init__(store, self.share.sleep, self.share.now)
+    def over(self, store):
+        """From now on all its requests go to `store`."""
+        self.connection.store = store
+        return store
 
     def start(self):
         self.membership.start()
@@ -50,17 +60,21 @@ class Life:
     def end(self):
         self.membership.end()
 
-    def done(self, claim):
-        return self.worker.finish(claim, "02_done")
+    def done(self, held):
+        return self.worker.finish(held, "02_done")
 
 
 class World:
     def __init__(self, store=None):
         self.now = 1000.0
         self.store = store or MemoryStore(lambda: self.now)
-        self.share = Share(self.store, self.pass_time, lambda: self.now)
         make_folders(self.share)
         self.pids = 100
+
+    @property
+    def share(self):
+        """The store as it is now, for somebody who is no worker."""
+        return Share(self.store, self.pass_time, lambda: self.now)
 
     def pass_time(self, seconds):
         self.now += seconds

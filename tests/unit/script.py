@@ -1,6 +1,4 @@
-"""Plays the store's part, request by request: what the protocol asks for, and what it is told."""
-
-from contextlib import contextmanager
+"""Drives the protocol by hand: what it asks for next, and what it is told."""
 
 from dirjobs.errors import (
     AlreadyExists,
@@ -12,7 +10,7 @@ from dirjobs.errors import (
     Unsupported,
 )
 from dirjobs.protocol.share import Share
-from dirjobs.store import Entry, Guarantees, Store
+from dirjobs.store import Entry
 from tests.simulation.requests import (
     Exists,
     List,
@@ -44,25 +42,38 @@ class Clock:
 CLOCK = Clock()
 
 
-class Scripted(Store):
-    """A store that is asked for just what a script says, in that order."""
-
-    url = "scripted://"
-    guarantees = Guarantees()
+class ScriptedStore:
+    """Takes the requests of a script, and says what stands there."""
 
     def __init__(self):
         self.left = []
+        self.strayed = None
+        """The first request that the script did not have, whatever the protocol made of it."""
 
     def ask(self, request):
-        assert self.left, f"asked for {request}, but the script is over"
-        expected, told = self.left.pop(0)
-        matches = (
-            isinstance(request, expected) if isinstance(expected, type) else (request == expected)
-        )
-        assert matches, f"asked for {request} instead of {expected}"
+        try:
+            assert self.strayed is None, f"asked for {request} after that"
+            assert self.left, f"asked for {request}, but the script is over"
+            expected, told = self.left.pop(0)
+            matches = (
+                isinstance(request, expected)
+                if isinstance(expected, type)
+                else type(request) is type(expected) and request == expected
+            )
+            assert matches, f"asked for {request} instead of {expected}"
+        except AssertionError as error:
+            self.strayed = self.strayed or error
+            raise
         if isinstance(told, type) and issubclass(told, BaseException):
             raise told("as scripted")
         return told
+
+    def end(self):
+        """Whatever the protocol made of it: the script must have been asked for, as it stands."""
+        left, self.left = self.left, []
+        if self.strayed is not None:
+            raise self.strayed
+        assert not left, f"never asked for {left[0][0]}"
 
     def sleep(self, seconds):
         CLOCK.now += max(0.0, seconds)
@@ -76,62 +87,51 @@ class Scripted(Store):
         return self.ask(ListNames(folder))
 
     def rename(self, src, dst):
-        self.ask(Rename(src, dst))
+        return self.ask(Rename(src, dst))
 
     def exists(self, path):
         return self.ask(Exists(path))
-
-    def mtime(self, path):
-        raise NotImplementedError
 
     def read(self, path):
         return self.ask(Read(path))
 
     def write(self, path, data):
-        self.ask(Write(path, data))
-
-    def download(self, path, target):
-        raise NotImplementedError
+        return self.ask(Write(path, data))
 
     def upload(self, path, source):
-        self.ask(Upload(path, source.read()))
-
-    def remove(self, path):
-        self.ask(Remove(path))
+        return self.ask(Upload(path, source.read()))
 
     def mkdir(self, path):
-        self.ask(Mkdir(path))
+        return self.ask(Mkdir(path))
+
+    def remove(self, path):
+        return self.ask(Remove(path))
 
 
-STORE = Scripted()
+STORE = ScriptedStore()
 SHARE = Share(STORE, STORE.sleep, CLOCK)
 
 
-@contextmanager
-def scripted(*script):
-    """Every request of the block must be the next one of `script`, to its end."""
-    CLOCK.now = 0.0
-    STORE.left = list(script)
-    yield
-    assert not STORE.left, f"never asked for {STORE.left[0][0]}"
-
-
 def play(call, *script):
-    """Call the protocol; every request must be the next one of `script`.
+    """Do `call` on `SHARE`; every request must be the next one of `script`.
 
     Args:
-        call: the protocol, on `SHARE`.
+        call: the protocol, whose parts are made on `SHARE`.
         script: pairs of a request and its answer; an exception class is raised.  A
             request may be a class only.
 
     Returns:
         what the call returns, or the error that it raises.
     """
-    with scripted(*script):
-        try:
-            return call()
-        except OSError as raised:
-            return raised
+    CLOCK.now = 0.0
+    STORE.left, STORE.strayed = list(script), None
+    try:
+        outcome = call()
+    except OSError as error:
+        outcome = error
+    finally:
+        STORE.end()
+    return outcome
 
 
 def ren(src, dst, told=None):

@@ -8,7 +8,7 @@ import pytest
 from dirjobs.errors import ConfigurationError
 from dirjobs.policy import Order
 from dirjobs.protocol.candidates import Candidates, natural_key
-from dirjobs.store import Entry
+from dirjobs.store import Entry, FileKind
 
 
 def entries(*names):
@@ -20,13 +20,13 @@ def numbered(count):
 
 
 def filled(listing, **options):
-    waiting = Candidates(rng=random.Random(1), **options)
-    waiting.fill(listing, 0.0, 1.0)
-    return waiting
+    candidates = Candidates(rng=random.Random(1), **options)
+    candidates.fill(listing, 0.0, 1.0)
+    return candidates
 
 
-def drained(waiting, **options):
-    return [entry.name for entry in iter(lambda: waiting.take(**options), None)]
+def drained(candidates, **options):
+    return [entry.name for entry in iter(lambda: candidates.take(**options), None)]
 
 
 def test_numbers_count_as_numbers():
@@ -41,11 +41,11 @@ def test_numbers_count_as_numbers():
 def test_every_job_is_offered_once_whoever_wins(order):
     rng = random.Random(5)
     for _ in range(20):
-        waiting = filled(numbered(100), order=order)
+        candidates = filled(numbered(100), order=order)
         seen = []
-        while (entry := waiting.take()) is not None:
+        while (entry := candidates.take()) is not None:
             seen.append(entry)
-            waiting.won() if rng.random() < 0.7 else waiting.lost(0.0)
+            candidates.won() if rng.random() < 0.7 else candidates.lost(0.0)
         assert sorted(seen) == sorted(numbered(100))
 
 
@@ -57,11 +57,11 @@ def test_a_list_of_names_only_is_as_good():
 
 
 def test_one_worker_alone_keeps_the_order():
-    waiting = filled(reversed(numbered(30)))
+    candidates = filled(reversed(numbered(30)))
     seen = []
-    while (entry := waiting.take()) is not None:
+    while (entry := candidates.take()) is not None:
         seen.append(entry)
-        waiting.won()
+        candidates.won()
     assert seen == numbered(30)
 
 
@@ -77,32 +77,32 @@ def test_random_order_is_replayable_and_another_one():
 
 
 def test_after_a_loss_it_goes_on_in_order_from_another_place():
-    waiting = filled(numbered(1000))
-    waiting.take()
+    candidates = filled(numbered(1000))
+    candidates.take()
     for _ in range(9):
-        waiting.lost(0.0)
-    first = int(waiting.take().name[3:-4])
+        candidates.lost(0.0)
+    first = int(candidates.take().name[3:-4])
     assert 1 < first < 1000
     following = []
     for _ in range(5):
-        waiting.won()
-        following.append(int(waiting.take().name[3:-4]))
+        candidates.won()
+        following.append(int(candidates.take().name[3:-4]))
     assert following == [first + step for step in range(1, 6)]
 
 
 def test_the_window_stays_near_the_head_while_little_is_lost():
-    waiting = filled(numbered(1000))
-    waiting.lost(0.0)
-    assert int(waiting.take().name[3:-4]) < 32
+    candidates = filled(numbered(1000))
+    candidates.lost(0.0)
+    assert int(candidates.take().name[3:-4]) < 32
 
 
 def test_new_listings_lead_back_to_the_head():
-    waiting = filled(numbered(1000))
+    candidates = filled(numbered(1000))
     for _ in range(10):
-        waiting.lost(0.0)
+        candidates.lost(0.0)
     for _ in range(12):
-        waiting.fill(numbered(1000), 1.0, 2.0)
-    assert waiting.take().name == "job0.txt"
+        candidates.fill(numbered(1000), 1.0, 2.0)
+    assert candidates.take().name == "job0.txt"
 
 
 def test_four_workers_with_old_listings_lose_little():
@@ -132,40 +132,40 @@ def test_four_workers_with_old_listings_lose_little():
 
 
 def test_a_listing_is_due_at_first_and_when_used_up():
-    waiting = Candidates()
-    assert waiting.used_up(0.0)
-    waiting.fill(numbered(1), 0.0, 1.0)
-    assert not waiting.used_up(1.0)
-    waiting.take()
-    assert waiting.used_up(1.0)
-    assert waiting.take() is None
+    candidates = Candidates()
+    assert candidates.used_up(0.0)
+    candidates.fill(numbered(1), 0.0, 1.0)
+    assert not candidates.used_up(1.0)
+    candidates.take()
+    assert candidates.used_up(1.0)
+    assert candidates.take() is None
 
 
 def test_a_listing_is_due_when_it_is_old():
-    waiting = filled(numbered(9))
-    assert not waiting.used_up(20.0)  # it took a second, so it may be 20 seconds old
-    assert waiting.used_up(21.5)
+    candidates = filled(numbered(9))
+    assert not candidates.used_up(20.0)  # it took a second, so it may be 20 seconds old
+    assert candidates.used_up(21.5)
 
 
 def test_a_listing_is_due_when_losing_cost_more_than_listing():
-    waiting = filled(numbered(9))
-    waiting.lost(0.6)
-    assert not waiting.used_up(1.0)
-    waiting.lost(0.6)
-    assert waiting.used_up(1.0)
-    waiting.fill(numbered(9), 1.0, 2.0)
-    assert not waiting.used_up(2.0)
+    candidates = filled(numbered(9))
+    candidates.lost(0.6)
+    assert not candidates.used_up(1.0)
+    candidates.lost(0.6)
+    assert candidates.used_up(1.0)
+    candidates.fill(numbered(9), 1.0, 2.0)
+    assert not candidates.used_up(2.0)
 
 
 def test_a_listing_is_due_when_nothing_is_won_any_more():
-    waiting = filled(numbered(900))
+    candidates = filled(numbered(900))
     for _ in range(31):
-        waiting.lost(0.0)
-    assert not waiting.used_up(1.0)
-    waiting.won()
+        candidates.lost(0.0)
+    assert not candidates.used_up(1.0)
+    candidates.won()
     for _ in range(32):
-        waiting.lost(0.0)
-    assert waiting.used_up(1.0)
+        candidates.lost(0.0)
+    assert candidates.used_up(1.0)
 
 
 # -- what is left alone -----------------------------------------------------------------------
@@ -174,16 +174,16 @@ def test_a_listing_is_due_when_nothing_is_won_any_more():
 def test_folders_hidden_files_and_unwanted_jobs_are_left_alone():
     listing = [
         *entries(".a.txt", "~b.txt", "c.txt~", "d.txt", "e.txt"),
-        Entry("f.txt", 1, None, True),
+        Entry("f.txt", 1, None, FileKind.FOLDER),
     ]
     assert drained(filled(listing, job_ext=""), unwanted={"d.txt"}) == ["e.txt"]
 
 
 def test_other_extensions_are_told_of_once(caplog):
-    waiting = Candidates(job_ext=".txt")
+    candidates = Candidates(job_ext=".txt")
     for _ in range(3):
-        waiting.fill(entries(".hidden", "x.part", "a.dat", "b.dat", "c.txt"), 0.0, 1.0)
-        assert drained(waiting) == ["c.txt"]
+        candidates.fill(entries(".hidden", "x.part", "a.dat", "b.dat", "c.txt"), 0.0, 1.0)
+        assert drained(candidates) == ["c.txt"]
     (record,) = caplog.records
     assert "'a.dat'" in record.message
     assert "job_ext=''" in record.message
@@ -195,10 +195,10 @@ def test_files_that_nobody_takes_for_jobs_are_not_worth_a_word(caplog):
 
 
 def test_a_name_that_the_store_cannot_carry_is_reported_once(caplog):
-    waiting = Candidates(name_problem=lambda name: "it is odd" if "odd" in name else None)
+    candidates = Candidates(name_problem=lambda name: "it is odd" if "odd" in name else None)
     for _ in range(3):
-        waiting.fill(entries("odd\n", "odd2", "good"), 0.0, 1.0)
-        assert drained(waiting) == ["good"]
+        candidates.fill(entries("odd\n", "odd2", "good"), 0.0, 1.0)
+        assert drained(candidates) == ["good"]
     assert [record.levelno for record in caplog.records] == [logging.WARNING] * 2
     assert all(record.getMessage().isprintable() for record in caplog.records)
 
@@ -207,11 +207,11 @@ def test_a_filter_that_raises_is_named_and_explained():
     def broken(path, name):
         raise KeyError("size")
 
-    waiting = filled(entries("a.txt"), job_filter=broken)
+    candidates = filled(entries("a.txt"), job_filter=broken)
     with pytest.raises(
         ConfigurationError, match=r"^job_filter raised KeyError .* 'a\.txt'; it must"
     ):
-        waiting.take()
+        candidates.take()
 
 
 def test_a_filter_may_be_interrupted():
@@ -226,33 +226,33 @@ def test_a_filter_may_be_interrupted():
 
 
 def test_a_file_is_taken_when_it_was_seen_unchanged_for_long_enough():
-    waiting = Candidates(min_age=10.0)
-    waiting.fill([Entry("a", 1.0, 1)], 0.0, 100.0)
-    assert waiting.take() is None
-    assert waiting.ripe_at == 110.0
-    waiting.fill([Entry("a", 1.0, 2), Entry("b", 1.0, 1)], 104.0, 105.0)  # it grew
-    assert waiting.take() is None
-    assert waiting.ripe_at == 115.0
-    waiting.fill([Entry("a", 1.0, 2), Entry("b", 1.0, 3)], 114.0, 115.0)
-    assert drained(waiting) == ["a"]
-    assert waiting.ripe_at == 125.0
-    waiting.fill([Entry("b", 1.0, 3)], 124.0, 125.0)
-    assert drained(waiting) == ["b"]
-    assert waiting.ripe_at is None
+    candidates = Candidates(min_age=10.0)
+    candidates.fill([Entry("a", 1.0, 1)], 0.0, 100.0)
+    assert candidates.take() is None
+    assert candidates.ripe_at == 110.0
+    candidates.fill([Entry("a", 1.0, 2), Entry("b", 1.0, 1)], 104.0, 105.0)  # it grew
+    assert candidates.take() is None
+    assert candidates.ripe_at == 115.0
+    candidates.fill([Entry("a", 1.0, 2), Entry("b", 1.0, 3)], 114.0, 115.0)
+    assert drained(candidates) == ["a"]
+    assert candidates.ripe_at == 125.0
+    candidates.fill([Entry("b", 1.0, 3)], 124.0, 125.0)
+    assert drained(candidates) == ["b"]
+    assert candidates.ripe_at is None
 
 
 def test_a_file_that_grows_for_ever_is_not_waited_for_for_ever():
-    waiting = Candidates(min_age=10.0)
+    candidates = Candidates(min_age=10.0)
     for tick in range(7):
-        waiting.fill([Entry("log", 1.0, tick)], 9.0 * tick, 9.0 * tick)
-        assert (waiting.ripe_at is None) is (9.0 * tick >= 50)
-        assert waiting.take() is None
-    waiting.fill([Entry("log", 1.0, 6)], 64.0, 64.0)  # at last
-    assert drained(waiting) == ["log"]
+        candidates.fill([Entry("log", 1.0, tick)], 9.0 * tick, 9.0 * tick)
+        assert (candidates.ripe_at is None) is (9.0 * tick >= 50)
+        assert candidates.take() is None
+    candidates.fill([Entry("log", 1.0, 6)], 64.0, 64.0)  # at last
+    assert drained(candidates) == ["log"]
 
 
 def test_a_file_that_went_and_came_back_is_young_again():
-    waiting = Candidates(min_age=10.0)
+    candidates = Candidates(min_age=10.0)
     for now, listing in ((0.0, ["a"]), (5.0, []), (11.0, ["a"])):
-        waiting.fill(entries(*listing), now, now)
-    assert waiting.take() is None
+        candidates.fill(entries(*listing), now, now)
+    assert candidates.take() is None

@@ -1,4 +1,4 @@
-"""Claiming a job, request by request: what is asked next, and what the intents say then."""
+"""Claiming a job, request by request: what is asked next, and what is known of the names then."""
 
 import pytest
 
@@ -16,21 +16,8 @@ from dirjobs.protocol.intents import State
 from dirjobs.protocol.me import Me
 from dirjobs.protocol.parts import Parts
 from dirjobs.store import Entry, FileKind, Guarantees
-from tests.unit.script import (
-    JOB,
-    MINE,
-    NOT_FINISHED,
-    SHARE,
-    D,
-    F,
-    P,
-    R,
-    W,
-    ls,
-    play,
-    ren,
-    there,
-)
+from tests.simulation.requests import Rename
+from tests.unit.script import JOB, MINE, NOT_FINISHED, SHARE, D, F, P, R, W, ls, play, ren, there
 
 HALF = f"{W}/~w2~tag.job"
 BACK = f"{R}/~w2~tag.w2.job"
@@ -38,9 +25,14 @@ PARKED = f"{P}/w2.job"
 ATOMIC = Guarantees(atomic_rename=True, visible_after=0)
 
 
-def worker(mode, promises=None, sync_time=0.0, **terms):
+def worker(mode, promises=None, sync_time=0.0, **times):
     promises = promises or (ATOMIC if mode is Mode.TRUST else Guarantees(visible_after=0))
-    return Parts(SHARE, Me("w2", Policy(mode, sync_time, **terms), promises, lambda: "tag"))
+    me = Me("w2", Policy(mode, sync_time, **times), promises, lambda: "tag")
+    return Parts(SHARE, me)
+
+
+def claim(parts, *script):
+    return play(lambda: parts.claimer.claim(JOB), *script)
 
 
 def holds(parts, outcome, state):
@@ -67,22 +59,20 @@ ASK = ren(f"{W}/job", MINE)
 )
 def test_trust(script, state):
     parts = worker(Mode.TRUST)
-    holds(parts, play(lambda: parts.claimer.claim(JOB), *script), state)
+    holds(parts, claim(parts, *script), state)
 
 
 @pytest.mark.parametrize("error", [Busy, Denied, Unavailable, Unsupported])
 def test_trust_refused(error):
     parts = worker(Mode.TRUST)
-    assert isinstance(play(lambda: parts.claimer.claim(JOB), ren(*ASK[0], error)), error)
+    assert isinstance(claim(parts, ren(*ASK[0], error)), error)
     assert parts.intents.state(MINE) is None
 
 
 @pytest.mark.parametrize("error", [Busy, Denied, Unavailable, AmbiguousResult, NotFound])
 def test_trust_when_the_look_fails_too_the_sweep_must_look(error):
     parts = worker(Mode.TRUST)
-    outcome = play(
-        lambda: parts.claimer.claim(JOB), ren(*ASK[0], AmbiguousResult), there(MINE, error)
-    )
+    outcome = claim(parts, ren(*ASK[0], AmbiguousResult), there(MINE, error))
     assert isinstance(outcome, error)
     assert set(parts.intents.in_state(State.IN_DOUBT)) == {MINE}
 
@@ -91,7 +81,7 @@ def test_trust_when_the_look_fails_too_the_sweep_must_look(error):
 def test_a_name_is_asked_for_once(mode):
     parts = worker(mode)
     parts.intents.ask(MINE, "w2", JOB)
-    assert play(lambda: parts.claimer.claim(JOB)) is None
+    assert claim(parts) is None
 
 
 # -- verify -----------------------------------------------------------------------------------
@@ -106,7 +96,7 @@ NO_DOUBT = pytest.mark.parametrize("unclear", [False, True])
 def test_verify_uncontended_is_five_requests_whatever_the_answers(first, across):
     parts = worker(Mode.VERIFY)
     script = [ren(*FIRST[0], first), ren(*ACROSS[0], across), ls(R, "w2.job"), *NOT_FINISHED]
-    holds(parts, play(lambda: parts.claimer.claim(JOB), *script), State.HELD)
+    holds(parts, claim(parts, *script), State.HELD)
     # A rename without answer may be executed yet; a name that is certain is forgotten.
     doubt = first or across
     assert parts.intents.state(HALF) is (State.IN_DOUBT if doubt else None)
@@ -117,7 +107,7 @@ def test_a_source_that_outlives_its_copy_is_parked_when_the_job_is_finished():
     came to delete its source, which it then left."""
     parts = worker(Mode.VERIFY)
     script = [FIRST, ren(*ACROSS[0], AmbiguousResult), ls(R, "w2.job"), *NOT_FINISHED]
-    held = play(lambda: parts.claimer.claim(JOB), *script)
+    held = claim(parts, *script)
     left = ls(W, "~w2~tag.job")
     assert play(lambda: parts.sweeper.sweep((W,)), left, ls(R, "w2.job")) == 0  # not while it runs
     done = ren(MINE, f"{D}/job")
@@ -127,7 +117,7 @@ def test_a_source_that_outlives_its_copy_is_parked_when_the_job_is_finished():
 
 
 @pytest.mark.parametrize(
-    ("script", "claim", "half"),
+    ("script", "state", "half"),
     [
         ([ren(*FIRST[0], NotFound)], None, State.IN_DOUBT),
         ([ren(*FIRST[0], AlreadyExists)], None, State.RETIRED),
@@ -173,11 +163,11 @@ def test_a_source_that_outlives_its_copy_is_parked_when_the_job_is_finished():
         ),
     ],
 )
-def test_verify_lost(script, claim, half):
+def test_verify_lost(script, state, half):
     parts = worker(Mode.VERIFY)
-    outcome = play(lambda: parts.claimer.claim(JOB), *script)
+    outcome = claim(parts, *script)
     assert outcome is None
-    assert parts.intents.state(MINE) is claim
+    assert parts.intents.state(MINE) is state
     assert half is None or parts.intents.state(HALF) is half
     assert parts.intents.in_state(State.PENDING) == {}
 
@@ -187,7 +177,7 @@ def test_verify_lost(script, claim, half):
 def test_verify_refused(error, across):
     parts = worker(Mode.VERIFY)
     script = [FIRST, ren(*ACROSS[0], error)] if across else [ren(*FIRST[0], error)]
-    assert isinstance(play(lambda: parts.claimer.claim(JOB), *script), error)
+    assert isinstance(claim(parts, *script), error)
     assert parts.intents.in_state(State.PENDING) == parts.intents.in_state(State.HELD) == {}
     # The job is under its staged name now: the sweep must bring it back.
     assert set(parts.intents.in_state(State.IN_DOUBT)) == ({HALF} if across else set())
@@ -199,7 +189,7 @@ def test_a_look_that_fails_leaves_all_to_the_sweep(error, at):
     parts = worker(Mode.VERIFY)
     looks = [ls(R, "w2.job"), *NOT_FINISHED][: at + 1]
     looks[at] = looks[at][0], error
-    assert isinstance(play(lambda: parts.claimer.claim(JOB), *BOTH, *looks), error)
+    assert isinstance(claim(parts, *BOTH, *looks), error)
     assert set(parts.intents.in_state(State.IN_DOUBT)) == {MINE, HALF}
 
 
@@ -210,7 +200,7 @@ def test_a_larger_worker_is_waited_for():
     parts = worker(Mode.VERIFY)
     look = (ls(R, "w2.job", "w3.job"), *NOT_FINISHED)
     script = [*BOTH, *look, *look, *look, ls(R, "w2.job"), *NOT_FINISHED]
-    holds(parts, play(lambda: parts.claimer.claim(JOB), *script), State.HELD)
+    holds(parts, claim(parts, *script), State.HELD)
     assert parts.me.decided["larger worker's claim: waited"] == 3
 
 
@@ -218,7 +208,7 @@ def test_a_larger_worker_is_not_waited_for_for_ever():
     parts = worker(Mode.VERIFY, heartbeat=0.04, lease=9.0)
     look = (ls(R, "w2.job", "w3.job"), *NOT_FINISHED)
     back = [ren(MINE, BACK), ren(BACK, HALF), ls(W, "~w2~tag.job"), ls(R, "w3.job")]
-    assert play(lambda: parts.claimer.claim(JOB), *BOTH, *look, *look, *back) is None
+    assert claim(parts, *BOTH, *look, *look, *back) is None
     assert parts.claimer.skipped_until == {"job": pytest.approx(9.1)}
     assert parts.intents.in_state(State.HELD) == {}
 
@@ -229,26 +219,26 @@ def test_a_larger_worker_is_not_waited_for_for_ever():
 def test_other_names_are_no_rivals(other):
     parts = worker(Mode.VERIFY)
     script = [*BOTH, ls(R, "w2.job", other), *NOT_FINISHED]
-    holds(parts, play(lambda: parts.claimer.claim(JOB), *script), State.HELD)
+    holds(parts, claim(parts, *script), State.HELD)
 
 
 def test_a_folder_of_a_rivals_name_is_no_rival():
     parts = worker(Mode.VERIFY)
     script = [*BOTH, ls(R, "w2.job", Entry("w1.job", 1.0, None, FileKind.FOLDER)), *NOT_FINISHED]
-    holds(parts, play(lambda: parts.claimer.claim(JOB), *script), State.HELD)
+    holds(parts, claim(parts, *script), State.HELD)
 
 
 def test_a_copy_that_grows_is_waited_for():
     parts = worker(Mode.VERIFY)
     looks = [ls(R, Entry("w2.job", 100.0, size)) for size in (0, 3, 3, 3, 5, 7)]
-    holds(parts, play(lambda: parts.claimer.claim(JOB), *BOTH, *looks, *NOT_FINISHED), State.HELD)
+    holds(parts, claim(parts, *BOTH, *looks, *NOT_FINISHED), State.HELD)
 
 
 @pytest.mark.parametrize("size", [0, 6, 8])
 def test_a_copy_that_stays_torn_is_parked_and_never_given_back(size):
     parts = worker(Mode.VERIFY)
     looks = [ls(R, Entry("w2.job", 100.0, size))] * 4
-    assert play(lambda: parts.claimer.claim(JOB), *BOTH, *looks, ren(MINE, PARKED)) is None
+    assert claim(parts, *BOTH, *looks, ren(MINE, PARKED)) is None
     assert parts.intents.in_state(State.HELD) == {}
     assert parts.intents.state(MINE) is State.RETIRED
 
@@ -291,7 +281,7 @@ ON_ITS_WAY_BACK = [ren(MINE, BACK), ren(BACK, HALF), ls(W, "~w2~tag.job"), ls(R)
 def test_sync_looks_twice_and_never_asks_for_a_single_name():
     parts = worker(Mode.SYNC, **WAITS)
     mine = ls(R, "w2.job")
-    holds(parts, play(lambda: parts.claimer.claim(JOB), ASK, mine, *LOOK, *LOOK, mine), State.HELD)
+    holds(parts, claim(parts, ASK, mine, *LOOK, *LOOK, mine), State.HELD)
 
 
 @pytest.mark.parametrize("told", [None, AmbiguousResult])
@@ -316,14 +306,14 @@ def test_sync_looks_twice_and_never_asks_for_a_single_name():
 )
 def test_sync_lost(told, looks):
     parts = worker(Mode.SYNC, **WAITS)
-    outcome = play(lambda: parts.claimer.claim(JOB), ren(*ASK[0], told), *looks)
+    outcome = claim(parts, ren(*ASK[0], told), *looks)
     # Only what may still be executed, or was never seen, is the sweep's.
-    gone = looks[-1][0].__class__.__name__ == "Rename" and told is None
+    gone = isinstance(looks[-1][0], Rename) and told is None
     holds(parts, outcome, State.RETIRED if gone else State.IN_DOUBT)
     assert (MINE in parts.intents.in_state(State.IN_DOUBT)) is not gone
 
 
 def test_a_404_may_be_wrong_where_the_rename_is_not_exclusive():
     parts = worker(Mode.SYNC, **WAITS)
-    holds(parts, play(lambda: parts.claimer.claim(JOB), ren(*ASK[0], NotFound)), State.IN_DOUBT)
+    holds(parts, claim(parts, ren(*ASK[0], NotFound)), State.IN_DOUBT)
     assert set(parts.intents.in_state(State.IN_DOUBT)) == {MINE}

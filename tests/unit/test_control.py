@@ -8,12 +8,12 @@ from threading import Thread
 import pytest
 
 from dirjobs import DirJobs, Unavailable
-from dirjobs.admin import control as admin
+from dirjobs.admin import control
 from dirjobs.backends.memory import MemoryStore
 from dirjobs.errors import ConfigurationError
 from dirjobs.layout import RUNNING, WAITING, WORKERS
 from dirjobs.protocol.share import Share
-from dirjobs.recovery import control
+from dirjobs.recovery.control import drained
 from tests.command_line import wait_until
 from tests.unit.lives import World
 
@@ -44,19 +44,19 @@ def test_a_paused_worker_takes_no_job_until_the_queue_is_resumed(caplog):
     world = Hours()
     world.job()
     life = world.life("w1").start()
-    assert admin.pause(world.share)
-    assert not admin.pause(world.share)
+    assert control.pause(world.share)
+    assert not control.pause(world.share)
     life.beat()
 
     def resumed():
         assert world.names(RUNNING) == []
-        assert admin.resume(world.share)
+        assert control.resume(world.share)
         life.beat()
 
     world.events.append((world.now + 300, resumed))
     assert life.next().job.name == "job.txt"
     assert world.now >= 1300
-    assert not admin.resume(world.share)
+    assert not control.resume(world.share)
     told = [record.message for record in caplog.records if "queue is" in record.message]
     assert [text.split(";")[1] for text in told] == [
         " waiting until somebody resumes it",
@@ -65,14 +65,14 @@ def test_a_paused_worker_takes_no_job_until_the_queue_is_resumed(caplog):
 
 
 def test_a_newcomer_sees_the_pause_at_once(world):
-    admin.pause(world.share)
+    control.pause(world.share)
     assert world.life("w1").start().membership.control.paused
 
 
 def test_orders_are_no_heartbeats(world):
     one = world.life("w1").start()
-    admin.pause(world.share)
-    admin.give(world.share, "~drain.w9.abcdef")
+    control.pause(world.share)
+    control.give(world.share, "~drain.w9.abcdef")
     world.life("w2").start().end()
     one.beat()
     assert orders_in(world) == ["~drain.w9.abcdef", "~pause"]
@@ -84,7 +84,7 @@ def test_a_drained_worker_takes_no_other_job(world, named, caplog):
     world.job("job2.txt")
     one, two = world.life("w1").start(), world.life("w2").start()
     held = one.next()
-    assert admin.drain(world.share, [named]) == ["w1"]
+    assert control.drain(world.share, [named]) == ["w1"]
     assert len(orders_in(world)) == 1
     one.beat()
     two.beat()
@@ -99,7 +99,7 @@ def test_a_drained_worker_takes_no_other_job(world, named, caplog):
 def test_a_drain_is_for_that_process_and_not_for_its_successor(world):
     world.job()
     world.life("w1").start()
-    admin.drain(world.share, ["w1"])
+    control.drain(world.share, ["w1"])
     world.now += 1000
     assert world.life("w1").start().next() is not None
 
@@ -107,8 +107,8 @@ def test_a_drain_is_for_that_process_and_not_for_its_successor(world):
 def test_a_drain_finds_a_worker_that_goes_on_under_another_name(world):
     one = world.life("w1").start()
     one.membership.incarnations.next()
-    second = one.parts.me.worker
-    assert admin.drain(world.share, ["w1"]) == ["w1", second]
+    second = one.me.worker
+    assert control.drain(world.share, ["w1"]) == ["w1", second]
     one.beat()
     assert one.membership.control.draining
 
@@ -116,22 +116,22 @@ def test_a_drain_finds_a_worker_that_goes_on_under_another_name(world):
 def test_all_that_have_not_ended_are_drained(world):
     world.life("w1").start()
     world.life("w2").start().end()
-    assert admin.drain(world.share, None) == ["w1"]
-    assert len(control.drained(world.store.list(WORKERS))) == 1
+    assert control.drain(world.share, None) == ["w1"]
+    assert len(drained(world.store.list(WORKERS))) == 1
 
 
 def test_a_worker_that_nobody_knows_can_not_be_drained(world):
     world.life("w1").start()
     with pytest.raises(ConfigurationError, match=r"no worker .w2. .*; at work: w1"):
-        admin.drain(world.share, ["w1", "w2"])
+        control.drain(world.share, ["w1", "w2"])
     assert orders_in(world) == []
 
 
 def test_orders_work_where_nobody_has_worked_yet():
     store = MemoryStore()
-    share = Share(store)
-    assert not admin.resume(share)
-    assert admin.pause(share)
+    share = Share(store, lambda _: None)
+    assert not control.resume(share)
+    assert control.pause(share)
     assert store.exists("_queue/workers/~pause")
 
 
@@ -194,7 +194,7 @@ def waits_for_the_end_of_an_outage(queue, store):
 
 
 def waits_for_the_end_of_a_pause(queue, store):
-    admin.pause(Share(store))
+    control.pause(queue._share)
 
 
 @pytest.mark.parametrize(
@@ -239,7 +239,7 @@ def test_a_forked_child_is_drained_on_its_own(tmp_path, who):
     queue.close()
 
 
-def test_a_worker_drained_at_once_breaks_off_the_wait_for_a_job():
+def test_a_worker_drained_at_once_aborts_the_wait_for_a_job():
     store = MemoryStore()
     dj = DirJobs(store, mode="sync", sync_time=0.0)
     dj.add("a.txt")
@@ -247,7 +247,7 @@ def test_a_worker_drained_at_once_breaks_off_the_wait_for_a_job():
     dj = DirJobs(store, mode="sync", sync_time=1000, lease=2000)
     found = []
     thread = Thread(target=lambda: found.append(dj.next_and_lock()))
-    dj._worker.me.adopt(dj._wish)  # as after the start, which waits as long
+    dj._membership.me.adopt(dj._wish)  # as after the start, which waits as long
     dj._pid = os.getpid()
     thread.start()
     wait_until(lambda: list(store.list(RUNNING)))

@@ -1,4 +1,4 @@
-"""Ending parts, request by request: settling, numbering, putting back, parking."""
+"""Ending claims, request by request: renaming, numbering, putting back, parking."""
 
 import pytest
 
@@ -49,19 +49,22 @@ def parts():
 
 def worker(mode, promises=None):
     promises = promises or Guarantees(atomic_rename=mode is Mode.TRUST, visible_after=0)
-    parts = Parts(
-        SHARE, Me("w2", Policy(mode, 10.0 if mode is Mode.SYNC else 0.0), promises, lambda: "tag")
-    )
+    policy = Policy(mode, 10.0 if mode is Mode.SYNC else 0.0)
+    parts = Parts(SHARE, Me("w2", policy, promises, lambda: "tag"))
     parts.intents.ask(MINE, "w2", JOB)
     parts.intents.hold(MINE)
     return parts
 
 
-# -- settle -----------------------------------------------------------------------------------
+# -- rename -----------------------------------------------------------------------------------
 
 LOST_ANSWER = ren(MINE, DONE, AmbiguousResult)
 NO_SOURCE, TAKEN = ren(MINE, DONE, NotFound), ren(MINE, DONE, AlreadyExists)
 BUSY = ren(MINE, DONE, Busy)
+
+
+def rename(parts, *script, dst=DONE):
+    return play(lambda: parts.resolver.rename(MINE, dst, 7), *script)
 
 
 @pytest.mark.parametrize(
@@ -99,37 +102,30 @@ BUSY = ren(MINE, DONE, Busy)
         ([LOST_ANSWER, there(MINE), BUSY, NO_SOURCE], Outcome.GONE_IN_DOUBT),
     ],
 )
-def test_settle(parts, script, moved):
-    assert play(lambda: parts.resolver.rename(MINE, DONE, 7), *script) is moved
+def test_rename(parts, script, moved):
+    assert rename(parts, *script) is moved
 
 
 @pytest.mark.parametrize("error", REFUSALS)
-def test_settle_refused(parts, error):
-    assert isinstance(
-        play(lambda: parts.resolver.rename(MINE, DONE, 7), ren(MINE, DONE, error)), error
-    )
+def test_rename_refused(parts, error):
+    assert isinstance(rename(parts, ren(MINE, DONE, error)), error)
 
 
-def test_settle_waits_a_while_for_a_file_that_is_open(parts):
-    assert isinstance(play(lambda: parts.resolver.rename(MINE, DONE, 7), *[BUSY] * 4), Busy)
+def test_rename_waits_a_while_for_a_file_that_is_open(parts):
+    assert isinstance(rename(parts, *[BUSY] * 4), Busy)
 
 
-def test_settle_gives_up_in_the_end_and_remembers_the_doubt(parts):
+def test_rename_gives_up_in_the_end_and_remembers_the_doubt(parts):
     script = [LOST_ANSWER, there(MINE)] * 6
-    assert isinstance(play(lambda: parts.resolver.rename(MINE, DONE, 7), *script), AmbiguousResult)
-    assert play(lambda: parts.resolver.rename(MINE, DONE, 7), NO_SOURCE) is Outcome.GONE_IN_DOUBT
+    assert isinstance(rename(parts, *script), AmbiguousResult)
+    assert rename(parts, NO_SOURCE) is Outcome.GONE_IN_DOUBT
 
 
 @pytest.mark.parametrize("outcome", [ren(MINE, DONE), NO_SOURCE])
 def test_a_doubt_that_is_settled_is_forgotten(parts, outcome):
-    assert isinstance(
-        play(
-            lambda: parts.resolver.rename(MINE, DONE, 7), LOST_ANSWER, (there(MINE)[0], Unavailable)
-        ),
-        Unavailable,
-    )
+    assert isinstance(rename(parts, LOST_ANSWER, (there(MINE)[0], Unavailable)), Unavailable)
     assert list(parts.intents.doubts) == [MINE]
-    play(lambda: parts.resolver.rename(MINE, DONE, 7), outcome)
+    rename(parts, outcome)
     assert parts.intents.doubts == {}
 
 
@@ -137,22 +133,20 @@ def test_a_destination_that_stays_beside_the_source_is_a_strangers(parts):
     """However long that takes: the count goes on where an earlier call gave up."""
     stays = [TAKEN, ls(D, "job"), there(MINE)]
     script = [LOST_ANSWER, there(MINE), *stays * 5]
-    assert isinstance(play(lambda: parts.resolver.rename(MINE, DONE, 7), *script), AmbiguousResult)
-    assert play(lambda: parts.resolver.rename(MINE, DONE, 7), *stays, TAKEN) is Outcome.TAKEN
+    assert isinstance(rename(parts, *script), AmbiguousResult)
+    assert rename(parts, *stays, TAKEN) is Outcome.TAKEN
 
 
 def test_a_folder_that_is_none_and_cannot_be_made_is_told(parts):
     script = [NO_SOURCE, there(D), there(MINE), mkdir(D, AlreadyExists)] * 6
-    outcome = play(lambda: parts.resolver.rename(MINE, DONE, 7), *script)
+    outcome = rename(parts, *script)
     assert isinstance(outcome, NotFound)
     assert str(outcome) == "'02_done' can't be used as a folder: move away what is there"
 
 
 def test_a_404_inside_one_folder_is_about_the_source(parts):
-    assert (
-        play(lambda: parts.resolver.rename(MINE, f"{R}/x", 7), ren(MINE, f"{R}/x", NotFound))
-        is Outcome.GONE
-    )
+    beside = f"{R}/x"
+    assert rename(parts, ren(MINE, beside, NotFound), dst=beside) is Outcome.GONE
 
 
 @pytest.mark.parametrize("error", [Unavailable, AmbiguousResult, Denied])
@@ -168,9 +162,9 @@ def test_a_404_inside_one_folder_is_about_the_source(parts):
         [NO_SOURCE, there(D, False), there(MINE), mkdir(D)],
     ],
 )
-def test_settle_when_its_looks_fail(parts, before, error):
+def test_rename_when_its_looks_fail(parts, before, error):
     script = [*before[:-1], (before[-1][0], error)]
-    assert isinstance(play(lambda: parts.resolver.rename(MINE, DONE, 7), *script), error)
+    assert isinstance(rename(parts, *script), error)
 
 
 @pytest.mark.parametrize(
@@ -184,19 +178,19 @@ def test_settle_when_its_looks_fail(parts, before, error):
         ([NO_SOURCE, there(D, False), ls(R, "w2.job"), mkdir(D), ren(MINE, DONE)], Outcome.RENAMED),
     ],
 )
-def test_settle_by_listing_where_single_names_lag(script, moved):
-    assert play(lambda: worker(Mode.SYNC).resolver.rename(MINE, DONE, 7), *script) is moved
+def test_rename_by_listing_where_single_names_lag(script, moved):
+    assert rename(worker(Mode.SYNC), *script) is moved
 
 
 # -- finish -----------------------------------------------------------------------------------
 
 
-def robbed(answer):
-    def may_be_robbed(held):
-        assert held is HELD
-        return answer
+def finish(parts, *script, folder=D, expired=False):
+    def lease_may_have_expired(claim):
+        assert claim is HELD
+        return expired
 
-    return may_be_robbed
+    return play(lambda: parts.exits.finish(HELD, folder, lease_may_have_expired), *script)
 
 
 @pytest.mark.parametrize("folder", [D, F])
@@ -205,7 +199,7 @@ def test_finish_numbers_a_newcomer(parts, folder, taken, name):
     names = ["job", "job~2", "job~3"]
     script = [ren(MINE, f"{folder}/{one}", AlreadyExists) for one in names[:taken]]
     script.append(ren(MINE, f"{folder}/{name}"))
-    assert play(lambda: parts.exits.finish(HELD, folder, robbed(False)), *script) == name
+    assert finish(parts, *script, folder=folder) == name
     assert parts.intents.in_state(State.HELD) == {}
     assert not parts.intents.ask(MINE, "w2", JOB)
 
@@ -216,7 +210,7 @@ IN_DOUBT = [LOST_ANSWER, there(MINE, False)]
 
 
 @pytest.mark.parametrize(
-    ("mode", "script", "is_robbed", "committed"),
+    ("mode", "script", "has_expired", "committed"),
     [
         (Mode.TRUST, GONE, False, False),
         (Mode.TRUST, GONE, True, False),
@@ -226,36 +220,37 @@ IN_DOUBT = [LOST_ANSWER, there(MINE, False)]
         (Mode.VERIFY, IN_DOUBT, True, False),
         (Mode.VERIFY, GONE, True, False),
         (Mode.VERIFY, [*GONE, there(DONE), ls(D, "job")], False, True),
-        (Mode.VERIFY, [*GONE, there(DONE, False), there(f"{F}/job", False)], False, False),
+        (Mode.VERIFY, [*GONE, there(DONE, False)], False, False),
         (Mode.SYNC, [*GONE_IN_SYNC, ls(D, "job")], False, True),
-        (Mode.SYNC, [*GONE_IN_SYNC, ls(D), ls(F)], False, False),
+        (Mode.SYNC, [*GONE_IN_SYNC, ls(D)], False, False),
         (Mode.SYNC, [LOST_ANSWER, ls(R)], False, True),
     ],
 )
-def test_finish_when_the_claim_is_gone(mode, script, is_robbed, committed):
+def test_finish_when_the_claim_is_gone(mode, script, has_expired, committed):
     parts = worker(mode)
     if committed:
-        assert play(lambda: parts.exits.finish(HELD, D, robbed(is_robbed)), *script) == "job"
+        assert finish(parts, *script, expired=has_expired) == "job"
     else:
         with pytest.raises(ClaimLost, match="discard this result"):
-            play(lambda: parts.exits.finish(HELD, D, robbed(is_robbed)), *script)
+            finish(parts, *script, expired=has_expired)
     assert parts.intents.in_state(State.HELD) == {}
 
 
 @pytest.mark.parametrize(("error", "tries"), [*((error, 1) for error in REFUSALS), (Busy, 4)])
 def test_a_claim_stays_ours_while_finishing_is_refused(parts, error, tries):
-    assert isinstance(
-        play(lambda: parts.exits.finish(HELD, D, robbed(False)), *[ren(MINE, DONE, error)] * tries),
-        error,
-    )
+    assert isinstance(finish(parts, *[ren(MINE, DONE, error)] * tries), error)
     assert set(parts.intents.in_state(State.HELD)) == {MINE}
-    assert play(lambda: parts.exits.finish(HELD, D, robbed(False)), ren(MINE, DONE)) == "job"
+    assert finish(parts, ren(MINE, DONE)) == "job"
 
 
 # -- back and aside ---------------------------------------------------------------------------
 
 BACK, HALF = f"{R}/~w2~tag.w2.job", f"{W}/~w2~tag.job"
 WHOLE = ls(W, "~w2~tag.job")
+
+
+def release(parts, *script):
+    return play(lambda: parts.exits.release(MINE, JOB), *script)
 
 
 def nobody_has_it(mode):
@@ -280,7 +275,7 @@ def nobody_has_it(mode):
     ],
 )
 def test_release_in_trust(parts, script, back):
-    assert play(lambda: parts.exits.release(MINE, JOB), *script) is back
+    assert release(parts, *script) is back
     assert parts.intents.in_state(State.HELD) == {}
     assert not parts.intents.ask(MINE, "w2", JOB)
 
@@ -290,7 +285,7 @@ NOT_HALF_WAY = [ren(MINE, BACK), ren(BACK, HALF, NotFound), there(W)]
 
 @pytest.mark.parametrize("mode", [Mode.VERIFY, Mode.SYNC])
 @pytest.mark.parametrize(
-    ("script", "back", "unsettled"),
+    ("script", "back", "in_doubt"),
     [
         ([nobody_has_it, ren(HALF, f"{W}/job")], True, set()),
         ([nobody_has_it, ren(HALF, f"{W}/job", AlreadyExists), ren(HALF, PARKED)], True, set()),
@@ -302,23 +297,21 @@ NOT_HALF_WAY = [ren(MINE, BACK), ren(BACK, HALF, NotFound), there(W)]
     ],
 )
 def test_release_elsewhere_is_exclusive_and_shows_nobody_a_copy_that_must_not_run(
-    mode, script, back, unsettled
+    mode, script, back, in_doubt
 ):
     parts = worker(mode)
     if script[0] is nobody_has_it:
         script = nobody_has_it(mode) + script[1:]
-    outcome = play(
-        lambda: parts.exits.release(MINE, JOB), ren(MINE, BACK), ren(BACK, HALF), *script
-    )
+    outcome = release(parts, ren(MINE, BACK), ren(BACK, HALF), *script)
     assert outcome is back
-    assert set(parts.intents.in_state(State.IN_DOUBT)) == unsettled
+    assert set(parts.intents.in_state(State.IN_DOUBT)) == in_doubt
     assert parts.intents.in_state(State.HELD) == {}
     assert not parts.intents.ask(MINE, "w2", JOB)
 
 
 def test_a_release_of_a_claim_that_is_gone_leaves_its_names_to_the_sweep():
     parts = worker(Mode.VERIFY)
-    assert play(lambda: parts.exits.release(MINE, JOB), ren(MINE, BACK, NotFound)) is False
+    assert release(parts, ren(MINE, BACK, NotFound)) is False
     assert set(parts.intents.in_state(State.IN_DOUBT)) == {BACK, HALF}
     assert not parts.intents.ask(MINE, "w2", JOB)
 
@@ -333,7 +326,7 @@ def test_a_copy_of_a_job_that_was_finished_meanwhile_is_parked(folder):
         F: [there(DONE, False), there(f"{F}/job"), ls(F, late)],
     }
     script = [ren(MINE, BACK), ren(BACK, HALF), WHOLE, ls(R), *looks[folder], ren(HALF, PARKED)]
-    assert play(lambda: parts.exits.release(MINE, JOB), *script) is True
+    assert release(parts, *script) is True
     assert parts.intents.in_state(State.IN_DOUBT) == {}
 
 
@@ -346,7 +339,7 @@ def test_a_copy_of_a_job_that_was_finished_meanwhile_is_parked(folder):
 )
 def test_a_release_of_which_the_half_is_gone_is_left_to_the_sweep(mode, script):
     parts = worker(mode)
-    assert play(lambda: parts.exits.release(MINE, JOB), *script) is False
+    assert release(parts, *script) is False
     assert set(parts.intents.in_state(State.IN_DOUBT)) == {BACK, HALF}
     assert parts.intents.in_state(State.HELD) == {}
 
@@ -359,5 +352,5 @@ def test_a_release_that_is_cut_short_leaves_its_names_to_the_sweep(mode, at, err
     script = [ren(MINE, BACK), ren(BACK, HALF), *nobody_has_it(mode), ren(HALF, f"{W}/job")]
     script = script[: at + 1]
     script[at] = script[at][0], error
-    assert isinstance(play(lambda: parts.exits.release(MINE, JOB), *script), error)
+    assert isinstance(release(parts, *script), error)
     assert set(parts.intents.in_state(State.IN_DOUBT)) == {BACK, HALF}

@@ -14,7 +14,7 @@ from dirjobs.recovery.heartbeat import Heartbeat, heartbeat_path, worker_of
 from dirjobs.recovery.process import Process, this_process
 from dirjobs.store import split
 
-BEATS = [
+HEARTBEATS = [
     Heartbeat("w1", 1, Policy()),
     Heartbeat("w1~ab2c", 7, Policy(Mode.SYNC, 70.0), this_process(), ended=True, unsettled=3),
     Heartbeat("w2", 1, Policy(), this_process(), starting=True),
@@ -29,14 +29,14 @@ BEATS = [
 ]
 
 
-@pytest.mark.parametrize("beat", BEATS)
-def test_a_beat_is_read_as_it_was_written(beat):
-    assert Heartbeat.from_bytes(beat.to_bytes()) == beat
+@pytest.mark.parametrize("heartbeat", HEARTBEATS)
+def test_a_heartbeat_is_read_as_it_was_written(heartbeat):
+    assert Heartbeat.from_bytes(heartbeat.to_bytes()) == heartbeat
 
 
-@pytest.mark.parametrize("beat", BEATS)
-def test_a_torn_beat_is_none(beat):
-    data = beat.to_bytes()
+@pytest.mark.parametrize("heartbeat", HEARTBEATS)
+def test_a_torn_heartbeat_is_none(heartbeat):
+    data = heartbeat.to_bytes()
     for length in range(len(data) - 1):
         assert Heartbeat.from_bytes(data[:length]) is None
 
@@ -45,12 +45,12 @@ GARBAGE = [b"", b"{", b"[]", b"null", b"3", b'"x"', b"{}", b"\xff\xfe\x00", b"\0
 
 
 @pytest.mark.parametrize("data", GARBAGE)
-def test_what_is_no_beat_is_none(data):
+def test_what_is_no_heartbeat_is_none(data):
     assert Heartbeat.from_bytes(data) is None
 
 
-def changed_beat(**changed):
-    record = json.loads(BEATS[1].to_bytes())
+def changed_heartbeat(**changed):
+    record = json.loads(HEARTBEATS[1].to_bytes())
     terms = changed.pop("terms", {})
     return json.dumps({**record, **changed, "terms": {**record["terms"], **terms}}).encode()
 
@@ -66,13 +66,13 @@ def changed_beat(**changed):
     ],
     ids=repr,
 )
-def test_a_beat_with_nonsense_in_it_is_none(changed):
-    assert Heartbeat.from_bytes(changed_beat(**changed)) is None
+def test_a_heartbeat_with_nonsense_in_it_is_none(changed):
+    assert Heartbeat.from_bytes(changed_heartbeat(**changed)) is None
 
 
 @pytest.mark.parametrize("changed", [{"shoe": 3}, {"process": {"shoe": 3}}, {"terms": {"shoe": 3}}])
 def test_what_a_later_version_says_beside_is_left_alone(changed):
-    assert Heartbeat.from_bytes(changed_beat(**changed)) is not None
+    assert Heartbeat.from_bytes(changed_heartbeat(**changed)) is not None
 
 
 @pytest.mark.parametrize(
@@ -87,8 +87,8 @@ def test_what_a_later_version_says_beside_is_left_alone(changed):
     ],
     ids=repr,
 )
-def test_a_beat_with_impossible_numbers_is_none(changed):
-    assert Heartbeat.from_bytes(changed_beat(**changed)) is None
+def test_a_heartbeat_with_impossible_numbers_is_none(changed):
+    assert Heartbeat.from_bytes(changed_heartbeat(**changed)) is None
 
 
 @pytest.mark.parametrize(
@@ -101,14 +101,14 @@ def test_deep_nesting_is_no_crash(read):
         assert str(error)
 
 
-def test_random_damage_is_a_beat_or_none():
+def test_random_damage_is_a_heartbeat_or_none():
     rng = random.Random(1)
     for _ in range(2000):
-        data = bytearray(BEATS[1].to_bytes())
+        data = bytearray(HEARTBEATS[1].to_bytes())
         for _ in range(rng.randint(1, 4)):
             data[rng.randrange(len(data))] = rng.randrange(256)
-        beat = Heartbeat.from_bytes(bytes(data))
-        assert beat is None or isinstance(beat.counter, int)
+        heartbeat = Heartbeat.from_bytes(bytes(data))
+        assert heartbeat is None or isinstance(heartbeat.counter, int)
 
 
 def test_whose_a_file_is():
@@ -124,8 +124,8 @@ def test_whose_a_file_is():
 @pytest.mark.parametrize("mode", Mode)
 @pytest.mark.parametrize("wait", [0.0, 0.5, 70.0])
 def test_an_agreement_is_read_as_it_was_written(mode, wait):
-    terms = Policy(mode, wait, heartbeat=10.0, lease=500.0)
-    assert agreement_from_bytes(agreement_to_bytes(terms), Policy()) == terms
+    policy = Policy(mode, wait, heartbeat=10.0, lease=500.0)
+    assert agreement_from_bytes(agreement_to_bytes(policy), Policy()) == policy
 
 
 def test_what_an_agreement_leaves_out_is_as_before():
@@ -145,6 +145,7 @@ def test_what_an_agreement_leaves_out_is_as_before():
             for key in (b"sync_time", b"heartbeat", b"lease")
             for value in (b'"70s"', b"-1", b"NaN", b"Infinity", b"null", b"[]", b"true")
         ),
+        b'{"mode": "\xff"}',
         b'{"mode": "sync",}',
         b'{"mode": "sync"} // by hand',
     ],

@@ -17,6 +17,7 @@ from dirjobs.layout import DONE, FAILED, PARKED, RUNNING, WAITING, WORKERS
 from dirjobs.protocol import attempts
 from dirjobs.protocol.share import Share
 from dirjobs.recovery.throughput import Pace, Throughput
+from tests.simulation.requests import List, Read, Write
 from tests.unit.lives import POLICY, World
 
 
@@ -25,29 +26,46 @@ def world():
     return World()
 
 
+class Noting(Layer):
+    """Notes what is asked."""
+
+    def __init__(self, store):
+        super().__init__(store)
+        self.requests = []
+
+    def list(self, folder):
+        self.requests.append(List(folder))
+        return super().list(folder)
+
+    def read(self, path):
+        self.requests.append(Read(path))
+        return super().read(path)
+
+    def write(self, path, data):
+        self.requests.append(Write(path, data))
+        super().write(path, data)
+
+    def _unexpected(self, *arguments):
+        raise AssertionError(f"somebody who only looks asked for {arguments}")
+
+    exists = rename = upload = download = remove = mkdir = rmdir = mtime = _unexpected
+
+
 class Watcher:
     """Somebody who looks; counts the requests."""
 
     def __init__(self, world, **options):
         self.inspector = Inspector(world.process("desk"), clock=lambda: world.now, **options)
-        self.requests = []
-        self.share = Share(Noting(world.store, self.requests), world.pass_time)
+        self.store = Noting(world.store)
+        self.share = Share(self.store, world.pass_time)
+
+    @property
+    def requests(self):
+        return self.store.requests
 
     def look(self):
         self.requests.clear()
         return self.inspector.look(self.share)
-
-
-class Noting(Layer):
-    """Notes every request."""
-
-    def __init__(self, store, requests):
-        super().__init__(store)
-        self.requests = requests
-
-    def call(self, verb, paths, action):
-        self.requests.append((verb, *paths))
-        return action()
 
 
 @pytest.fixture
@@ -213,10 +231,10 @@ def test_a_share_that_may_only_be_read(world):
     assert ages == pytest.approx([50, 0], abs=1)  # at least so old
     world.now += 20
     assert [worker.age for worker in watcher.look().workers] == pytest.approx([70, 20], abs=1)
-    assert not [request for request in watcher.requests if request[0] == "write"]
+    assert not [request for request in watcher.requests if isinstance(request, Write)]
 
 
-def fail(world, watcher, *names):
+def fail(world, *names):
     for name in names:
         world.store.write(f"{FAILED}/{name}", b"")
         attempts.note(world.share, name, "w1", f"why {name}")
@@ -225,16 +243,16 @@ def fail(world, watcher, *names):
 
 def test_the_latest_failures(world):
     watcher = Watcher(world, failures=3)
-    fail(world, watcher, "c", "a", "b")
+    fail(world, "c", "a", "b")
     world.store.write(f"{FAILED}/by hand", b"")
     attempts.note(world.share, "never failed", "w1", "given back")
     found = watcher.look()
     assert [failure.job for failure in found.failures] == ["b", "a", "c"]
     assert found.failures[0].reason == "why b"
     assert found.failures[0].at - found.failures[1].at == 10
-    fail(world, watcher, "d")
+    fail(world, "d")
     assert [failure.job for failure in watcher.look().failures] == ["d", "b", "a"]
-    assert sum(request[1].startswith("_queue/attempts/") for request in watcher.requests) == 1
+    assert sum(request[0].startswith("_queue/attempts/") for request in watcher.requests) == 1
     assert found.as_json()["failures"][0]["at"] == "1970-01-01T00:17:00+00:00"
 
 
@@ -247,7 +265,7 @@ def test_failures_that_nobody_noted(world, watcher):
 def test_what_a_look_costs(world, watcher):
     for number in range(300):
         world.job(f"job{number}")
-    fail(world, watcher, *(f"f{number}" for number in range(50)))
+    fail(world, *(f"f{number}" for number in range(50)))
     for number in range(4):
         world.life(f"w{number}").start()
     world.life("w9").start().end()
@@ -256,7 +274,7 @@ def test_what_a_look_costs(world, watcher):
     assert len(watcher.requests) == 7 + 5 + 5 + 2
     watcher.look()
     assert len(watcher.requests) == 7
-    assert {request[1] for request in watcher.requests} >= {WAITING, RUNNING, WORKERS}
+    assert {request.folder for request in watcher.requests} >= {WAITING, RUNNING, WORKERS}
 
 
 def test_heartbeats_of_a_store_without_times(world):
@@ -272,8 +290,8 @@ def test_heartbeats_of_a_store_without_times(world):
 
 @pytest.mark.parametrize("field", ['"held_for": {"a": -1}', '"pace": ["x", 1]', '"pace": [1, NaN]'])
 def test_a_heartbeat_with_nonsense_is_an_unreadable_one(world, watcher, field):
-    beat = world.heartbeat_of("w1")
-    data = beat.to_bytes().replace(b'"format"', field.encode() + b', "format"')
+    heartbeat = world.heartbeat_of("w1")
+    data = heartbeat.to_bytes().replace(b'"format"', field.encode() + b', "format"')
     for old in (b'"held_for": {}', b'"pace": [\n  0,\n  0.0\n ]'):
         assert old in data
         data = data.replace(old, b'"x": 0')
@@ -282,12 +300,12 @@ def test_a_heartbeat_with_nonsense_is_an_unreadable_one(world, watcher, field):
 
 
 def test_the_pace_is_that_of_the_last_jobs():
-    tally = Throughput()
-    assert tally.pace(5.0) == Pace(0, 0.0)
-    tally.claimed("a", 0.0)
-    assert tally.pace(10.0) == Pace(0, 10.0)
+    throughput = Throughput()
+    assert throughput.pace(5.0) == Pace(0, 0.0)
+    throughput.claimed("a", 0.0)
+    assert throughput.pace(10.0) == Pace(0, 10.0)
     for number in range(100):
-        tally.ended(1000.0 + number)
-    assert tally.pace(1100.0) == Pace(30, 31.0)
-    tally.let_go("a")
-    assert tally.held_for("a", 2000.0) == 0.0
+        throughput.ended(1000.0 + number)
+    assert throughput.pace(1100.0) == Pace(30, 31.0)
+    throughput.let_go("a")
+    assert throughput.held_for("a", 2000.0) == 0.0

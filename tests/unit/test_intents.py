@@ -33,6 +33,16 @@ def intents():
         (["ask", "note_no_answer", "hold", "retire"], State.IN_DOUBT, False),
         (["ask", "leave_in_doubt", "take"], State.PENDING, False),
         (["ask", "leave_in_doubt", "take", "leave_in_doubt"], State.IN_DOUBT, False),
+        (["ask", "hold", "forget"], None, True),
+        (["ask", "hold", "resolve"], None, True),
+        (["ask", "hold", "leave_in_doubt"], State.IN_DOUBT, False),
+        (["ask", "retire"], State.RETIRED, False),
+        (["ask", "note_no_answer", "retire"], State.IN_DOUBT, False),
+        (["ask", "leave_in_doubt", "forget"], State.RETIRED, False),
+        (["ask", "leave_in_doubt", "resolve"], State.RETIRED, False),
+        (["ask", "leave_in_doubt", "retire"], State.RETIRED, False),
+        (["ask", "note_no_answer", "leave_in_doubt", "resolve"], State.IN_DOUBT, False),
+        (["ask", "note_no_answer", "leave_in_doubt", "retire"], State.IN_DOUBT, False),
         (["note_no_answer"], None, True),
         (["leave_if_pending"], None, True),
         (["forget"], None, True),
@@ -52,9 +62,9 @@ def test_what_is_known_after(intents, events, state, may_ask_again):
 
 
 def test_a_retired_name_is_swept_only_if_a_request_for_it_may_still_be_executed(intents):
-    for path, doubted in (("certain", False), ("doubtful", True)):
+    for path, unanswered in (("certain", False), ("doubtful", True)):
         intents.ask(path, "w1", JOB)
-        if doubted:
+        if unanswered:
             intents.note_no_answer(path)
         intents.hold(path)
         intents.retire(path)

@@ -7,9 +7,9 @@ import logging
 import subprocess
 import sys
 from collections import Counter
+from threading import Event, Thread
 
 import pytest
-from greenlet import getcurrent, greenlet
 
 from dirjobs.errors import ClaimLost, ConfigurationError, NotFound, WorkerIdInUse
 from dirjobs.layers import Layer
@@ -49,27 +49,27 @@ def alive():
 
 def beats(world):
     read = (Heartbeat.from_bytes(world.store.read(f"{WORKERS}/{n}")) for n in world.names(WORKERS))
-    return {beat.worker: beat for beat in read}
+    return {heartbeat.worker: heartbeat for heartbeat in read}
 
 
 # -- ids ------------------------------------------------------------------------------------
 
 
-def test_the_first_life_has_the_plain_name(world):
+def test_the_first_incarnation_has_the_plain_name(world):
     world.job()
     assert world.life("w1").start().next().path == f"{RUNNING}/w1.job.txt"
 
 
 def test_after_a_clean_end_the_id_is_free_at_once(world):
     world.life("w1", host="far").start().end()
-    assert world.life("w1").start().parts.me.worker == "w1"
+    assert world.life("w1").start().me.worker == "w1"
 
 
 def test_an_id_with_an_unsettled_request_is_not_used_again(world):
     world.heartbeat_of("w1", ended=True, unsettled=1)
     life = world.life("w1").start()
-    assert life.parts.me.worker != "w1"
-    assert base_id(life.parts.me.worker) == "w1"
+    assert life.me.worker != "w1"
+    assert base_id(life.me.worker) == "w1"
 
 
 def test_after_a_kill_the_job_is_taken_up_again_at_once_on_this_host(world, gone):
@@ -78,16 +78,16 @@ def test_after_a_kill_the_job_is_taken_up_again_at_once_on_this_host(world, gone
     first.next()
     second = world.life("w1", "here").start()
     assert world.names(RUNNING) == []
-    assert second.parts.me.worker != "w1"
+    assert second.me.worker != "w1"
     held = second.next()
     assert base_id(held.worker) == "w1"
     with pytest.raises(ClaimLost):
-        first.done(first_held(first))
+        first.done(held_by(first))
     second.done(held)
     assert world.names(DONE) == ["job.txt"]
 
 
-def first_held(life):
+def held_by(life):
     ((path, intent),) = life.parts.intents.in_state(State.HELD).items()
     return Claim(intent.worker, intent.job, path)
 
@@ -111,7 +111,7 @@ def test_who_is_refused_keeps_its_name_while_it_has_something_half_way(world):
     with pytest.raises(WorkerIdInUse):
         life.start()
     said = [Heartbeat.from_bytes(world.store.read(f"{WORKERS}/{n}")) for n in world.names(WORKERS)]
-    assert [(beat.process.host, beat.ended, beat.starting) for beat in said if beat.ended] == [
+    assert [(one.process.host, one.ended, one.starting) for one in said if one.ended] == [
         ("pc-8", True, False)
     ]
 
@@ -121,23 +121,36 @@ def test_elsewhere_the_id_is_free_after_two_leases(world):
     world.claim_of("w1")
     world.now += 2 * POLICY.lease + 1
     life = world.life("w1").start()
-    assert life.parts.me.worker != "w1"
+    assert life.me.worker != "w1"
     assert world.names(WAITING) == ["job.txt"]
 
 
 def test_two_at_the_same_moment_both_find_out(world):
     """Whatever the interleaving of writing and listing, never do both go on."""
     one, two = world.life("w1"), world.life("w1", host="far")
-    # The list of heartbeats is the first one asked for after the own was written, and the
-    # wait between the two.
-    second = greenlet(two.start)
-    written = getcurrent()
-    waits = iter([lambda: written.switch("written")])
-    two.share.sleep = lambda seconds: next(waits, lambda: None)()
-    assert second.switch() == "written"
+    two_has_written, one_has_ended = Event(), Event()
+
+    def until_two_has_written(seconds):
+        """The first wait: the own heartbeat is written, those of the others come next."""
+        assert len(world.names(WORKERS)) == 1
+        thread.start()
+        assert two_has_written.wait(60)
+        one.share.sleep = world.pass_time
+
+    def until_one_has_ended(seconds):
+        assert len(world.names(WORKERS)) == 2
+        two.share.sleep = world.pass_time
+        two_has_written.set()
+        assert one_has_ended.wait(60)
+
+    one.share.sleep, two.share.sleep = until_two_has_written, until_one_has_ended
+    found = []
+    thread = Thread(target=lambda: found.append(two.start().me.worker), daemon=True)
     with pytest.raises(WorkerIdInUse):
         one.start()
-    assert second.switch() is two  # the other one has withdrawn already
+    one_has_ended.set()
+    thread.join(60)
+    assert found == ["w1"]  # the other one has withdrawn already
 
 
 def test_two_that_list_at_the_same_moment_refuse_both(world):
@@ -152,13 +165,13 @@ def test_a_second_queue_object_of_this_process_goes_on_under_another_name(world)
     two = world.life("w1")
     two.membership.process = one.membership.process
     two.start()
-    assert one.parts.me.worker == "w1" != two.parts.me.worker
+    assert one.me.worker == "w1" != two.me.worker
 
 
 def test_a_forked_child_is_not_refused_because_of_its_parent(world, alive):
     world.life("w1", "here", pid=alive).start()
     child = world.life("w1~abcd", "here").start()
-    assert child.parts.me.worker == "w1~abcd"
+    assert child.me.worker == "w1~abcd"
 
 
 def test_a_twin_is_noticed_at_the_next_beat(world, caplog):
@@ -166,7 +179,7 @@ def test_a_twin_is_noticed_at_the_next_beat(world, caplog):
     one.beat()
     world.heartbeat_of("w1", process=world.process("pc-7", 4711))
     one.beat()
-    assert one.parts.me.worker != "w1"
+    assert one.me.worker != "w1"
     assert "4711 on pc-7" in caplog.text
     caplog.clear()
     one.beat()
@@ -180,11 +193,11 @@ def test_claims_under_the_old_name_are_kept_up_after_a_twin_was_met(world):
     world.heartbeat_of("w1", process=world.process("far"))
     one.beat()
     one.beat()
-    mine = [path for path in one.membership.incarnations.file_names() if path.startswith("w1.")]
+    mine = [file for file in one.membership.incarnations.file_names() if file.startswith("w1.")]
     assert mine
     one.done(held)
     one.beat()
-    assert not [path for path in one.membership.incarnations.file_names() if path.startswith("w1.")]
+    assert not [file for file in one.membership.incarnations.file_names() if file.startswith("w1.")]
 
 
 # -- a name used again ------------------------------------------------------------------------
@@ -220,25 +233,25 @@ def test_an_ended_namesake_costs_nobody_a_job_later_either(world):
 # -- the mode -----------------------------------------------------------------------------------
 
 
-def test_newcomers_run_in_the_most_careful_mode(world):
-    careful = Policy(Mode.SYNC, 5.0, 10, 100, 10, 20)
-    world.life("w1", policy=careful).start()
+def test_newcomers_run_in_the_strictest_mode(world):
+    strict = Policy(Mode.SYNC, 5.0, 10, 100, 10, 20)
+    world.life("w1", policy=strict).start()
     newcomer = world.life("w2").start()
-    assert newcomer.parts.me.policy.mode is Mode.SYNC
-    assert newcomer.parts.me.policy.sync_time == 5.0
+    assert newcomer.me.policy.mode is Mode.SYNC
+    assert newcomer.me.policy.sync_time == 5.0
 
 
-def test_the_running_become_more_careful_at_the_next_beat(world, caplog):
+def test_the_running_become_stricter_at_the_next_beat(world, caplog):
     one = world.life("w1").start()
     world.heartbeat_of("w2", policy=Policy(Mode.SYNC, 5.0, 10, 100, 10, 20))
     one.beat()
-    assert one.parts.me.policy.mode is Mode.SYNC
+    assert one.me.policy.mode is Mode.SYNC
     one.beat()
     assert sum("from now on" in record.message for record in caplog.records) == 1
     assert json.loads(world.store.read(AGREEMENT))["mode"] == "sync"
 
 
-def test_nobody_becomes_less_careful_while_others_live(world):
+def test_nobody_becomes_less_strict_while_others_live(world):
     world.life("w1", policy=Policy(Mode.VERIFY, 0, 10, 100, 10, 20)).start()
     with pytest.raises(ConfigurationError, match="'trust'"):
         world.life("w2", insists=True).start()
@@ -285,21 +298,21 @@ def test_whoever_waits_longer_for_others_gets_a_longer_lease(world):
     slow = Policy(Mode.SYNC, 500.0, 10, 600, 10, 20)
     world.heartbeat_of("w2", policy=slow)
     life = world.life("w1").start()
-    assert life.parts.me.policy.lease >= life.parts.me.policy.shortest_lease
+    assert life.me.policy.lease >= life.me.policy.shortest_lease
     other = World()
     life = other.life("w1").start()
     other.heartbeat_of("w2", policy=slow)
     life.beat()
-    assert life.parts.me.policy.lease >= life.parts.me.policy.shortest_lease
+    assert life.me.policy.lease >= life.me.policy.shortest_lease
     life.beat()
-    assert beats(other)["w1"].policy.lease == life.parts.me.policy.lease
+    assert beats(other)["w1"].policy.lease == life.me.policy.lease
 
 
-def test_the_agreed_times_are_those_of_the_watch_too(world):
+def test_the_agreed_times_are_those_of_the_failure_detector_too(world):
     """Beats come as seldom as queue.json says: that must not look like an outage."""
     world.life("w1", policy=Policy(heartbeat=50, lease=500, timeout=10, max_pause=20)).start().end()
     late = world.life("w2").start()
-    assert late.parts.me.policy.heartbeat == 50
+    assert late.me.policy.heartbeat == 50
     world.heartbeat_of("w3")
     late.beat()
     world.now += 50
@@ -342,8 +355,8 @@ def test_a_beat_costs_four_requests_whatever_the_number_of_jobs(world, mode):
     world.store = Counting(world.store)
     for number in range(300):
         world.job(f"job{number}.txt")
-    terms = Policy(mode, 0, 10, 100, 10, 20)
-    one, two = world.life("w1", policy=terms).start(), world.life("w2", policy=terms).start()
+    policy = Policy(mode, 0, 10, 100, 10, 20)
+    one, two = world.life("w1", policy=policy).start(), world.life("w2", policy=policy).start()
     one.beat()
     two.beat()
     for life in (one, two):
@@ -358,13 +371,13 @@ def test_a_beat_costs_four_requests_whatever_the_number_of_jobs(world, mode):
     assert sum(world.store.calls.values()) <= 4 * 10 * 2
 
 
-def test_earlier_lives_without_a_claim_cost_nothing(world):
+def test_earlier_incarnations_without_a_claim_cost_nothing(world):
     """Names that never got an answer are swept for ever, but need no heartbeat."""
     one = world.life("w1").start()
     for number in range(5):
         job = next(iter([world.job(f"j{number}"), *world.store.list(WAITING)][1:]))
-        path = f"{RUNNING}/{one.parts.me.worker}.{job.name}"
-        one.parts.intents.ask(path, one.parts.me.worker, job)
+        path = f"{RUNNING}/{one.me.worker}.{job.name}"
+        one.parts.intents.ask(path, one.me.worker, job)
         one.parts.intents.leave_in_doubt(path)
         one.membership.incarnations.next()
     one.beat()

@@ -158,7 +158,7 @@ def test_a_worker_that_becomes_more_careful_goes_on_with_its_list():
     life = world.life("w1").start()
     life.worker.names_suffice = True
     assert life.next().job == Entry("a.txt")
-    life.parts.me.policy = replace(life.parts.me.policy, mode=Mode.VERIFY)
+    life.me.adopt(replace(life.me.policy, mode=Mode.VERIFY))
     held = life.next()
     assert (held.job.name, held.job.size) == ("b.txt", 4)
     assert held.job.mtime is not None

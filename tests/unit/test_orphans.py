@@ -125,7 +125,7 @@ def test_a_half_written_heartbeat_is_a_sign_of_life(world):
     world.heartbeat_of("w1")
     world.claim_of("w1")
     world.watched_for(observer, 90)
-    observer.use(Torn(world.store))
+    observer.over(Torn(world.store))
     world.watched_for(observer, 300)
     assert world.names(RUNNING) == ["w1.job.txt"]
 
@@ -152,7 +152,7 @@ def test_a_look_back_at_the_last_moment_saves_the_living(world):
     world.heartbeat_of("w1")
     world.claim_of("w1")
     world.watched_for(observer, POLICY.lease)
-    observer.use(Late(world.store))
+    observer.over(Late(world.store))
     world.watched_for(observer, 2 * POLICY.heartbeat)
     assert world.names(RUNNING) == ["w1.job.txt"]
 
@@ -175,7 +175,7 @@ def test_a_vanished_heartbeat_does_not_hide_a_proof(world):
     world.claim_of("w1")
     observer.beat()
     assert world.names(RUNNING) == ["w1.job.txt"]
-    observer.membership.peers.is_provably_dead = lambda beat, _: beat.worker == "w1"
+    observer.membership.peers.is_provably_dead = lambda heartbeat, _: heartbeat.worker == "w1"
     world.store.remove(heartbeat_path("w1", "aaaaaa"))
     observer.beat()
     assert world.names(WAITING) == ["job.txt"]
@@ -242,7 +242,7 @@ def test_a_worker_born_between_verdict_and_action_keeps_its_claim(world):
                 world.claim_of("w1")
             return self.store.list(folder)
 
-    observer.use(Birth(world.store))
+    observer.over(Birth(world.store))
     world.watched_for(observer, 3 * POLICY.heartbeat)
     assert world.names(RUNNING) == ["w1.job.txt"]
 
@@ -297,7 +297,7 @@ def test_a_death_is_noted_first_and_once(world):
         def rename(self, src, dst):
             raise Unavailable("down")
 
-    two.use(Dies(world.store))
+    two.over(Dies(world.store))
     for _ in range(13):
         world.now += POLICY.heartbeat
         with suppress(Unavailable):
@@ -329,10 +329,10 @@ def test_two_observers_between_one_anothers_requests(world):
                 three.beat()
             self.store.rename(src, dst)
 
-    two.use(Interrupted(world.store))
+    interrupted = two.over(Interrupted(world.store))
     world.now += POLICY.heartbeat
     two.beat()
-    assert two.share.store.busy
+    assert interrupted.busy
     assert world.names(WAITING) == ["job.txt"]
     assert len(attempts(world)) == 1
 
@@ -401,12 +401,12 @@ def test_a_file_that_is_in_use_does_not_hold_up_the_others(world, caplog):
     world.heartbeat_of("w1")
     for job in "abc":
         world.claim_of("w1", f"{job}.txt")
-    observer.use(InUse(world.store))
+    observer.over(InUse(world.store))
     world.watched_for(observer, POLICY.lease + 2 * POLICY.heartbeat)
     assert world.names(WAITING) == ["b.txt", "c.txt"]
     world.watched_for(observer, 5 * POLICY.lease)
     assert caplog.text.count("can't be taken back now") == 1
-    observer.use(world.store)
+    observer.over(world.store)
     world.watched_for(observer, POLICY.heartbeat)
     assert world.names(WAITING) == ["a.txt", "b.txt", "c.txt"]
 
@@ -424,8 +424,7 @@ def test_an_outage_in_the_middle_of_a_requeue(world):
     world.heartbeat_of("w1")
     world.claim_of("w1")
     world.watched_for(observer, POLICY.lease + POLICY.heartbeat)
-    down = Down(world.store)
-    observer.use(down)
+    down = observer.over(Down(world.store))
     world.now += POLICY.heartbeat
     with pytest.raises(Unavailable):
         observer.beat()

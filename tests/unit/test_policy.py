@@ -7,7 +7,10 @@ import pytest
 
 from dirjobs import ConfigurationError, DirJobs, Guarantees
 from dirjobs.backends.memory import MemoryStore
+from dirjobs.layers import Layer
+from dirjobs.layout import AGREEMENT
 from dirjobs.policy import (
+    DEFAULT_SYNC_TIME,
     Mode,
     Order,
     Policy,
@@ -17,6 +20,7 @@ from dirjobs.policy import (
     check_lease,
     warranted,
 )
+from dirjobs.protocol.agreement import to_bytes
 
 DEFAULTS = {
     "wid": "w1",
@@ -34,6 +38,7 @@ DEFAULTS = {
     "max_pause": 60.0,
 }
 ATOMIC = Guarantees(atomic_rename=True, visible_after=0)
+UNKNOWN = Guarantees()
 NO_TIMES = (-1, -0.001, math.nan, math.inf, -math.inf, "70s", "70", b"1", [], {}, True, 1j)
 
 
@@ -92,38 +97,94 @@ def test_what_is_no_word_is_refused_too(key, value):
         (ATOMIC, {"worker_sync": True, "sync_time": 5}, Mode.SYNC, 5),
         (ATOMIC, {"mode": "verify"}, Mode.VERIFY, 0),
         (ATOMIC, {"mode": "sync", "worker_sync": True}, Mode.SYNC, 70),
-        (Guarantees(visible_after=0), {}, Mode.VERIFY, 0),
-        (Guarantees(), {"sync_time": 5}, Mode.SYNC, 5),
-        (Guarantees(), {"worker_sync": True}, Mode.SYNC, 70),
-        (Guarantees(), {"mode": "verify"}, Mode.VERIFY, 0),
-        (Guarantees(), {"mode": "trust"}, Mode.TRUST, 0),
+        (UNKNOWN, {"mode": "trust"}, Mode.TRUST, 0),
+        (UNKNOWN, {"mode": "verify"}, Mode.VERIFY, 0),
+        (UNKNOWN, {"mode": "sync"}, Mode.SYNC, 70),
+        (UNKNOWN, {"worker_sync": True}, Mode.SYNC, 70),
+        (UNKNOWN, {"sync_time": 5}, Mode.SYNC, 5),
+        (UNKNOWN, {"worker_sync": False, "sync_time": 5}, Mode.SYNC, 5),
+        (Guarantees(atomic_rename=True), {"sync_time": 5}, Mode.SYNC, 5),
         (Guarantees(atomic_rename=True, visible_after=1), {}, Mode.SYNC, 70),
-        (Guarantees(atomic_rename=True, visible_after=1), {"sync_time": 2}, Mode.SYNC, 2),
-        (Guarantees(visible_after=100), {}, Mode.SYNC, 111),
-        (Guarantees(visible_after=100), {"worker_sync": True}, Mode.SYNC, 111),
+        (Guarantees(visible_after=80), {}, Mode.SYNC, 89),
+        (Guarantees(visible_after=4), {"sync_time": 5}, Mode.SYNC, 5),
         (Guarantees(atomic_rename_in_folder=True, visible_after=0), {}, Mode.VERIFY, 0),
     ],
 )
 def test_the_mode_follows_from_the_wish_and_the_promises(promises, changed, mode, wait):
-    policy = settings(lease=1000.0, **changed).policy(promises)
+    policy = settings(**changed).policy(promises)
     assert (policy.mode, policy.wait) == (mode, wait)
     assert changed or (policy.mode, policy.wait) == warranted(promises)
 
 
-@pytest.mark.parametrize("promises", [Guarantees(), Guarantees(atomic_rename=True)])
-@pytest.mark.parametrize("changed", [{}, {"worker_sync": False}])
-def test_where_nobody_knows_how_late_listings_are_a_worker_is_refused(promises, changed):
-    """In such a store mode verify started jobs twice in 342 of 400 simulated runs."""
-    with pytest.raises(UnknownLag, match=r"sync_time=SECONDS .*mode='verify'") as caught:
-        settings(**changed).policy(promises)
-    assert "\n" not in str(caught.value)
-    assert cautious(promises).mode is Mode.SYNC
+@pytest.mark.parametrize("atomic", [False, True])
+@pytest.mark.parametrize(
+    ("lag", "sync_time", "wait"),
+    [
+        *((0, sync_time, 0.0) for sync_time in (None, 0.0, 5.0)),
+        (0.5, None, DEFAULT_SYNC_TIME),
+        (DEFAULT_SYNC_TIME, None, 78.0),
+        (1000.0, None, 1101.0),
+        (4.0, 5.0, 5.0),
+        (None, 5.0, 5.0),
+        (None, 0.0, 0.0),
+    ],
+)
+def test_what_a_store_warrants(atomic, lag, sync_time, wait):
+    promises = Guarantees(atomic_rename=atomic, visible_after=lag)
+    mode = (Mode.TRUST if atomic else Mode.VERIFY) if lag == 0 else Mode.SYNC
+    assert warranted(promises, sync_time) == (mode, pytest.approx(wait))
+    if lag:
+        assert wait > lag
 
 
-@pytest.mark.parametrize("changed", [{}, {"worker_sync": True}, {"mode": "sync"}])
-def test_a_wait_that_is_no_longer_than_the_lag_is_refused(changed):
-    with pytest.raises(ConfigurationError, match=r"sync_time=60 is too short: .* 60 seconds"):
-        settings(sync_time=60, **changed).policy(Guarantees(visible_after=60))
+@pytest.mark.parametrize("changed", [{}, {"worker_sync": False}, {"order": "oldest"}], ids=repr)
+@pytest.mark.parametrize("promises", [UNKNOWN, Guarantees(atomic_rename=True)])
+def test_a_store_of_which_nobody_knows_the_lag_is_refused_in_one_sentence(promises, changed):
+    for ask in (lambda: warranted(promises), lambda: settings(**changed).policy(promises)):
+        with pytest.raises(UnknownLag, match=r"nobody knows .* sync_time=SECONDS.*\.$") as caught:
+            ask()
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("sync_time", [0.0, 3.0, 4.0])
+@pytest.mark.parametrize("changed", [{}, {"worker_sync": True}, {"mode": "sync"}], ids=repr)
+def test_a_sync_time_that_is_no_longer_than_the_lag_is_refused(sync_time, changed):
+    promises = Guarantees(visible_after=4.0)
+    with pytest.raises(ConfigurationError, match=rf"^sync_time={sync_time:g} is too short: .*\.$"):
+        settings(**changed, sync_time=sync_time).policy(promises)
+
+
+def test_who_changes_a_queue_by_hand_goes_by_the_strictest_mode_where_nobody_knows():
+    assert cautious(ATOMIC) == Policy()
+    policy = cautious(UNKNOWN)
+    assert (policy.mode, policy.wait) == (Mode.SYNC, DEFAULT_SYNC_TIME)
+    policy = cautious(Guarantees(visible_after=1000.0))
+    assert policy.wait > 1000
+    assert policy.lease >= policy.shortest_lease
+
+
+class Lagging(Layer):
+    """A store that promises nothing."""
+
+    guarantees = UNKNOWN
+    closed = 0
+
+    def close(self):
+        self.closed += 1
+        super().close()
+
+
+def test_where_nobody_knows_the_lag_the_user_or_the_queue_has_to_say():
+    store = Lagging(MemoryStore())
+    with pytest.raises(UnknownLag):
+        DirJobs(store)
+    assert store.closed == 1
+    assert not [*store.list("")]
+    with DirJobs(store, sync_time=5) as queue:
+        assert queue.mode == "sync"
+    store.write(AGREEMENT, to_bytes(Policy(Mode.VERIFY)))
+    with DirJobs(store) as queue:
+        assert queue.mode == "verify"
 
 
 @pytest.mark.parametrize(
@@ -159,3 +220,12 @@ def test_agreeing_makes_nobody_less_strict(one, other):
     assert not other.is_stricter_than(both)
     assert both.wait >= max(one.wait, other.wait)
     assert not (one.is_stricter_than(other) and other.is_stricter_than(one))
+
+
+def test_a_store_whose_lag_asks_for_a_longer_lease_works_out_of_the_box():
+    """Nobody asked for a lease, so none is refused."""
+    policy = Settings().policy(Guarantees(visible_after=500))
+    assert (policy.mode, policy.wait) == (Mode.SYNC, 551)
+    assert policy.lease == policy.shortest_lease > 300
+    with pytest.raises(ConfigurationError, match="lease=301 is too short"):
+        Settings(lease=301).policy(Guarantees(visible_after=500))

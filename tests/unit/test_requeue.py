@@ -12,7 +12,7 @@ from dirjobs.layout import ATTEMPTS, DONE, RUNNING, WAITING, WORKERS
 from dirjobs.policy import Policy
 from dirjobs.recovery.heartbeat import Heartbeat, heartbeat_path
 from dirjobs.recovery.process import Process
-from tests.unit.lives import World
+from tests.unit.lives import POLICY, World
 
 
 @pytest.fixture
@@ -88,12 +88,9 @@ def test_of_those_that_were_silent_for_two_leases(folder):
         assert person.requeue() == ["b.txt"]
 
 
-POLICY = Policy(heartbeat=10, lease=100, timeout=10, max_pause=20)
-
-
 def visit(world, meanwhile):
     """Requeue by a visitor to whom `meanwhile` happens as soon as it waits."""
-    visitor = world.life("requeue-1", policy=POLICY)
+    visitor = world.life("requeue-1")
     waits = []
 
     def sleep(seconds):
@@ -108,7 +105,7 @@ def visit(world, meanwhile):
 
 def test_nobody_is_robbed_right_after_an_outage():
     world = World()
-    living, dead = world.life("w1", policy=POLICY).start(), world.life("w2", policy=POLICY).start()
+    living, dead = world.life("w1").start(), world.life("w2").start()
     for name in ("a.txt", "b.txt"):
         world.job(name)
     (mine, _) = living.next(), dead.next()
@@ -116,12 +113,12 @@ def test_nobody_is_robbed_right_after_an_outage():
     given_back, waits = visit(world, living.beat)
     assert given_back == ["b.txt"]
     assert waits == [2 * POLICY.heartbeat + POLICY.timeout]
-    assert living.worker.parts.look.is_there(mine.path)
+    assert living.parts.look.is_there(mine.path)
 
 
 def test_the_silent_who_left_nothing_are_not_waited_for():
     world = World()
-    world.heartbeat_of("w2", policy=POLICY)
+    world.heartbeat_of("w2")
     world.now += 500
     assert visit(world, lambda: None) == ([], [])
 

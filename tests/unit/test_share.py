@@ -1,10 +1,12 @@
-"""The share: lazy listings, what may be removed; and a claim that is interrupted."""
+"""The share: verbs, errors, waits and interruptions; and the claim they interrupt."""
+
+import io
 
 import pytest
 
+from dirjobs import errors, layout
 from dirjobs.backends.memory import MemoryStore
 from dirjobs.layers import Layer
-from dirjobs.layout import may_be_removed
 from dirjobs.policy import Mode, Policy
 from dirjobs.protocol.intents import State
 from dirjobs.protocol.me import Me
@@ -13,27 +15,112 @@ from dirjobs.protocol.share import Share
 from dirjobs.store import Entry
 
 
+def on(store, slept=None):
+    return Share(store, (slept if slept is not None else []).append)
+
+
+def test_every_question_gets_its_answer():
+    slept = []
+    share = on(MemoryStore(), slept)
+    share.mkdir("a")
+    share.write("a/x", b"data")
+    share.upload("a/y", io.BytesIO(b"more"))
+    share.rename("a/x", "a/z")
+    share.sleep(7.0)
+    assert [entry.name for entry in share.list("a")] == ["y", "z"]
+    assert [entry.name for entry in share.listed("a")] == ["y", "z"]
+    assert share.names_of_files("a") == ["y", "z"]
+    assert (share.exists("a/x"), share.exists("a/z"), share.read("a/z")) == (False, True, b"data")
+    assert slept == [7.0]
+
+
+def test_a_folder_that_somebody_moved_away_is_an_empty_one_for_whoever_says_so():
+    share = on(MemoryStore())
+    with pytest.raises(errors.NotFound):
+        share.list("missing")
+    assert share.listed("missing") == share.names_of_files("missing") == []
+
+
+def test_an_error_that_nobody_expects_reaches_the_caller():
+    share = on(MemoryStore())
+    with pytest.raises(errors.NotFound):
+        share.read("missing")
+    assert share.exists("") is True
+
+
+@pytest.mark.parametrize("error", [errors.Unavailable, errors.Denied, errors.AmbiguousResult])
+def test_only_a_folder_that_is_not_there_counts_as_an_empty_one(error):
+    class Refusing(Layer):
+        def list(self, folder):
+            raise error("as told")
+
+    share = on(Refusing(MemoryStore()))
+    for ask in (share.list, share.listed, share.names_of_files):
+        with pytest.raises(error):
+            ask("")
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, ValueError, MemoryError])
+def test_whatever_interrupts_is_raised_inside_and_may_be_tidied_up_after(error):
+    class Interrupted(Layer):
+        def read(self, path):
+            raise error
+
+    share, done = on(Interrupted(MemoryStore())), []
+
+    def ask():
+        try:
+            share.read("x")
+        except BaseException as inside:
+            done.append(type(inside))
+            done.append(share.exists(""))
+            raise
+
+    with pytest.raises(error):
+        ask()
+    assert done == [error, True]
+
+
 def test_a_list_that_is_lazy_is_read_at_once():
     class Lazy(Layer):
         def list(self, folder):
             yield Entry("x")
 
-    assert Share(Lazy(MemoryStore())).list("") == [Entry("x")]
+        def names_of_files(self, folder):
+            yield "x"
+
+    share = on(Lazy(MemoryStore()))
+    assert share.list("") == share.listed("") == [Entry("x")]
+    assert share.names_of_files("") == ["x"]
 
 
-def test_a_folder_that_is_gone_is_an_empty_one():
-    share = Share(MemoryStore())
-    assert share.listed("gone") == share.names_of_files("gone") == []
+def test_a_lazy_list_of_a_missing_folder_is_an_empty_one_too():
+    class Lazy(Layer):
+        def list(self, folder):
+            yield Entry("x")
+            raise errors.NotFound("it went away")
+
+        def names_of_files(self, folder):
+            yield "x"
+            raise errors.NotFound("it went away")
+
+    share = on(Lazy(MemoryStore()))
+    assert share.listed("") == share.names_of_files("") == []
 
 
-def test_waits_go_another_way_for_the_time_of_a_block():
-    slept, napped = [], []
-    share = Share(MemoryStore(), slept.append)
-    share.sleep(1.0)
-    with share.waiting_by(napped.append):
-        share.sleep(2.0)
-    share.sleep(3.0)
-    assert (slept, napped) == ([1.0, 3.0], [2.0])
+def test_it_may_be_waited_in_another_way_for_a_while():
+    usual, other = [], []
+    share = on(MemoryStore(), usual)
+
+    def wait():
+        with share.waiting_by(other.append):
+            share.sleep(1.0)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        wait()
+    share.sleep(2.0)
+    assert (usual, other) == ([2.0], [1.0])
 
 
 class Interrupting(Layer):
@@ -62,15 +149,16 @@ def test_an_interrupted_claim_is_left_to_the_sweep_not_forgotten(error, after, m
     for folder in ("00_waiting", "01_running", "02_done", "99_failed"):
         store.mkdir(folder)
     store.write("00_waiting/job", b"data")
-    share = Share(Interrupting(store, error, nth, after=after), lambda _: None)
-    parts = Parts(share, Me("w1", Policy(mode), store.guarantees))
+    interrupting = Interrupting(store, error, nth, after=after)
+    parts = Parts(on(interrupting), Me("w1", Policy(mode), store.guarantees))
     (job,) = store.list("00_waiting")
     with pytest.raises(error):
         parts.claimer.claim(job)
-    assert parts.intents.in_state(State.HELD) == parts.intents.in_state(State.PENDING) == {}
-    assert parts.intents.in_state(State.IN_DOUBT)
+    intents = parts.intents
+    assert intents.in_state(State.HELD) == intents.in_state(State.PENDING) == {}
+    assert intents.in_state(State.IN_DOUBT)
     # The request may be executed yet; whatever came of it, a sweep brings the job back.
-    parts.over(Share(store, lambda _: None)).sweeper.sweep()
+    parts.over(on(store)).sweeper.sweep()
     assert [entry.name for entry in store.list("00_waiting")] == ["job"]
     assert store.list("01_running") == []
 
@@ -80,6 +168,8 @@ def test_an_interrupted_claim_is_left_to_the_sweep_not_forgotten(error, after, m
     [
         ("_queue/workers/w1.abc.json", True),
         ("00_waiting/~k3x9q2.part", True),
+        ("_queue/workers/~pause", True),
+        ("_queue/workers/~drain.w1.k3x9q2", True),
         ("_queue/workers/notes.txt", False),
         ("_queue/queue.json", False),
         ("00_waiting/job.part", False),
@@ -90,4 +180,15 @@ def test_an_interrupted_claim_is_left_to_the_sweep_not_forgotten(error, after, m
     ],
 )
 def test_what_may_be_removed(path, removable):
-    assert may_be_removed(path) is removable
+    assert layout.may_be_removed(path) is removable
+    removed = []
+    store = Layer(MemoryStore())
+    store.remove = removed.append
+    share = on(store)
+    if removable:
+        share.remove(path)
+        assert removed == [path]
+    else:
+        with pytest.raises(ValueError, match="dirjobs never removes"):
+            share.remove(path)
+        assert removed == []

@@ -21,9 +21,8 @@ def parts():
 
 def worker(mode, promises=None):
     promises = promises or Guarantees(atomic_rename=mode is Mode.TRUST, visible_after=0)
-    parts = Parts(
-        SHARE, Me("w2", Policy(mode, 10.0 if mode is Mode.SYNC else 0.0), promises, lambda: "tag")
-    )
+    policy = Policy(mode, 10.0 if mode is Mode.SYNC else 0.0)
+    parts = Parts(SHARE, Me("w2", policy, promises, lambda: "tag"))
     parts.intents.ask(MINE, "w2", JOB)
     parts.intents.hold(MINE)
     return parts

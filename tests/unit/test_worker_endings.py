@@ -81,7 +81,7 @@ def test_a_claim_that_comes_after_the_end_is_given_back():
             life.worker.leaving = True
             super().rename(src, dst)
 
-    life.use(Ended(world.store))
+    life.over(Ended(world.store))
     assert life.next() is None
     assert world.names(WAITING) == ["job.txt"]
     assert life.next() is None
@@ -96,8 +96,8 @@ class Unpromising(Layer):
 def unpromising():
     world = World()
     world.store = Unpromising(world.store)
-    terms = replace(POLICY, mode=Mode.VERIFY)
-    return world, world.life("w1", policy=terms).start()
+    policy = replace(POLICY, mode=Mode.VERIFY)
+    return world, world.life("w1", policy=policy).start()
 
 
 def staged(world, job, data=b"data", **fields):
@@ -129,7 +129,7 @@ def test_half_way_files_of_the_living_are_asked_about_once():
             reads.append(path)
             return super().read(path)
 
-    life.use(Counting(world.store))
+    life.over(Counting(world.store))
     assert [life.next() for _ in range(3)] == [None] * 3
     assert reads == [heartbeat_path("w9", "aaaaaa")]
 

@@ -80,7 +80,7 @@ class PosixStore(Store):
     def guarantees(self) -> Guarantees:
         return self._guarantees
 
-    # -- the four verbs of the claim protocol -----------------------------------------
+    # -- what the protocol asks: list, rename, exists ---------------------------------
 
     def list(self, folder: str) -> list[Entry]:
         entries: list[Entry] = []

@@ -58,7 +58,7 @@ class SmbStore(Store):
     def guarantees(self) -> Guarantees:
         return _GUARANTEES
 
-    # -- the four verbs of the claim protocol -----------------------------------------
+    # -- what the protocol asks: list, rename, exists ---------------------------------
 
     def list(self, folder: str) -> Iterable[Entry]:
         what = f"list {self.full_path(folder)!r}"

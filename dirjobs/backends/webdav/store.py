@@ -40,10 +40,6 @@ _NEEDS_TLS_BEHIND = frozenset({400, 502})
 _FOLDER_MAY_BE_MISSING = frozenset({400, 403, 404, 409, 500})
 _LISTING_PATIENCE = 10
 """A listing may take this many timeouts in all, if something arrives within each."""
-_CONDITIONS = {
-    "PUT If-None-Match: * on a file": ("If-None-Match", ""),
-    "PUT If-Match: * on nothing": ("If-Match", ".2"),
-}
 
 
 class WebdavStore(Store):
@@ -95,6 +91,8 @@ class WebdavStore(Store):
         session = self._sessions.get(pid)
         # One that another thread made meanwhile counts; ours has connected to nothing yet.
         return session or self._sessions.setdefault(pid, Session(self._config))
+
+    # -- what the protocol asks: list, rename, exists ---------------------------------
 
     def list(self, folder: str) -> Iterable[Entry]:
         session = self._session()

@@ -8,7 +8,6 @@ from dirjobs.errors import Busy, NotFound
 from dirjobs.layers import Layer
 from dirjobs.layout import DONE, RUNNING, WAITING
 from dirjobs.protocol.folders import make_folder
-from dirjobs.protocol.share import Share
 from dirjobs.worker import retry_through_outages
 from tests.unit.lives import World
 
@@ -67,8 +66,7 @@ def test_a_worker_waits_for_a_claim_that_somebody_has_open(world, caplog):
     world.store.times = 50
     with pytest.raises(Busy) as busy:
         life.done(held)
-    name = retry_through_outages(life.share, lambda: life.worker.finish(held, DONE), busy.value)
-    assert name == "job.txt"
+    assert retry_through_outages(life.share, lambda: life.done(held), busy.value) == "job.txt"
     assert "somebody has it open" in caplog.text
     assert "can't be reached" not in caplog.text
 
@@ -102,7 +100,7 @@ class Caching(Layer):
 def test_a_folder_that_a_mount_does_not_know_yet_turns_up():
     world = World()
     world.store = Caching(world.store, 3)
-    make_folder(Share(world.store, world.pass_time), "made_elsewhere")
+    make_folder(world.share, "made_elsewhere")
     assert world.store.exists("made_elsewhere")
 
 
@@ -110,4 +108,4 @@ def test_a_folder_that_never_turns_up_is_told():
     world = World()
     world.store = Caching(world.store, 100)
     with pytest.raises(NotFound):
-        make_folder(Share(world.store, world.pass_time), "made_elsewhere")
+        make_folder(world.share, "made_elsewhere")
