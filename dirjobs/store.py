@@ -64,7 +64,6 @@ class Guarantees:
         exclusive_mkdir: of callers racing to make one folder, exactly one succeeds.
         visible_after: seconds until a finished change is in everybody's listing;
             0 is linearizable, None means that no bound is known.
-        mtime_precision: seconds between two distinguishable mtimes.
     """
 
     atomic_rename: bool = False
@@ -73,7 +72,6 @@ class Guarantees:
     no_replace: bool = False
     exclusive_mkdir: bool = False
     visible_after: float | None = None
-    mtime_precision: float | None = None
 
 
 class Store(ABC):

@@ -24,7 +24,6 @@ _PROMISES = Guarantees(
     no_replace=True,
     exclusive_mkdir=True,
     visible_after=0,
-    mtime_precision=0.02,  # of the coarsest time.time(), Windows'
 )
 
 

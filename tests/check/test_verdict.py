@@ -15,7 +15,7 @@ from dirjobs.store import Guarantees
 
 GOOD = Race(rounds=301, contested=300, losers=Counter({"NotFound (404)": 900}))
 BAD = Race(rounds=50, contested=50, failed=3, failures=Counter({"several were told yes": 3}))
-WEBDAV = Guarantees(visible_after=0, mtime_precision=1.0)
+WEBDAV = Guarantees(visible_after=0)
 SMB = Guarantees(atomic_rename=True, visible_after=0)
 LATENCY = dict.fromkeys(("rename", "list", "exists"), 0.02)
 

@@ -24,7 +24,6 @@ TOLD = Guarantees(
     rename_keeps_mtime=True,
     exclusive_mkdir=True,
     visible_after=0,
-    mtime_precision=1.0,
 )
 
 

@@ -4,8 +4,7 @@ import pytest
 
 from dirjobs.backends.posix.paths import (
     extended,
-    file_system_type,
-    mtime_precision,
+    mount_of,
     network_file_system,
     path_of_url,
     spelled,
@@ -121,11 +120,5 @@ def test_network_file_systems_are_known_by_their_mount(path, kind):
 
 
 def test_without_mountinfo_nothing_is_known():
-    assert file_system_type("/srv", "") is None
+    assert mount_of("/srv", "") is None
     assert network_file_system("/srv", "") is None
-
-
-def test_the_precision_of_mtimes_depends_on_the_file_system():
-    assert mtime_precision("/media/stick/jobs", MOUNTS) == 2.0
-    assert mtime_precision("/mnt/nas/jobs", MOUNTS) is None
-    assert mtime_precision("/srv/jobs", MOUNTS) == 0.02

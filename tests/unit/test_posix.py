@@ -196,7 +196,6 @@ def test_network_mounts_are_mentioned_once(tmp_path, monkeypatch, caplog):
     assert "nfs4" in record.message
     assert "worker_sync=True" in record.message
     assert stores[0].guarantees.atomic_rename
-    assert stores[0].guarantees.mtime_precision is None
 
 
 def test_windows_rules_for_names_and_paths(store, monkeypatch):

@@ -474,9 +474,7 @@ def test_options_that_are_refused(options):
 
 
 def test_it_promises_nothing_about_renames_until_told():
-    assert open_store("http://host", {}).guarantees == Guarantees(
-        visible_after=0, mtime_precision=1.0
-    )
+    assert open_store("http://host", {}).guarantees == Guarantees(visible_after=0)
     told = Guarantees(atomic_rename=True)
     assert open_store("http://host", {"guarantees": told}).another().guarantees == told
 

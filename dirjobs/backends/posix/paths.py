@@ -18,12 +18,7 @@ _NETWORK = re.compile(
     r"|ncpfs|sshfs|virtiofs|vboxsf|prl_fs|fuse(?:\..*)?|osxfuse|macfuse|drvfs"
 )
 _LOCAL_FUSE = re.compile(r"fuse\.(?:ntfs(?:-3g)?|lxcfs|portal|exfat|fuse-overlayfs)")
-_COARSE = {"vfat": 2.0, "msdos": 2.0, "exfat": 2.0, "ext3": 1.0, "ext2": 1.0, "hfsplus": 1.0}
 _OCTAL = re.compile(r"\\([0-7]{3})")
-
-TICK = 0.02
-"""Seconds between two mtimes of a local file system: kernels stamp by their timer tick
-(4 to 16 ms), however fine the field is."""
 
 
 def path_of_url(url: str, *, windows: bool) -> str:
@@ -155,12 +150,6 @@ def _unescaped(text: str) -> str:
     return _OCTAL.sub(lambda found: chr(int(found.group(1), 8)), text)
 
 
-def file_system_type(path: str, mounts: str) -> str | None:
-    """The type of the file system that a real, absolute `path` is on; see `mount_of`."""
-    mount = mount_of(path, mounts)
-    return mount.kind if mount else None
-
-
 def network_file_system(path: str, mounts: str) -> str | None:
     """The type of the network or FUSE file system that `path` is on; None if it is local.
 
@@ -170,10 +159,3 @@ def network_file_system(path: str, mounts: str) -> str | None:
     """
     mount = mount_of(path, mounts)
     return mount.kind if mount and mount.is_network else None
-
-
-def mtime_precision(path: str, mounts: str) -> float | None:
-    """Seconds between two distinguishable mtimes at `path`; None if nobody knows."""
-    if network_file_system(path, mounts):
-        return None
-    return _COARSE.get(file_system_type(path, mounts) or "", TICK)

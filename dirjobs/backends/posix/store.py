@@ -19,7 +19,6 @@ from dirjobs.backends.posix import rename as native_rename
 from dirjobs.backends.posix.errnos import errno_of, refusal
 from dirjobs.backends.posix.paths import (
     absolute,
-    mtime_precision,
     network_file_system,
     path_of_url,
     spelled,
@@ -65,7 +64,6 @@ class PosixStore(Store):
             no_replace=native is not None,  # until the file system says otherwise
             exclusive_mkdir=True,
             visible_after=0,
-            mtime_precision=mtime_precision(real, mounts),
         )
         kind = network_file_system(real, mounts)
         if kind:

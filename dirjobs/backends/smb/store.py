@@ -31,8 +31,6 @@ _GUARANTEES = Guarantees(
     no_replace=False,
     exclusive_mkdir=True,
     visible_after=0,
-    # SMB counts in 100 ns, but nobody tells which disk is behind the share: FAT's 2 s.
-    mtime_precision=2.0,
 )
 
 

@@ -51,7 +51,7 @@ class WebdavStore(Store):
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._guarantees = config.guarantees or Guarantees(visible_after=0, mtime_precision=1.0)
+        self._guarantees = config.guarantees or Guarantees(visible_after=0)
         # By process: after a fork the child makes its own and leaves the parent's alone.
         self._sessions: dict[int, Session] = {}
         # The origin to write into Destination; None until a MOVE with it succeeded.

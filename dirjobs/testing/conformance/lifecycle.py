@@ -51,7 +51,6 @@ class LifecycleTests(Base):
         promised = store.guarantees
         assert isinstance(promised, Guarantees)
         assert promised.visible_after is None or promised.visible_after >= 0
-        assert promised.mtime_precision is None or promised.mtime_precision > 0
         assert promised.atomic_rename_in_folder or not promised.atomic_rename
 
     def test_no_secret_is_shown(self, store: Store, secrets: tuple[str, ...]) -> None:

@@ -156,13 +156,3 @@ class RaceTests(Base):
         folder, _, name = target.partition("/")
         listed = {entry.name: entry.mtime for entry in store.list(folder)}
         assert listed[name] in (None, before)
-
-    def test_mtimes_are_as_precise_as_promised(self, store: Store) -> None:
-        precision = store.guarantees.mtime_precision
-        if precision is None:
-            pytest.skip("the store promises no mtime_precision")
-        for _ in range(3):
-            store.write("first", b"1")
-            self.let_time_pass(store, precision)
-            store.write("second", b"2")
-            assert store.mtime("second") > store.mtime("first")
