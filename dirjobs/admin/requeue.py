@@ -10,7 +10,7 @@ from dirjobs.protocol import attempts
 from dirjobs.protocol.exits import GROWING_PAUSE
 from dirjobs.protocol.look import differ
 from dirjobs.protocol.share import Share
-from dirjobs.recovery.membership import Membership, visitor
+from dirjobs.recovery.membership import Membership, new_member
 from dirjobs.recovery.orphans import DEFAULT_MAX_ATTEMPTS, Orphan, orphans_in
 from dirjobs.recovery.peers import Peer
 
@@ -35,7 +35,7 @@ def requeue(
     Returns:
         the names of the jobs that were given back (or given up, after too many deaths).
     """
-    return give_back(visitor(share, "requeue", max_attempts), jobs, dead=dead)
+    return give_back(new_member(share, "requeue", max_attempts), jobs, dead=dead)
 
 
 def give_back(membership: Membership, jobs: Collection[str], *, dead: bool) -> list[str]:

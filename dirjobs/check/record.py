@@ -11,7 +11,7 @@ from dirjobs.layout import AGREEMENT
 from dirjobs.policy import Mode
 from dirjobs.protocol.folders import make_folders
 from dirjobs.protocol.share import Share
-from dirjobs.recovery.membership import visitor
+from dirjobs.recovery.membership import new_member
 from dirjobs.store import Store
 
 
@@ -50,7 +50,7 @@ def record(store: Store, done: Check) -> Recorded:
     share = Share(Retrying(store))
     make_folders(share)
     verdict = done.verdict
-    membership = visitor(share, "check")
+    membership = new_member(share, "check")
     found = membership.announce()
     try:
         agreement, before = membership.agreement, membership.me.policy

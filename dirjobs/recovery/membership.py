@@ -285,7 +285,7 @@ def temporary_member(share: Share, purpose: str) -> Iterator[Membership]:
     Raises:
         ConfigurationError, StoreError: as `Membership.announce`.
     """
-    membership = visitor(share, purpose)
+    membership = new_member(share, purpose)
     membership.announce()
     try:
         yield membership
@@ -293,7 +293,7 @@ def temporary_member(share: Share, purpose: str) -> Iterator[Membership]:
         membership.end()
 
 
-def visitor(share: Share, purpose: str, max_attempts: int = DEFAULT_MAX_ATTEMPTS) -> Membership:
+def new_member(share: Share, purpose: str, max_attempts: int = DEFAULT_MAX_ATTEMPTS) -> Membership:
     """Somebody whose name begins with `purpose`, and who has not joined yet."""
     guarantees = share.store.guarantees
     me = Me(f"{purpose}-{names.nonce()}", cautious(guarantees), guarantees)
