@@ -9,6 +9,9 @@ from collections.abc import Collection, Iterable
 from dirjobs.errors import ConfigurationError
 from dirjobs.layout import DONE, FAILED, PARKED, RUNNING, WAITING, JobFile, job_files
 from dirjobs.names import unsafe_name
+from dirjobs.protocol.exits import GROWING_PAUSE
+from dirjobs.protocol.look import differ
+from dirjobs.protocol.parts import Parts
 from dirjobs.protocol.share import Share
 from dirjobs.store import Entry
 
@@ -88,3 +91,22 @@ def entry_at(share: Share, file: JobFile) -> Entry:
         if entry.name == file.file:
             return Entry(file.job.name, entry.mtime, entry.size)
     return file.job
+
+
+def unchanged(parts: Parts, files: Collection[JobFile]) -> list[JobFile]:
+    """Those of some files, listed before, that are no copies still growing.
+
+    Where a rename is copy and delete, a file counts as whole if its size is the same in two
+    listings; that costs a pause, and one listing for each folder.
+    """
+    if parts.me.trusts or not files:
+        return [*files]
+    parts.share.sleep(max(parts.me.policy.wait, GROWING_PAUSE))
+    sizes = {
+        file.path: file.job.size
+        for folder in {file.folder for file in files}
+        for file in jobs_in(parts.share, folder)
+    }
+    return [
+        file for file in files if file.path in sizes and not differ(sizes[file.path], file.job.size)
+    ]

@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection
 
+from dirjobs.admin.locate import unchanged
 from dirjobs.layout import RUNNING, WAITING, JobFile, job_files, parse_claim
 from dirjobs.protocol import attempts
-from dirjobs.protocol.exits import GROWING_PAUSE
-from dirjobs.protocol.look import differ
 from dirjobs.protocol.share import Share
 from dirjobs.recovery.membership import Membership, new_member
 from dirjobs.recovery.orphans import DEFAULT_MAX_ATTEMPTS, Orphan, orphans_in
@@ -67,17 +66,14 @@ def _look_twice(membership: Membership, found: list[Peer]) -> list[Peer]:
 def _by_name(membership: Membership, found: list[Peer], jobs: Collection[str]) -> list[str]:
     parts, orphans = membership.parts, membership.peers.orphans
     told = {peer.heartbeat.worker: peer.heartbeat.running for peer in found}
-    # Where renames copy, a claim is only given back if its size is the same in two listings.
-    earlier = {file.path: file.job.size for file in _claims_of(parts.share, jobs)}
-    if earlier and not parts.me.trusts:
-        parts.share.sleep(max(parts.me.policy.wait, GROWING_PAUSE))
     claims = _claims_of(parts.share, jobs)
-    given_back = []
+    whole = unchanged(parts, claims)
     for file in claims:
+        if file not in whole:
+            log.warning("%r still changes; it is left alone, try again", file.path)
+    given_back = []
+    for file in whole:
         path, job = file.path, file.job
-        if not parts.me.trusts and (path not in earlier or differ(earlier[path], job.size)):
-            log.warning("%r still changes; it is left alone, try again", path)
-            continue
         orphan = Orphan(path, file.worker, job, begun=True)
         owners = {claim.worker for claim in claims if claim.job.name == job.name}
         if not orphans.may_go_back(orphan, told.get(file.worker, {}), owners):

@@ -13,8 +13,6 @@ from dirjobs.layout import (
     staged_return,
 )
 from dirjobs.protocol import attempts
-from dirjobs.protocol.exits import GROWING_PAUSE
-from dirjobs.protocol.look import differ
 from dirjobs.protocol.parts import Parts
 from dirjobs.protocol.share import Share
 from dirjobs.store import Entry
@@ -27,17 +25,14 @@ def retry(parts: Parts, file: JobFile) -> str | None:
 
     Args:
         parts: the protocol.
-        file: where it is, in ``99_failed`` or ``_queue/parked``.
+        file: where it is, in ``99_failed`` or ``_queue/parked``; see `unchanged`.
 
     Returns:
-        the name under which it waits; None if it is gone, still changes, or one of its name
-        waits already.
+        the name under which it waits; None if it is gone, or one of its name waits already.
 
     Raises:
         StoreError: it is not known; look, then try again.
     """
-    if not parts.me.trusts and _still_grows(parts, file):
-        return None
     job, name = file.job, file.job.name
     if file.folder == PARKED:
         name = _free_number(parts.share, name)
@@ -46,14 +41,6 @@ def retry(parts: Parts, file: JobFile) -> str | None:
     attempts.note(parts.share, name, "", "retried by hand", retried=True)
     moved = _carry_back(parts, file, Entry(name, job.mtime, job.size))
     return name if moved else None
-
-
-def _still_grows(parts: Parts, file: JobFile) -> bool:
-    """Whether a file may be a copy under way: where a rename is copy and delete, its size must
-    be the same in two listings."""
-    parts.share.sleep(max(parts.me.policy.wait, GROWING_PAUSE))
-    entry = parts.look.entry_at(file.path)
-    return entry is not None and differ(entry.size, file.job.size)
 
 
 def _free_number(share: Share, job: str) -> str:

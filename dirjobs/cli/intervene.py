@@ -29,12 +29,14 @@ def visit(
     what: str,
     places: Sequence[JobFile],
     change: Callable[[Parts, JobFile], R],
+    choose: Callable[[Parts, Sequence[JobFile]], Sequence[JobFile]] = lambda _, places: places,
 ) -> list[tuple[JobFile, R]]:
-    """Change each of `places`, by several threads under one name."""
+    """Change each of `places` that may be changed, by several threads under one name."""
     found: list[tuple[JobFile, R]] = []
     if not places:
         return found
     with temporary_member(share, purpose) as member, Bar(what, len(places)) as bar:
+        places = choose(member.parts, places)
         told = share.now()
 
         def changed(share: Share, place: JobFile) -> R:

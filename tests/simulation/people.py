@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from dirjobs.admin import control, enqueue
 from dirjobs.admin.cancel import cancel
-from dirjobs.admin.locate import jobs_in
+from dirjobs.admin.locate import jobs_in, unchanged
 from dirjobs.admin.requeue import give_back
 from dirjobs.admin.retry import retry
 from dirjobs.errors import ConfigurationError, JobExists, StoreError
@@ -78,7 +78,7 @@ def _cancel(person: Person) -> None:
 
 
 def _retry(person: Person) -> None:
-    for file in _chosen(person, (FAILED, PARKED)):
+    for file in unchanged(person.parts, _chosen(person, (FAILED, PARKED))):
         real = person.simulation.world.get(file.path)
         if real is None or person.simulation.is_torn_for_good(real):
             continue  # whoever brings back what ended in a race looks at it before

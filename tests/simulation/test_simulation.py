@@ -16,7 +16,16 @@ from .life_mutants import LIFE_MUTANTS
 from .mutants import Mutant, in_place
 from .rules import all_rules, never_decided
 from .runs import run_many, run_one
-from .scenarios import Family, any_scenario, leavers, lives, scenario, within_bounds
+from .scenarios import (
+    Family,
+    any_scenario,
+    leavers,
+    lives,
+    people,
+    recorded,
+    scenario,
+    within_bounds,
+)
 
 RUNS = int(os.environ.get("DIRJOBS_SIMULATION_RUNS", "4000"))
 
@@ -39,10 +48,10 @@ def test_each_kind_of_share(kind: Kind) -> None:
     assert not report.violations
 
 
-@pytest.mark.parametrize("family", [lives, within_bounds, leavers])
+@pytest.mark.parametrize("family", [lives, within_bounds, leavers, people, recorded])
 def test_jobs_survive_their_workers(family: Family) -> None:
     """Crashes, pauses, outages, lost heartbeats; then all heals, and every job ends.  Or all
-    workers end well, and nothing is left half way."""
+    workers end well, and nothing is left half way.  Or people give commands meanwhile."""
     assert not run_many("fixed", 0, RUNS // 8, family).violations
 
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import pytest
 
 from dirjobs import ClaimLost, ConfigurationError, DirJobs
+from dirjobs.admin.locate import jobs_in, unchanged
 from dirjobs.admin.requeue import give_back
-from dirjobs.layout import ATTEMPTS, DONE, RUNNING, WAITING, WORKERS
-from dirjobs.policy import Policy
+from dirjobs.backends.memory import MemoryStore
+from dirjobs.layers import Layer
+from dirjobs.layout import ATTEMPTS, DONE, PARKED, RUNNING, WAITING, WORKERS
+from dirjobs.policy import Mode, Policy
 from dirjobs.recovery.heartbeat import Heartbeat, heartbeat_path
 from dirjobs.recovery.process import Process
+from dirjobs.store import Guarantees
 from tests.unit.lives import POLICY, World
 
 
@@ -164,3 +169,54 @@ def test_children_work_on_as_workers_of_their_own(folder, before):
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert len(names(folder, DONE)) == 1 + before
     queue.close()
+
+
+def unsure():
+    """A world where a rename may be copy and delete."""
+    return World(Unsure(MemoryStore()))
+
+
+class Unsure(Layer):
+    guarantees = Guarantees(visible_after=0)
+
+
+VERIFY = replace(POLICY, mode=Mode.VERIFY)
+
+
+def test_a_torn_claim_does_not_go_back_by_name():
+    """What a dead worker has left of a copy ran, though its whole job was waiting elsewhere."""
+    world = unsure()
+    world.claim_of("w3", "a.txt", b"abc")
+    world.store.write(f"{WAITING}/~w1~abcdef.a.txt", b"abcdefg")
+    person = world.life("requeue-1", policy=VERIFY)
+    assert give_back(person.membership, ["a.txt"], dead=False) == []
+    assert world.names(RUNNING) == []
+    assert world.names(PARKED) == ["requeue-1.a.txt"]
+    assert world.names(WAITING) == ["~w1~abcdef.a.txt"]
+
+
+def test_a_claim_that_still_grows_does_not_go_back_by_name(caplog):
+    world = unsure()
+    world.claim_of("w3", "a.txt", b"abc")
+    person = world.life("requeue-1", policy=VERIFY)
+
+    def grow(seconds):
+        if seconds:
+            world.claim_of("w3", "a.txt", b"abcdefg")
+
+    person.share.sleep = grow
+    assert give_back(person.membership, ["a.txt"], dead=False) == []
+    assert world.names(RUNNING) == ["w3.a.txt"]
+    assert "still changes" in caplog.text
+
+
+@pytest.mark.parametrize("mode", [Mode.TRUST, Mode.VERIFY])
+def test_a_failed_job_that_is_still_copied_is_not_retried(mode):
+    world = unsure()
+    for name in ("a.txt", "b.txt"):
+        world.store.write(f"99_failed/{name}", b"abc")
+    person = world.life("retry-1", policy=replace(POLICY, mode=mode))
+    person.share.sleep = lambda _: world.store.write("99_failed/a.txt", b"abcdefg")
+    failed = unchanged(person.parts, jobs_in(world.share, "99_failed"))
+    assert {file.job.name for file in failed} >= {"b.txt"}
+    assert len(failed) == (2 if mode is Mode.TRUST else 1)

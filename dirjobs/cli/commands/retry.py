@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import click
 
 from dirjobs.admin import retry as retrying
-from dirjobs.admin.locate import chosen, jobs_in, missed
+from dirjobs.admin.locate import chosen, jobs_in, missed, unchanged
 from dirjobs.cli.intervene import all_or_some, counted, some, visit
 from dirjobs.cli.options import (
     QueueCommand,
@@ -40,9 +40,10 @@ def retry(jobs: str, names: tuple[str, ...], everything: bool, as_json: bool, ve
     all_or_some(names, everything, "--failed")
     with opened(jobs, verbose) as share:
         places = _failed(share, None if everything else names)
-        pairs = visit(share, "retry", "retrying", places, retrying.retry)
+        pairs = visit(share, "retry", "retrying", places, retrying.retry, unchanged)
     done = sorted(name for _, name in pairs if name is not None)
-    left = sorted(place.job.name for place, name in pairs if name is None)
+    came = {place.path for place, name in pairs if name is not None}
+    left = sorted(place.job.name for place in places if place.path not in came)
     if as_json:
         show_json({"retried": done, "left": left})
         return
