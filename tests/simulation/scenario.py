@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dirjobs.policy import Policy
 from dirjobs.store import Guarantees
@@ -96,7 +96,14 @@ class Scenario:
     sweeps: bool = True
 
 
+_EXCLUSIVE = Guarantees(
+    atomic_rename=True,
+    atomic_rename_in_folder=True,
+    rename_keeps_mtime=True,
+    no_replace=True,
+    exclusive_mkdir=True,
+)
 PROMISES = {
-    Kind.ATOMIC: Guarantees(True, True, True, True, True, 0, 1),
-    Kind.MOUNT: Guarantees(True, True, True, True, True, None, 1),
+    Kind.ATOMIC: replace(_EXCLUSIVE, visible_after=0),
+    Kind.MOUNT: _EXCLUSIVE,
 }
