@@ -59,7 +59,7 @@ def crowd(monkeypatch):
 
     def make(size=0):
         store = Crowd(size)
-        monkeypatch.setattr(options, "open_store", lambda *args: store)
+        monkeypatch.setattr(options, "open_store", lambda *args, **options: store)
         return store
 
     return make

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from dirjobs import DirJobs
 from dirjobs.layout import DONE, FAILED, PARKED, RUNNING, WAITING
-from dirjobs.recovery.heartbeat import Beat
+from dirjobs.recovery.heartbeat import Heartbeat
 from tests.amounts import amount
 from tests.servers.child import die_with_parent
 
@@ -62,7 +62,7 @@ class Place:
         """The heartbeat files as they are now, by worker."""
         found = {}
         for path in (self.root / "_queue/workers").glob("*.json"):
-            if beat := Beat.from_bytes(path.read_bytes()):  # none: it is just being written
+            if beat := Heartbeat.from_bytes(path.read_bytes()):  # none: it is just being written
                 found[beat.worker] = beat
         return found
 

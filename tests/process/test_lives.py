@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import replace
 
 from dirjobs.layout import RUNNING, WAITING
-from dirjobs.recovery.heartbeat import Beat
+from dirjobs.recovery.heartbeat import Heartbeat
 from tests.command_line import DIRJOBS, environment
 from tests.process.crew import until
 
@@ -51,7 +51,7 @@ def test_the_id_of_another_host_is_refused(place, crew):
     until(lambda: crew.journal(first))
     crew.signal(first, signal.SIGSTOP)
     (path,) = (place.root / "_queue/workers").glob("w1.*.json")
-    beat = Beat.from_bytes(path.read_bytes())
+    beat = Heartbeat.from_bytes(path.read_bytes())
     elsewhere = replace(beat.process, machine="another", host="pc-7")
     path.write_bytes(replace(beat, process=elsewhere).to_bytes())
     second = crew.start("w1")
