@@ -6,6 +6,8 @@ import signal
 import subprocess
 from dataclasses import replace
 
+from msgspec import structs
+
 from dirjobs.layout import RUNNING, WAITING
 from dirjobs.recovery.heartbeat import Heartbeat
 from tests.command_line import DIRJOBS, environment
@@ -53,7 +55,7 @@ def test_the_id_of_another_host_is_refused(place, crew):
     (path,) = (place.root / "_queue/workers").glob("w1.*.json")
     beat = Heartbeat.from_bytes(path.read_bytes())
     elsewhere = replace(beat.process, machine="another", host="pc-7")
-    path.write_bytes(replace(beat, process=elsewhere).to_bytes())
+    path.write_bytes(structs.replace(beat, process=elsewhere).to_bytes())
     second = crew.start("w1")
     assert crew.wait(second) != 0
     (told,) = [line for line in crew.errors(second).splitlines() if "WorkerIdInUse: " in line]
