@@ -24,7 +24,7 @@ DEFAULT_LEASE = 300.0
 DEFAULT_TIMEOUT = 30.0
 DEFAULT_MAX_PAUSE = 60.0
 
-Seconds = Annotated[float, msgspec.Meta(ge=0)]
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
 """A number of seconds, as it is read from a share."""
 
 Filter = Callable[[str, str], object]
@@ -233,26 +233,32 @@ class Settings:
                 does not say either.
             ConfigurationError: a time makes no sense, or the lease is too short.
         """
+        policy = self.legal_policy(promises)
+        store_asks = self.sync_time is None and policy.wait > DEFAULT_SYNC_TIME
+        if store_asks and self.lease == DEFAULT_LEASE:
+            return policy  # nobody asked for this wait or that lease
+        return check_lease(replace(policy, lease=self.lease))
+
+    def legal_policy(self, promises: Guarantees) -> Policy:
+        """The same, with a lease that is long enough for the other times.
+
+        Raises:
+            UnknownLag, ConfigurationError: as `policy`, but for the lease.
+        """
         if self.worker_sync or self.mode == Mode.SYNC:
             mode, wait = Mode.SYNC, _sync_wait(self.sync_time, promises.visible_after)
         elif self.mode is not None:
             mode, wait = Mode(self.mode), 0.0
         else:
             mode, wait = warranted(promises, self.sync_time)
-        policy = self._times(mode, wait)
-        if wait > DEFAULT_SYNC_TIME and self.sync_time is None and self.lease == DEFAULT_LEASE:
-            return policy.with_legal_lease()  # nobody asked for a wait or a lease
-        return check_lease(policy)
+        return self.with_mode(mode, wait)
 
     def with_mode(self, mode: Mode, sync_time: float) -> Policy:
-        """The user's times, in this mode.
+        """The user's times, in this mode, with a lease that is long enough for them.
 
         Raises:
-            ConfigurationError: a time makes no sense, or the lease is too short.
+            ConfigurationError: a time makes no sense.
         """
-        return check_lease(self._times(mode, sync_time))
-
-    def _times(self, mode: Mode, sync_time: float) -> Policy:
         return Policy(
             mode=mode,
             sync_time=float(sync_time),
@@ -260,7 +266,7 @@ class Settings:
             lease=seconds("lease", self.lease),
             timeout=seconds("timeout", self.timeout, least=0.001),
             max_pause=seconds("max_pause", self.max_pause),
-        )
+        ).with_legal_lease()
 
 
 def check_lease(policy: Policy) -> Policy:

@@ -183,7 +183,7 @@ class DirJobs:
                 )
         except ClaimAborted:
             return None
-        return None if claim is None else Job(self._handle, claim)
+        return None if claim is None else Job(QueueHandle(self), claim)
 
     def __iter__(self) -> Iterator[Job]:
         """Jobs until the queue is empty; each is meant for a ``with`` block."""
@@ -255,7 +255,13 @@ class DirJobs:
         Raises:
             StoreError: what was done so far stays done; call it again.
         """
-        return requeue(self._share, jobs, dead=dead, max_attempts=self._settings.max_attempts)
+        return requeue(
+            self._share,
+            jobs,
+            dead=dead,
+            policy=self._wish,
+            max_attempts=self._settings.max_attempts,
+        )
 
     @property
     def mode(self) -> str:
@@ -278,7 +284,7 @@ class DirJobs:
         incarnations = self._membership.incarnations
         incarnations.groups.add(group)
         with suppress(StoreError):  # the next heartbeat tells
-            incarnations.tell()
+            incarnations.tell(self._share)
         try:
             yield
         finally:
@@ -307,7 +313,7 @@ class DirJobs:
         me = Me(incarnation, self._wish, store.guarantees)
         me.mode_not_requested = not settings.insists
         ending = Parts(share, me)
-        beating = ending.over(Share(share.store.another()))
+        beating = ending.over(Share(share.store))
         claiming = ending.over(Share(share.store, self._control.sleep_unless_aborted))
         self._membership = Membership(
             beating, this_process(), max_attempts=settings.max_attempts, control=self._control
@@ -327,7 +333,6 @@ class DirJobs:
             ending=ending,
             names_suffice=store.names_suffice,
         )
-        self._handle = QueueHandle(self._worker)
 
     def _set_up_in_child(self) -> None:
         if self._made_in != os.getpid():
@@ -340,6 +345,8 @@ class DirJobs:
             if self._pid == os.getpid():
                 return
             self._set_up_in_child()
+            # A connection of its own, so that a long transfer delays no heartbeat.
+            self._membership.share.use(self._share.store.another())
             thread = HeartbeatThread(self._worker, self._membership)
             # Also when the program ends without close(); knows the thread only, so that a
             # forgotten queue can go.
@@ -354,11 +361,13 @@ class DirJobs:
         Using the queue afterwards is fine: it begins anew.
         """
         with self._lock:
-            if self._thread is not None and self._pid == os.getpid():
-                self._finalizer()
-                self._thread, self._pid = None, 0
-                self._set_up(self.wid)
-            self.store.close()
+            try:
+                if self._thread is not None and self._pid == os.getpid():
+                    self._finalizer()
+                    self._thread, self._pid = None, 0
+                    self._set_up(self.wid)
+            finally:
+                self.store.close()
 
     def __enter__(self) -> Self:
         return self
@@ -376,41 +385,46 @@ class DirJobs:
 
 
 class QueueHandle:
-    """What a job asks of the queue that it was claimed from; see `dirjobs.job.Handle`."""
+    """What a job asks of the queue that it was claimed from; see `dirjobs.job.Handle`.
 
-    def __init__(self, worker: Worker) -> None:
-        self._worker = worker
-        self._share = worker.ending.share
+    It keeps the queue alive as long as there is the job, and asks whichever worker the queue
+    has now: a forked child, or a queue that was closed, has another one than the job's.
+    """
+
+    def __init__(self, queue: DirJobs) -> None:
+        self._queue = queue
 
     def full_path(self, path: str) -> str:
-        return self._share.store.full_path(path)
+        return self._queue.store.full_path(path)
 
     def local_path(self, path: str) -> str | None:
-        return self._share.store.local_path(path)
+        return self._queue.store.local_path(path)
 
     def in_full(self, claim: Claim) -> Entry:
-        return self._persist(lambda: self._worker.ending.look.in_full(claim.path, claim.job))
+        return self._persist(lambda worker: worker.ending.look.in_full(claim.path, claim.job))
 
     def read(self, path: str) -> bytes:
-        return self._persist(lambda: self._share.read(path))
+        return self._persist(lambda worker: worker.ending.share.read(path))
 
     def download(self, path: str, target: BinaryIO) -> None:
-        self._share.store.download(path, target)
+        self._queue._share.store.download(path, target)
 
     def still_holds(self, claim: Claim) -> bool:
-        return self._persist(lambda: self._worker.still_holds(claim))
+        return self._persist(lambda worker: worker.still_holds(claim))
 
     def finish(self, claim: Claim, folder: str, reason: str) -> None:
         if reason:
-            attempts.note(self._share, claim.job.name, claim.worker, reason)
-        self._persist(lambda: self._worker.finish(claim, folder))
+            attempts.note(self._queue._share, claim.job.name, claim.worker, reason)
+        self._persist(lambda worker: worker.finish(claim, folder))
 
     def release(self, claim: Claim) -> None:
-        self._persist(lambda: self._worker.release(claim))
+        self._persist(lambda worker: worker.release(claim))
 
-    def _persist(self, call: Callable[[], T]) -> T:
+    def _persist(self, call: Callable[[Worker], T]) -> T:
         """Do what may be repeated, through every outage of the store."""
+        worker = self._queue._worker
         try:
-            return call()
+            return call(worker)
         except TRANSIENT_ERRORS as error:
-            return retry_through_outages(self._share, call, error)
+            share = self._queue._share
+            return retry_through_outages(share, lambda: call(worker), error)

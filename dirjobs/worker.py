@@ -107,6 +107,8 @@ class Worker:
             if claim is not None:
                 if self.leaving or control.draining:
                     # Whoever ends this worker may have looked for claims before this one was.
+                    if membership is not None:
+                        membership.throughput.let_go(claim.path)
                     self.parts.exits.release(claim.path, claim.job)
                     return None
                 return claim
@@ -154,7 +156,7 @@ class Worker:
     def _fall_back(self, membership: Membership) -> None:
         """Use a stricter mode if there is a reason, and wait until the others do as well."""
         agreement = membership.agreement
-        agreement.fall_back_if_refuted()
+        agreement.fall_back_if_refuted(self.share)
         if agreement.no_claims_before and membership.peers.any_alive:
             hold = max(0.0, agreement.no_claims_before - self.share.now())
             self.control.sleep_unless_drained(self.share, hold)
@@ -218,7 +220,7 @@ class Worker:
 
     def _next_incarnation(self) -> None:
         if self.membership is not None:
-            self.membership.incarnations.next()
+            self.membership.incarnations.next(self.share)
         else:
             self.me.become(self.me.next_incarnation())
 

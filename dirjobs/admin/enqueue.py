@@ -76,11 +76,13 @@ def upload_and_rename(parts: Parts, name: str, source: BinaryIO, size: int | Non
 def known_jobs(share: Share) -> dict[str, str]:
     """The names that a new job can't have, as `key` makes them alike, and in which folder
     each is; one listing for each folder."""
-    return {
-        key(file.job.name): folder
-        for folder in (FAILED, DONE, WAITING, RUNNING)
-        for file in job_files(folder, share.listed(folder))
-    }
+    known: dict[str, str] = {}
+    for folder in (FAILED, DONE, WAITING, RUNNING):
+        listing = share.listed(folder)
+        if folder != RUNNING:  # whatever it is: a link or a folder is in the way as well
+            known.update((key(entry.name), folder) for entry in listing)
+        known.update((key(file.job.name), folder) for file in job_files(folder, listing))
+    return known
 
 
 def key(name: str) -> str:
@@ -89,17 +91,15 @@ def key(name: str) -> str:
 
 
 def _refuse_if_known(parts: Parts, name: str) -> None:
-    """Four requests.  A name may also be half way from one folder to another: in mode trust
-    only what leaves ``01_running`` can be."""
+    """Four requests; six where a name may also be half way from one folder to another: in
+    mode trust only what leaves ``01_running`` can be."""
     share = parts.share
-    looked_for = (WAITING, DONE, FAILED) if parts.me.trusts else (DONE,)
-    for folder in looked_for:
+    for folder in (WAITING, DONE, FAILED):
         if share.exists(f"{folder}/{name}"):
             raise exists(name, folder)
-    for folder in (WAITING, FAILED, RUNNING):
-        if folder not in looked_for and any(
-            same_name(file.job.name, name) for file in job_files(folder, share.listed(folder))
-        ):
+    for folder in (RUNNING,) if parts.me.trusts else (RUNNING, WAITING, FAILED):
+        listing = share.listed(folder)
+        if any(same_name(file.job.name, name) for file in job_files(folder, listing)):
             raise exists(name, folder)
 
 

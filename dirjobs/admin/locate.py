@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import logging
 import re
 from collections.abc import Collection, Iterable
 
@@ -14,6 +15,8 @@ from dirjobs.protocol.look import differ
 from dirjobs.protocol.parts import Parts
 from dirjobs.protocol.share import Share
 from dirjobs.store import Entry
+
+log = logging.getLogger(__name__)
 
 _PATTERN = re.compile(r"[*?\[]")
 
@@ -107,6 +110,12 @@ def unchanged(parts: Parts, files: Collection[JobFile]) -> list[JobFile]:
         for folder in {file.folder for file in files}
         for file in jobs_in(parts.share, folder)
     }
-    return [
-        file for file in files if file.path in sizes and not differ(sizes[file.path], file.job.size)
-    ]
+    whole = []
+    for file in files:
+        if file.path not in sizes:
+            continue  # it has ended meanwhile
+        if differ(sizes[file.path], file.job.size):
+            log.warning("%r still changes; it is left alone, try again", file.path)
+        else:
+            whole.append(file)
+    return whole

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection
 
 from dirjobs.admin.locate import unchanged
 from dirjobs.layout import RUNNING, WAITING, JobFile, job_files, parse_claim
+from dirjobs.policy import Policy
 from dirjobs.protocol import attempts
 from dirjobs.protocol.share import Share
 from dirjobs.recovery.membership import Membership, new_member
 from dirjobs.recovery.orphans import DEFAULT_MAX_ATTEMPTS, Orphan, orphans_in
 from dirjobs.recovery.peers import Peer
-
-log = logging.getLogger(__name__)
 
 
 def requeue(
@@ -21,6 +19,7 @@ def requeue(
     jobs: Collection[str],
     *,
     dead: bool,
+    policy: Policy | None = None,
     max_attempts: int = DEFAULT_MAX_ATTEMPTS,
 ) -> list[str]:
     """Give back claims, as somebody with a heartbeat of its own for so long.
@@ -29,12 +28,13 @@ def requeue(
         share: the queue.
         jobs: names of jobs to give back, whoever holds them.
         dead: also what dead or ended workers hold; so it is if there are no `jobs`.
+        policy: by which the requeuing goes if the workers have agreed on none.
         max_attempts: how many workers may die at a job before it counts as failed.
 
     Returns:
         the names of the jobs that were given back (or given up, after too many deaths).
     """
-    return give_back(new_member(share, "requeue", max_attempts), jobs, dead=dead)
+    return give_back(new_member(share, "requeue", policy, max_attempts), jobs, dead=dead)
 
 
 def give_back(membership: Membership, jobs: Collection[str], *, dead: bool) -> list[str]:
@@ -67,12 +67,8 @@ def _by_name(membership: Membership, found: list[Peer], jobs: Collection[str]) -
     parts, orphans = membership.parts, membership.peers.orphans
     told = {peer.heartbeat.worker: peer.heartbeat.running for peer in found}
     claims = _claims_of(parts.share, jobs)
-    whole = unchanged(parts, claims)
-    for file in claims:
-        if file not in whole:
-            log.warning("%r still changes; it is left alone, try again", file.path)
     given_back = []
-    for file in whole:
+    for file in unchanged(parts, claims):
         path, job = file.path, file.job
         orphan = Orphan(path, file.worker, job, begun=True)
         owners = {claim.worker for claim in claims if claim.job.name == job.name}

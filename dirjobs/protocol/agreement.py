@@ -130,19 +130,21 @@ class Agreement:
         found = self._further.get("refuted")
         return str(found.get("why", "")) if isinstance(found, dict) else ""
 
-    def write(self, policy: Policy, **further: object) -> None:
+    def write(self, policy: Policy, share: Share | None = None, **further: object) -> None:
         """Write `policy` into ``queue.json``; whatever else is in there stays.
 
         Args:
             policy: mode and times.
+            share: the caller's connection, if it is another one.
             further: more keys to set.
         """
+        share = share or self.share
         try:
-            data = self.share.read(AGREEMENT)
+            data = share.read(AGREEMENT)
         except NotFound:
             data = b""
         self._further = {**further_keys(data), **self._fallback, **further}
-        self.share.write(AGREEMENT, to_bytes(policy, self._further))
+        share.write(AGREEMENT, to_bytes(policy, self._further))
 
     def settle(self, wish: Policy, recorded: Policy | None, live: Sequence[Policy]) -> None:
         """Run in the strictest mode of ``queue.json``, live workers and ourselves.
@@ -206,9 +208,9 @@ class Agreement:
 
     # -- a promise that is not kept ---------------------------------------------------------
 
-    def fall_back_if_refuted(self) -> None:
+    def fall_back_if_refuted(self, share: Share | None = None) -> None:
         """Fall back to mode verify, for everybody, once a rename was seen not to be
-        exclusive."""
+        exclusive; over the caller's connection."""
         found = self.evidence.found
         if not found or not self.me.on_probation:
             return
@@ -223,6 +225,6 @@ class Agreement:
         )
         self._fallback = {"refuted": {"why": why, "by": self.me.worker, "at": utc_now()}}
         try:
-            self.write(self.me.policy)
+            self.write(self.me.policy, share)
         except StoreError as error:  # `follow` tries again with each heartbeat
             log.warning("%s can't be written (%s); trying on", AGREEMENT, error)

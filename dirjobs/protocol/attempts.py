@@ -25,7 +25,7 @@ _LONGEST = 4000
 class _Notes(msgspec.Struct):
     """The file of one job's notes."""
 
-    attempts: list[dict[str, Any]]
+    attempts: list[Any]
 
 
 def note(
@@ -103,7 +103,7 @@ def read(share: Share, job: str) -> list[dict[str, Any]]:
     """The noted attempts at `job`, oldest first; none if there are no (readable) notes."""
     try:
         data = share.read(f"{ATTEMPTS}/{job}.json")
-        return decode(data, _Notes).attempts
+        return [one for one in decode(data, _Notes).attempts if isinstance(one, dict)]
     except NotFound:
         return []
     except (StoreError, ValueError) as error:

@@ -2,21 +2,42 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+import json
+from typing import Any, TypeVar
 
 import msgspec
 
 T = TypeVar("T")
 
 
-def decode(data: bytes, kind: type[T]) -> T:
-    """What `data` says.
+def loads(data: bytes) -> Any:
+    """What `data` says, in whatever encoding and with whatever an editor puts before it.
 
     Raises:
-        ValueError: it is no JSON, or does not have the shape of `kind`; fields that `kind`
-            does not know are left alone.
+        ValueError: it is no JSON.
     """
     try:
-        return msgspec.json.decode(data, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        return json.loads(data)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def convert(record: object, kind: type[T]) -> T:
+    """`record`, if it has the shape of `kind`; fields that `kind` does not know are left alone.
+
+    Raises:
+        ValueError: it hasn't.
+    """
+    try:
+        return msgspec.convert(record, kind)
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise ValueError(str(error)) from error
+
+
+def decode(data: bytes, kind: type[T]) -> T:
+    """What `data` says, if that has the shape of `kind`.
+
+    Raises:
+        ValueError: it is no JSON, or has another shape.
+    """
+    return convert(loads(data), kind)

@@ -31,9 +31,13 @@ class Share:
         sleep: Callable[[float], None] | None = None,
         now: Callable[[], float] = monotonic,
     ) -> None:
-        self.store = store
         self.sleep = sleep or time.sleep
         self.now = now
+        self.use(store)
+
+    def use(self, store: Store) -> None:
+        """Go on over another connection."""
+        self.store = store
         # Bound once: a local job costs microseconds, and a call between is one of them.
         self.rename = store.rename
         self.exists = store.exists

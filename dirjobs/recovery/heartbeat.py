@@ -9,7 +9,7 @@ import msgspec
 from dirjobs.errors import NotFound
 from dirjobs.layout import WORKERS, parse_claim
 from dirjobs.policy import Policy, Seconds
-from dirjobs.protocol.records import decode
+from dirjobs.protocol.records import convert, loads
 from dirjobs.protocol.share import Share
 from dirjobs.recovery.process import Process
 from dirjobs.recovery.throughput import Pace
@@ -55,9 +55,12 @@ class Heartbeat(msgspec.Struct, frozen=True):
     def from_bytes(cls, data: bytes) -> Heartbeat | None:
         """The heartbeat that `data` says, or None if it says none (somebody else's file)."""
         try:
-            return decode(data, cls)
+            record = loads(data)
+            heartbeat = convert(record, cls)
         except ValueError:
             return None
+        # A policy without a mode is no policy, though one of ours has a default.
+        return heartbeat if "mode" in record["terms"] else None
 
 
 def read(share: Share, file_name: str, policy: Policy | None = None) -> Heartbeat | None:

@@ -77,13 +77,13 @@ class Incarnations:
         self.write(first)
         return first
 
-    def next(self) -> None:
-        """Go on under a name that no late request can hit."""
+    def next(self, share: Share | None = None) -> None:
+        """Go on under a name that no late request can hit; over the caller's connection."""
         one = self._pending
         if one is None:
             one = self._pending = self._new(self.me.next_incarnation())
         # Nobody may claim under a name that has no heartbeat.
-        self.write(one)
+        self.write(one, share)
         self._pending = None
         self._all.append(one)
         self.me.become(one.worker)
@@ -93,10 +93,11 @@ class Incarnations:
     def _new(self, worker: str) -> Incarnation:
         return Incarnation(worker, heartbeat_path(worker, self.me.nonce()))
 
-    def tell(self) -> None:
-        """Write the heartbeats now, for what they say has changed."""
+    def tell(self, share: Share | None = None) -> None:
+        """Write the heartbeats now, for what they say has changed; over the caller's
+        connection."""
         for one in list(self._all):
-            self.write(one)
+            self.write(one, share)
 
     def beat(self) -> None:
         """Write the heartbeats; those of earlier incarnations for as long as they work."""
@@ -129,9 +130,10 @@ class Incarnations:
         pending = self.intents.in_state(State.PENDING).values()
         return any(intent.worker == worker for intent in (*held, *pending))
 
-    def write(self, one: Incarnation, *, ended: bool = False) -> None:
+    def write(self, one: Incarnation, share: Share | None = None, *, ended: bool = False) -> None:
         """Write the heartbeat of one incarnation."""
-        began = self.share.now()
+        share = share or self.share
+        began = share.now()
         one.counter += 1
         held = {
             path: intent
@@ -156,11 +158,11 @@ class Incarnations:
             pace=self.throughput.pace(began),
         ).to_bytes()
         try:
-            self.share.write(one.path, data)
+            share.write(one.path, data)
         except NotFound:
-            make_folders(self.share)
-            self.share.write(one.path, data)
-        if self.me.own_lease_expired(self.share.now()):
+            make_folders(share)
+            share.write(one.path, data)
+        if self.me.own_lease_expired(share.now()):
             self.me.lease_gaps += 1
         one.began = began
         if one.worker == self.me.worker:

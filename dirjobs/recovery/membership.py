@@ -14,7 +14,7 @@ from dataclasses import replace
 from dirjobs import names
 from dirjobs.errors import ConfigurationError, WorkerIdInUse
 from dirjobs.layout import RUNNING, WAITING, WORKERS, base_id, parse_staged
-from dirjobs.policy import cautious
+from dirjobs.policy import Policy, cautious
 from dirjobs.protocol.agreement import Agreement
 from dirjobs.protocol.intents import State
 from dirjobs.protocol.me import Me
@@ -293,9 +293,21 @@ def temporary_member(share: Share, purpose: str) -> Iterator[Membership]:
         membership.end()
 
 
-def new_member(share: Share, purpose: str, max_attempts: int = DEFAULT_MAX_ATTEMPTS) -> Membership:
-    """Somebody whose name begins with `purpose`, and who has not joined yet."""
+def new_member(
+    share: Share,
+    purpose: str,
+    policy: Policy | None = None,
+    max_attempts: int = DEFAULT_MAX_ATTEMPTS,
+) -> Membership:
+    """Somebody who has not joined yet.
+
+    Args:
+        share: the queue.
+        purpose: what the name begins with.
+        policy: by which it goes if the workers have agreed on none; `cautious` by default.
+        max_attempts: how many workers may die at a job before it counts as failed.
+    """
     guarantees = share.store.guarantees
-    me = Me(f"{purpose}-{names.nonce()}", cautious(guarantees), guarantees)
+    me = Me(f"{purpose}-{names.nonce()}", policy or cautious(guarantees), guarantees)
     me.mode_not_requested = True
     return Membership(Parts(share, me), this_process(), max_attempts=max_attempts)

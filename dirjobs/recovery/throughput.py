@@ -7,7 +7,11 @@ themselves don't tell since when a job runs or when it ended.
 from __future__ import annotations
 
 from collections import deque
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
+
+import msgspec
+
+from dirjobs.policy import Seconds
 
 _WINDOW = 30
 
@@ -20,8 +24,8 @@ class Pace(NamedTuple):
         seconds: how long that took: its last 30 jobs, or all its time if they were fewer.
     """
 
-    jobs: int = 0
-    seconds: float = 0.0
+    jobs: Annotated[int, msgspec.Meta(ge=0)] = 0
+    seconds: Seconds = 0.0
 
 
 class Throughput:

@@ -224,3 +224,13 @@ def test_a_table_that_changes_meanwhile(local, tmp_path, monkeypatch):
 
     monkeypatch.setattr(add.enqueue, "known_jobs", shrinking)
     assert "changed meanwhile" in local.refused("add", "--from-csv", table)
+
+
+def test_nothing_is_added_if_a_link_is_in_the_way(local, tmp_path):
+    files = []
+    for name in ("a.txt", "l.txt", "z.txt"):
+        files.append(tmp_path / name)
+        files[-1].write_text("data")
+    (tmp_path / "jobs" / "00_waiting" / "l.txt").symlink_to(tmp_path / "a.txt")
+    assert "nothing was added" in local.refused("add", *files)
+    assert local.names("00_waiting") == ["l.txt"]

@@ -229,3 +229,9 @@ def test_a_store_whose_lag_asks_for_a_longer_lease_works_out_of_the_box():
     assert policy.lease == policy.shortest_lease > 300
     with pytest.raises(ConfigurationError, match="lease=301 is too short"):
         Settings(lease=301).policy(Guarantees(visible_after=500))
+
+
+def test_a_wait_that_a_command_records_gets_the_lease_that_it_needs():
+    """`dirjobs init --sync-time 120` has no option for the lease."""
+    policy = Settings(mode="sync", sync_time=120).legal_policy(Guarantees(visible_after=0))
+    assert policy.lease == policy.shortest_lease == 330

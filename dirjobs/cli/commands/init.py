@@ -84,7 +84,7 @@ def _make(share: Share, mode: Mode | None, sync_time: float | None) -> bool:
     make_folders(share)
     if mode is None:
         return not there
-    wish = Settings(mode=mode, sync_time=sync_time).policy(share.store.guarantees)
+    wish = Settings(mode=mode, sync_time=sync_time).legal_policy(share.store.guarantees)
     try:
         agreed = from_bytes(share.read(AGREEMENT), wish)
     except NotFound:
