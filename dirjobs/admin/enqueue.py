@@ -22,6 +22,10 @@ from dirjobs.protocol.parts import Parts
 from dirjobs.protocol.resolve import Outcome
 from dirjobs.protocol.share import Share
 
+_DOWNSTREAM = (WAITING, RUNNING, DONE, FAILED)
+"""The order in which names are looked for: a job that moves on meanwhile is seen twice, never
+missed.  One that moves back to ``00_waiting`` is met there by the rename of the new one."""
+
 
 def add(parts: Parts, name: str, source: BinaryIO, size: int | None) -> None:
     """Upload a job under a staging name, then rename it inside ``00_waiting``.
@@ -77,11 +81,13 @@ def known_jobs(share: Share) -> dict[str, str]:
     """The names that a new job can't have, as `key` makes them alike, and in which folder
     each is; one listing for each folder."""
     known: dict[str, str] = {}
-    for folder in (FAILED, DONE, WAITING, RUNNING):
+    for folder in _DOWNSTREAM:
         listing = share.listed(folder)
+        for file in job_files(folder, listing):
+            known.setdefault(key(file.job.name), folder)
         if folder != RUNNING:  # whatever it is: a link or a folder is in the way as well
-            known.update((key(entry.name), folder) for entry in listing)
-        known.update((key(file.job.name), folder) for file in job_files(folder, listing))
+            for entry in listing:
+                known.setdefault(key(entry.name), folder)
     return known
 
 
@@ -93,14 +99,14 @@ def key(name: str) -> str:
 def _refuse_if_known(parts: Parts, name: str) -> None:
     """Four requests; six where a name may also be half way from one folder to another: in
     mode trust only what leaves ``01_running`` can be."""
-    share = parts.share
-    for folder in (WAITING, DONE, FAILED):
-        if share.exists(f"{folder}/{name}"):
+    share, half_way = parts.share, () if parts.me.trusts else (WAITING, FAILED)
+    for folder in _DOWNSTREAM:
+        if folder != RUNNING and share.exists(f"{folder}/{name}"):
             raise exists(name, folder)
-    for folder in (RUNNING,) if parts.me.trusts else (RUNNING, WAITING, FAILED):
-        listing = share.listed(folder)
-        if any(same_name(file.job.name, name) for file in job_files(folder, listing)):
-            raise exists(name, folder)
+        if folder in (RUNNING, *half_way):
+            files = job_files(folder, share.listed(folder))
+            if any(same_name(file.job.name, name) for file in files):
+                raise exists(name, folder)
 
 
 def exists(name: str, folder: str) -> JobExists:

@@ -1,10 +1,16 @@
 """Putting jobs into the queue: whole or not at all, never onto another, portable names."""
 
 import io
+from contextlib import suppress
 
 import pytest
 
-from dirjobs import InvalidName, JobExists
+from dirjobs import DirJobs, InvalidName, JobExists
+from dirjobs.admin.enqueue import known_jobs
+from dirjobs.backends.memory import MemoryStore
+from dirjobs.errors import NotFound
+from dirjobs.layers import Layer
+from dirjobs.protocol.share import Share
 
 
 def test_what_is_added_is_what_the_worker_reads(place, tmp_path):
@@ -100,3 +106,29 @@ def test_a_text_file_is_no_content(place):
     with pytest.raises(TypeError):
         queue.add("job1.txt", io.StringIO("text"))
     assert place.jobs() == {}
+
+
+class Ending(Layer):
+    """A job is done right after somebody has looked for its name in ``02_done``."""
+
+    def call(self, verb, paths, action):
+        answer = action()
+        if verb in ("list", "exists") and paths[0].startswith("02_done"):
+            with suppress(NotFound):
+                self.store.rename("01_running/w1.a.txt", "02_done/a.txt")
+        return answer
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_job_that_ends_meanwhile_is_not_missed(first):
+    """Its name was looked for in 02_done too early and in 01_running too late: the new job
+    was parked as a second copy of the old one."""
+    store = Ending(MemoryStore())
+    with DirJobs(store) as queue:
+        store.write("01_running/w1.a.txt", b"old")
+        if first:
+            with pytest.raises(JobExists):
+                queue.add("a.txt", "new")
+        else:
+            assert known_jobs(Share(store)) == {"a.txt": "01_running"}
+        assert store.list("00_waiting") == []
