@@ -3,6 +3,18 @@
 The store errors answer one question: *may I send this again?*  A backend translates
 every native error into one of them and keeps the native one as ``__cause__``.  What a
 backend does not know is ambiguous, never "failed".
+
+====================  =========  =====================================================
+error                 executed   what the caller does
+====================  =========  =====================================================
+`NotFound`            no         takes the file for gone (a job: for somebody else's)
+`AlreadyExists`       no         takes another name
+`Denied`              no         tells the user; a worker tries other jobs
+`Busy`, `NoSpace`     no         waits until somebody closes the file, or makes room
+`Unsupported`         no         gives up, or goes another way
+`Unavailable`         no         sends it again, after a pause
+`AmbiguousResult`     not known  looks at what is there; never sends a rename again first
+====================  =========  =====================================================
 """
 
 from __future__ import annotations

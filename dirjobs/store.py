@@ -9,7 +9,14 @@ a backend encodes them, or says in `Store.name_problem` why it can't.
 
 A backend MUST NOT emulate what its medium cannot do in one native operation: a rename
 made of copy and delete is no rename.  It MUST translate every native error into one of
-`dirjobs.errors`, and report as `AmbiguousResult` whatever it does not know.
+`dirjobs.errors`, and report as `AmbiguousResult` whatever it does not know.  It MUST refuse
+a malformed path with ValueError (`check_path`), and SHOULD name the path in its messages.
+
+It repeats nothing by itself: the layer `Retrying` is put around every store without local
+paths, and repeats what an error allows.  A backend is registered as a function
+``(url, options) -> Store`` under the entry-point group ``dirjobs.backends``, by the name of
+its URL scheme.  That function connects to nothing yet, and raises `ConfigurationError` for
+options that mean nothing to it.  docs/backends.md has a whole one.
 """
 
 from __future__ import annotations
@@ -75,7 +82,8 @@ class Guarantees:
 
 
 class Store(ABC):
-    """A folder somewhere.  Safe to use from several threads; starts afresh after a fork.
+    """A folder somewhere.  Safe to use from several threads; starts afresh after a fork: a
+    child shares no connection with its parent.
 
     Every verb raises `StoreError` or one of its subclasses and nothing else (wrong
     arguments apart).  ``repr()`` and messages never show a secret.
@@ -97,7 +105,8 @@ class Store(ABC):
     def list(self, folder: str) -> Iterable[Entry]:
         """What is in `folder`, in any order, asked for in one request where possible.
 
-        A name that goes away while the listing is made is left out.  The listing
+        A name that goes away while the listing is made is left out; a link or a device is
+        listed as `FileKind.OTHER`, whatever it leads to.  The listing
         reflects a moment not before the call (`Guarantees.visible_after` apart): a
         backend caches nothing.
 
@@ -109,7 +118,8 @@ class Store(ABC):
     def rename(self, src: str, dst: str) -> None:
         """Rename one file by one native operation, sent once and never repeated.
 
-        An existing `dst` is never replaced.  Only files are renamed, not folders.
+        An existing `dst` is never replaced, nor is a file renamed to its own name.  Only
+        files are renamed, not folders.
 
         Raises:
             NotFound: `src` (or the folder of `dst`) is not there.
@@ -119,7 +129,10 @@ class Store(ABC):
 
     @abstractmethod
     def exists(self, path: str) -> bool:
-        """Whether a file or folder is there; False only if the store said so."""
+        """Whether a file or folder is there; False only if the store said so.
+
+        False also below a folder that is missing.
+        """
 
     @abstractmethod
     def mtime(self, path: str) -> float:
@@ -200,8 +213,8 @@ class Store(ABC):
     # -- what may differ from store to store -------------------------------------------
 
     names_suffice: bool = False
-    """Whether mtimes and sizes cost extra, and no answer of this store is ever missing:
-    without doubts nothing needs them, and workers in mode trust ask for `names_of_files`."""
+    """True for local disks: sizes and times cost a call each, and every call gets its answer.
+    Workers in mode trust then list names only (`names_of_files`)."""
 
     def names_of_files(self, folder: str) -> Iterable[str]:
         """The names of the regular files in `folder`; the same promises as `list`.
@@ -221,7 +234,10 @@ class Store(ABC):
         return unsafe_name(name)
 
     def full_path(self, path: str) -> str:
-        """`path` as the user would write it: a local path or a URL without secrets."""
+        """`path` as the user would write it: a local path or a URL without secrets.
+
+        It ends with `path`.
+        """
         return f"{self.url.rstrip('/')}/{path}" if path else self.url
 
     def local_path(self, path: str) -> str | None:  # noqa: ARG002

@@ -1,0 +1,74 @@
+"""The backend of docs/backends.md works as it stands there, and the picture is the code's."""
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.command_line import environment
+
+ROOT = Path(__file__).parents[1]
+BLOCK = re.compile(r"^```(\w*)\n(?:# (\S+\.\w+)\n)?(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+if sys.platform == "win32":
+    pytest.skip("the backend of the page needs POSIX locks", allow_module_level=True)
+
+
+def blocks():
+    """The code blocks of the page: file name (or language) -> text."""
+    page = (ROOT / "docs" / "backends.md").read_text("utf-8")
+    return {name or language or "output": text for language, name, text in BLOCK.findall(page)}
+
+
+@pytest.fixture
+def here(tmp_path):
+    """A folder with the files of the page, and with what pip would make of pyproject.toml."""
+    for name, text in blocks().items():
+        if "." in name:
+            (tmp_path / name).write_text(text, "utf-8")
+    project = tomllib.loads((tmp_path / "pyproject.toml").read_text("utf-8"))["project"]
+    installed = tmp_path / f"dirjobs_box-{project['version']}.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\n")
+    lines = [
+        line
+        for group, entries in project["entry-points"].items()
+        for line in (f"[{group}]", *(f"{name} = {value}" for name, value in entries.items()))
+    ]
+    (installed / "entry_points.txt").write_text("\n".join(lines))
+    return tmp_path
+
+
+def run(here, *arguments):
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=here,
+        env=environment(PYTHONPATH=os.pathsep.join((str(here), environment()["PYTHONPATH"]))),
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_the_example_prints_what_the_page_shows(here):
+    done = run(here, "example.py")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == blocks()["output"]
+
+
+def test_the_store_passes_the_suite(here):
+    done = run(here, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_dirjobs_box.py")
+    assert done.returncode == 0, done.stdout
+    assert " failed" not in done.stdout
+
+
+def test_every_test_that_the_page_explains_is_one_of_the_suite():
+    from dirjobs.testing import StoreTests
+
+    page = (ROOT / "docs" / "backends.md").read_text("utf-8")
+    known = [name for name in dir(StoreTests) if name.startswith("test_")]
+    for name in re.findall(r"`(test_\w+)(?:\.\.\.)?`", page):
+        assert any(test.startswith(name) for test in known), name
