@@ -83,15 +83,16 @@ def open_store(
     scheme = scheme_of(url, windows=_WINDOWS)
     entry = _entry_point(scheme, url)
     opener = _load(entry, scheme)
+    told = {"timeout": timeout} if timeout is not None and _takes_timeout(opener) else {}
+    _check_call(entry, scheme, opener, told)
     try:
-        told = {"timeout": timeout} if timeout is not None and _takes_timeout(opener) else {}
         store = opener(url, storage_options or {}, **told)
     except ImportError as error:
         raise _missing(error, scheme) from error
     if not isinstance(store, Store):
         raise ConfigurationError(
             f"the backend for {scheme}:// ({_source(entry)}) returned a {type(store).__name__}"
-            f" instead of a dirjobs Store: update or uninstall {_package(entry)}."
+            f" instead of a dirjobs Store: {_what_to_do(entry)}."
         )
     return store
 
@@ -101,6 +102,20 @@ def _takes_timeout(opener: Callable[..., object]) -> bool:
         return "timeout" in inspect.signature(opener).parameters
     except (TypeError, ValueError):  # written in C, or disguised
         return False
+
+
+def _check_call(
+    entry: EntryPoint, scheme: str, opener: Callable[..., object], told: Mapping[str, object]
+) -> None:
+    """Refuse an entry point that can't be called as `OpenStore` says, a class above all."""
+    try:
+        signature = inspect.signature(opener)
+    except (TypeError, ValueError):  # written in C, or disguised
+        return
+    try:
+        signature.bind("", {}, **told)
+    except TypeError as error:
+        raise _broken(entry, scheme, error) from error
 
 
 def scheme_of(url: str, *, windows: bool) -> str:
@@ -203,8 +218,12 @@ def _missing(error: ImportError, scheme: str) -> ConfigurationError:
 def _broken(entry: EntryPoint, scheme: str, error: Exception) -> ConfigurationError:
     return ConfigurationError(
         f"the backend for {scheme}:// ({_source(entry)}) can't be loaded"
-        f" ({type(error).__name__}: {error}): update or uninstall {_package(entry)}."
+        f" ({type(error).__name__}: {error}): {_what_to_do(entry)}."
     )
+
+
+def _what_to_do(entry: EntryPoint) -> str:
+    return f"update or uninstall {_package(entry)}, or correct its entry point if it is yours"
 
 
 def _package(entry: EntryPoint) -> str:

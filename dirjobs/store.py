@@ -7,10 +7,14 @@ Paths are relative to the store's root, use ``/``, and contain no empty, ``.`` o
 segment; the empty path is the root itself.  Segments are arbitrary Unicode otherwise:
 a backend encodes them, or says in `Store.name_problem` why it can't.
 
-A backend MUST NOT emulate what its medium cannot do in one native operation: a rename
-made of copy and delete is no rename.  It MUST translate every native error into one of
-`dirjobs.errors`, and report as `AmbiguousResult` whatever it does not know.  It MUST refuse
-a malformed path with ValueError (`check_path`), and SHOULD name the path in its messages.
+A backend MUST NOT emulate what its medium cannot do in one native operation (a transaction
+is one): a rename made of copy and delete is no rename.  It MUST translate every native
+error into one of `dirjobs.errors`, and report as `AmbiguousResult` whatever it does not
+know.  It MUST refuse a malformed path with ValueError (`check_path`), and SHOULD name the
+path in its messages.
+
+`NotFound` means that nothing is there, the store's root included; what is there but of the
+wrong kind (a folder to be read, say) is `Denied`; a file to be listed may be `NotFound`.
 
 It repeats nothing by itself: the layer `Retrying` is put around every store without local
 paths, and repeats what an error allows.  A backend is registered as a function
@@ -118,7 +122,7 @@ class Store(ABC):
     def rename(self, src: str, dst: str) -> None:
         """Rename one file by one native operation, sent once and never repeated.
 
-        An existing `dst` is never replaced, nor is a file renamed to its own name.  Only
+        An existing `dst` is never replaced, and `src` itself is an existing `dst`.  Only
         files are renamed, not folders.
 
         Raises:

@@ -249,13 +249,14 @@ def test_a_package_that_claims_our_scheme(tmp_path):
         ("gone:open_store", GUEST, "can't be loaded (ModuleNotFoundError"),
         ("guest:open_store", "1/0", "can't be loaded (ZeroDivisionError"),
         ("guest:open_store", "open_store = 5", "can't be called"),
+        ("guest:Guest", "class Guest:\n    def __init__(self, url): pass", "too many positional"),
     ],
 )
 def test_a_broken_backend_is_named(tmp_path, value, code, says):
     install(tmp_path, "guest-store", {"guest": value}, guest=code)
     said = run_python(OPEN.format("guest://x", {}), tmp_path)
     assert says in said
-    assert "update or uninstall guest-store" in said
+    assert "update or uninstall guest-store, or correct its entry point if it is yours" in said
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,8 @@ def init(
     if tried is not None:
         show(tried.sentence)
     where = shlex.quote(url)  # not what was typed, which may hold a password
-    show(f"Add jobs with `dirjobs add {where} FILE...`, or just put files into {WAITING}.")
+    by_hand = f", or just put files into {WAITING}" if store.local_path(WAITING) else ""
+    show(f"Add jobs with `dirjobs add {where} FILE...`{by_hand}.")
 
 
 def _make(share: Share, mode: Mode | None, sync_time: float | None) -> bool:

@@ -7,8 +7,11 @@ import time
 
 import pytest
 
+from dirjobs.errors import NotFound
 from dirjobs.store import Store, check_path
 from dirjobs.testing.races import Reopen
+
+NO_REOPEN = "the fixture 'reopen' is not overridden: no other process can open this store"
 
 
 class Base:
@@ -33,6 +36,18 @@ class Base:
     def store(self) -> Store:
         """A store on an empty, existing root."""
         raise NotImplementedError("override the fixture 'store' with a store on an empty root")
+
+    @pytest.fixture(autouse=True)
+    def _empty_root(self, store: Store) -> None:
+        """Tell at once that `store` is not as the tests need it, not in each by a riddle."""
+        try:
+            found = next((entry.name for entry in store.list("")), None)
+        except NotFound:
+            pytest.fail(
+                f"{store!r} has no root: make it in the fixture, store.mkdir('')", pytrace=False
+            )
+        if found is not None:
+            pytest.fail(f"{store!r} is not empty: {found!r} is in it already", pytrace=False)
 
     @pytest.fixture
     def reopen(self) -> Reopen | None:

@@ -16,7 +16,7 @@ import pytest
 
 from dirjobs.errors import StoreError
 from dirjobs.store import Guarantees, Store
-from dirjobs.testing.conformance.base import Base
+from dirjobs.testing.conformance.base import NO_REOPEN, Base
 from dirjobs.testing.races import Reopen
 
 
@@ -34,6 +34,7 @@ class LifecycleTests(Base):
         store.write("file", b"data")
         other = store.another()
         assert other.read("file") == b"data"
+        assert type(other) is type(store)
         assert other.url == store.url
         assert other.guarantees == store.guarantees
         other.write("file", b"changed")
@@ -42,7 +43,7 @@ class LifecycleTests(Base):
 
     def test_reopen_is_the_same_place(self, store: Store, reopen: Reopen | None) -> None:
         if reopen is None:
-            pytest.skip("nobody else can reach this store")
+            pytest.skip(NO_REOPEN)
         store.write("file", b"data")
         with pickle.loads(pickle.dumps(reopen))() as other:  # noqa: S301
             assert other.read("file") == b"data"

@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 from dirjobs.store import Store
-from dirjobs.testing.conformance.base import Base
+from dirjobs.testing.conformance.base import NO_REOPEN, Base
 from dirjobs.testing.races import (
     Move,
     ProcessRacers,
@@ -35,7 +35,7 @@ class RaceTests(Base):
 
     def processes(self, reopen: Reopen | None) -> ProcessRacers:
         if reopen is None:
-            pytest.skip("nobody else can reach this store")
+            pytest.skip(NO_REOPEN)
         return ProcessRacers([reopen] * self.PROCESSES)
 
     # -- one source, many destinations ---------------------------------------------------
@@ -92,8 +92,8 @@ class RaceTests(Base):
         sources = self.names(store, "from")
         for turn, answers in enumerate(told):
             result = store.read(f"to/job{turn}")
-            story = f"round {turn}: told {answers}"
             for racer, answer in enumerate(answers):
+                story = f"round {turn}, racer {racer} was told {answer.said} {answer.error}"
                 name = source(racer, turn)
                 if result == content(name):
                     assert answer.said != "no", f"who got through was told no: {story}"
