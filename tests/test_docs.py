@@ -72,3 +72,20 @@ def test_every_test_that_the_page_explains_is_one_of_the_suite():
     known = [name for name in dir(StoreTests) if name.startswith("test_")]
     for name in re.findall(r"`(test_\w+)(?:\.\.\.)?`", page):
         assert any(test.startswith(name) for test in known), name
+
+
+def test_the_picture_shows_the_imports_of_today(monkeypatch):
+    pytest.importorskip("grimp")  # comes with import-linter
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    import draw_architecture
+
+    assert draw_architecture.SHOWN.read_text("utf-8") == draw_architecture.draw(), (
+        "run python docs/draw_architecture.py"
+    )
+
+
+def test_the_pages_name_what_is_there():
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+    for page in pages:
+        for link in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", page.read_text("utf-8")):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"
