@@ -20,15 +20,15 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from dirjobs.protocol.effects import Driver
 from rich.console import Console
 from rich.text import Text
 
 from dirjobs import open_store
-from dirjobs.admin.inspect import Lookout
+from dirjobs.admin.inspect import Inspector
 from dirjobs.admin.report import State
 from dirjobs.console.dashboard import Board
-from dirjobs.recovery.process import monotonic, this_process
+from dirjobs.protocol.share import Share
+from dirjobs.recovery.process import this_process
 
 DIRJOBS = [sys.executable, "-m", "dirjobs"]
 MACHINES = ("gpu1", "gpu2", "nas")
@@ -61,11 +61,11 @@ def main() -> None:
             time.sleep(LOOK_AFTER)
             started[1].send_signal(signal.SIGKILL)
             started[1].wait()
-            driver, lookout = Driver(store, monotonic, time.sleep), Lookout(this_process())
-            found = driver.run(lookout.look())
+            share, inspector = Share(store), Inspector(this_process())
+            found = inspector.look(share)
             while all(worker.state is not State.DEAD for worker in found.workers):
                 time.sleep(0.1)  # the programs that it ran end a moment later
-                found = driver.run(lookout.look())
+                found = inspector.look(share)
     seen = tuple(replace(worker, host=worker.id) for worker in found.workers)
     console = Console(
         record=True, width=80, file=io.StringIO(), force_terminal=True, color_system="truecolor"

@@ -1,4 +1,4 @@
-"""The backend of docs/backends.md works as it stands there, and the picture is the code's."""
+"""The pages for developers: their code runs, their links lead somewhere, their picture is true."""
 
 import os
 import re
@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+import dirjobs
 from tests.command_line import environment
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).resolve().parents[1]
 BLOCK = re.compile(r"^```(\w*)\n(?:# (\S+\.\w+)\n)?(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 if sys.platform == "win32":
@@ -72,3 +73,23 @@ def test_every_test_that_the_page_explains_is_one_of_the_suite():
     known = [name for name in dir(StoreTests) if name.startswith("test_")]
     for name in re.findall(r"`(test_\w+)(?:\.\.\.)?`", page):
         assert any(test.startswith(name) for test in known), name
+
+
+def test_the_picture_shows_the_imports_of_today(monkeypatch):
+    pytest.importorskip("grimp")  # comes with import-linter
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    import draw_architecture
+
+    assert draw_architecture.SHOWN.read_text("utf-8") == draw_architecture.draw(), (
+        "run python docs/draw_architecture.py"
+    )
+
+
+def test_the_pages_name_what_is_there():
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+    for page in pages:
+        for link in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", page.read_text("utf-8")):
+            there = (page.parent / link).resolve()
+            if there.is_relative_to(ROOT / "dirjobs"):  # it may be the installed one
+                there = Path(dirjobs.__file__).parent / there.relative_to(ROOT / "dirjobs")
+            assert there.exists(), f"{page.name}: {link}"
