@@ -219,12 +219,13 @@ class Simulation:
 
     def taken_by_hand(self, seen: JobFile) -> None:
         """A person is about to move a job: it may rightly start once more, and its worker
-        may rightly find its claim gone."""
-        file = self.world.get(seen.path)
-        if file is not None:
-            self.excused.add(file.content)
-            self.snatched.add(file.content)
-            self.started[file.content] = 0
+        may rightly find its claim gone.  A listing may be late: the file has another claim's
+        name by now."""
+        for file in self.world.folders[seen.folder].values():
+            if file.content.rpartition("#")[0] == seen.job.name:
+                self.excused.add(file.content)
+                self.snatched.add(file.content)
+                self.started[file.content] = 0
 
     def is_torn_for_good(self, file: File) -> bool:
         """Whether a file is a part of a job that is whole elsewhere."""
@@ -349,13 +350,22 @@ class Simulation:
         if claim is not None and self.asked_by.get(claim.job) == {view}:
             raise Violation(f"{view} withdraws from {claim.job}, which nobody else wanted")
 
+    def _gave_way(self, content: str, where: list[str]) -> bool:
+        """Whether a job that a person moved is parked, for another file of its name ended."""
+        name = content.rpartition("#")[0]
+        return any(split(path)[0] == PARKED for path in where) and any(
+            name in self.world.folders[folder] for folder in (DONE, FAILED)
+        )
+
     def check_end(self) -> None:
         """Everything has ended, and nothing is left claimed (I1, I6, liveness)."""
         for content in self.contents:
             where = self.world.copies(content)
             if not where:
                 raise Violation(f"lost: {content}; {self.picture()}")
-            if not any(split(path)[0] in (DONE, FAILED) for path in where):
+            if not any(split(path)[0] in (DONE, FAILED) for path in where) and not (
+                content in self.snatched and self._gave_way(content, where)
+            ):
                 raise Violation(f"never done: {content}, at {where}; {self.picture()}")
         for folder in (RUNNING, WAITING):
             if self.jobs_in(folder):

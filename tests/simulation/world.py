@@ -1,6 +1,6 @@
 """A simulated share: what is really there, and what each worker gets to see of it.
 
-Five kinds of share, each the worst of its kind within its bounds:
+Six kinds of share, each the worst of its kind within its bounds:
 
 - `ATOMIC`: a rename is exclusive; listings are fresh.
 - `COPYING`: inside one folder a rename is exclusive, across folders it is copy, gap,
