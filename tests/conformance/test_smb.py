@@ -45,8 +45,6 @@ class TestSmb(StoreTests):
         self.root = samba.root / url.rpartition("/")[2]
         if "plain" not in request.node.name:  # what the server does is the same then
             self.ROUNDS, self.PROCESS_ROUNDS, self.MANY = 20, 40, 200
-            if "mtimes_are_as_precise" in request.node.name:
-                pytest.skip("it takes 6 s, and was done on the plain share")
 
     def make_old(self, store: Store, path: str) -> None:
         os.utime(self.root / path, (1_000_000_000, 1_000_000_000))
