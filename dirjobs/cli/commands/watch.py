@@ -103,7 +103,7 @@ class Looks:
         self._interval = interval
         self._until_done = until_done
         self._going = going
-        self._lookout = Inspector(this_process())
+        self._inspector = Inspector(this_process())
 
     def __iter__(self) -> Iterator[Overview | None]:
         """What was found, at once and then at every look; None if the store is away.
@@ -116,7 +116,7 @@ class Looks:
             began = self.asked = monotonic()
             going, found = self._going(), None
             try:
-                found = self._lookout.look(self._share)
+                found = self._inspector.look(self._share)
             except TRANSIENT_ERRORS as error:
                 self.trouble = sentence(out_of_reach(error))
             else:
