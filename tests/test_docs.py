@@ -32,7 +32,7 @@ def here(tmp_path):
         if "." in name:
             (tmp_path / name).write_text(text, "utf-8")
     project = tomllib.loads((tmp_path / "pyproject.toml").read_text("utf-8"))["project"]
-    installed = tmp_path / f"dirjobs_box-{project['version']}.dist-info"
+    installed = tmp_path / f"dirjobs_onefile-{project['version']}.dist-info"
     installed.mkdir()
     (installed / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\n")
     lines = [
@@ -61,7 +61,7 @@ def test_the_example_prints_what_the_page_shows(here):
 
 
 def test_the_store_passes_the_suite(here):
-    done = run(here, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_dirjobs_box.py")
+    done = run(here, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_dirjobs_onefile.py")
     assert done.returncode == 0, done.stdout
     assert " failed" not in done.stdout
 
