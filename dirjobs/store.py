@@ -5,7 +5,8 @@ a backend needs this page only, and proves the result with `dirjobs.testing.Stor
 
 Paths are relative to the store's root, use ``/``, and contain no empty, ``.`` or ``..``
 segment; the empty path is the root itself.  Segments are arbitrary Unicode otherwise:
-a backend encodes them, or says in `Store.name_problem` why it can't.
+a backend encodes them, or says in `Store.name_problem` why it can't.  Backslashes, control
+characters, lone surrogates and more than 199 bytes are reported there for every store.
 
 A backend MUST NOT emulate what its medium cannot do in one native operation (a transaction
 is one): a rename made of copy and delete is no rename.  It MUST translate every native
