@@ -12,6 +12,7 @@ first dot ends it, and never a ``~``, so ``w1~7f3k`` is unmistakably a later inc
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -200,6 +201,13 @@ def numbered(job: str, number: int) -> str:
     """``job1.txt`` -> ``job1~2.txt``: the name for a newcomer to an occupied one."""
     stem, dot, suffix = job.rpartition(".")
     return f"{stem}~{number}.{suffix}" if dot and stem else f"{job}~{number}"
+
+
+def names_in_turn(job: str) -> Iterator[str]:
+    """``job1.txt``, ``job1~2.txt``, ``job1~3.txt``, ...: as long as they are occupied."""
+    yield job
+    for number in itertools.count(2):
+        yield numbered(job, number)
 
 
 def check_new_job(name: object) -> str:

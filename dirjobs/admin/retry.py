@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from dirjobs.admin.locate import locate
 from dirjobs.layout import (
     PARKED,
     WAITING,
     JobFile,
     claim_name,
-    numbered,
+    names_in_turn,
     staged_claim,
     staged_return,
 )
@@ -44,12 +46,11 @@ def retry(parts: Parts, file: JobFile) -> str | None:
 
 
 def _free_number(share: Share, job: str) -> str:
-    number = 1
-    while True:
-        number += 1
-        name = numbered(job, number)
-        if all(file.folder == PARKED for file in locate(share, name)):
-            return name
+    return next(
+        name
+        for name in islice(names_in_turn(job), 1, None)
+        if all(file.folder == PARKED for file in locate(share, name))
+    )
 
 
 def _carry_back(parts: Parts, file: JobFile, job: Entry) -> bool:

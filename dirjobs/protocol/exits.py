@@ -108,7 +108,8 @@ class Exits:
                 f"the claim {path!r} of job {job.name!r} is an unfinished copy:"
                 " somebody else has the job; discard this result."
             )
-        number, name = 1, job.name
+        free = layout.names_in_turn(job.name)
+        name = next(free)
         while True:
             outcome = self.resolver.rename(path, f"{folder}/{name}", job.size)
             if outcome is Outcome.TAKEN:
@@ -117,8 +118,7 @@ class Exits:
                     self.audit.evidence.found.append(
                         f"job {job.name!r} was finished by two workers"
                     )
-                number += 1
-                name = layout.numbered(job.name, number)
+                name = next(free)
                 continue
             self.intents.retire(path)
             if outcome is Outcome.RENAMED:
@@ -222,10 +222,10 @@ class Exits:
 
     def park(self, path: str, job: Entry) -> None:
         """Put a copy that must not run where a person can see it."""
-        number, name = 1, layout.claim_name(self.me.worker, job.name)
+        free = (layout.claim_name(self.me.worker, one) for one in layout.names_in_turn(job.name))
+        name = next(free)
         while self.resolver.rename(path, f"{PARKED}/{name}", job.size) is Outcome.TAKEN:
-            number += 1
-            name = layout.claim_name(self.me.worker, layout.numbered(job.name, number))
+            name = next(free)
         log.warning(
             "a second copy of job %r must not run; it is kept as %s/%s", job.name, PARKED, name
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
+
 from dirjobs import layout
 from dirjobs.layout import DONE, FAILED
 from dirjobs.policy import Mode
@@ -70,12 +72,9 @@ class Look:
             ):
                 continue
             there = {entry.name: entry for entry in self.share.listed(folder)}
-            number, name = 1, job.name
-            while name in there:
+            for name in takewhile(there.__contains__, layout.names_in_turn(job.name)):
                 if self._is_same_run(job, there[name]):
                     return True
-                number += 1
-                name = layout.numbered(job.name, number)
         return False
 
     def _is_same_run(self, job: Entry, finished: Entry) -> bool:

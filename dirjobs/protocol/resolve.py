@@ -116,10 +116,10 @@ class Resolver:
         Returns:
             what became of it, and the name.
         """
-        number, name = 1, job.name
+        free = layout.names_in_turn(job.name)
+        name = next(free)
         while (outcome := self.rename(src, f"{folder}/{name}", job.size)) is Outcome.TAKEN:
-            number += 1
-            name = layout.numbered(job.name, number)
+            name = next(free)
         return outcome, name
 
     def _folder_is_at_fault(self, src: str, dst: str) -> bool:
