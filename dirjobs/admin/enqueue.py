@@ -104,7 +104,7 @@ def _refuse_if_known(parts: Parts, name: str) -> None:
         if folder != RUNNING and share.exists(f"{folder}/{name}"):
             raise exists(name, folder)
         if folder in (RUNNING, *half_way):
-            files = job_files(folder, share.listed(folder))
+            files = share.jobs_in(folder)
             if any(same_name(file.job.name, name) for file in files):
                 raise exists(name, folder)
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from dirjobs.admin.locate import jobs_in
 from dirjobs.admin.report import Claimed, Counts, Failure, Heard, Overview, describe
 from dirjobs.clock import monotonic
 from dirjobs.errors import StoreError
@@ -111,13 +110,13 @@ def count(share: Share) -> Counts:
     has ended meanwhile."""
     # Folders further down are listed later, so that a moving job is seen twice, never missed;
     # equal name, size and mtime count once.
-    waiting = jobs_in(share, WAITING)
-    running = jobs_in(share, RUNNING)
+    waiting = share.jobs_in(WAITING)
+    running = share.jobs_in(RUNNING)
     claimed = {place.job for place in running if place.job.mtime is not None}
     left = sum(place.job not in claimed for place in waiting)
     done, failed, ended = 0, set(), set()
     for folder in (DONE, FAILED):
-        for place in jobs_in(share, folder):
+        for place in share.jobs_in(folder):
             if place.job in claimed:
                 ended.add(place.job)
             if folder == DONE:
@@ -126,7 +125,7 @@ def count(share: Share) -> Counts:
                 failed.add(place.job.name)
     if ended:
         # Or is it a copy of a finished job, as file managers make it, that runs again?
-        ended -= {place.job for place in jobs_in(share, RUNNING)}
+        ended -= {place.job for place in share.jobs_in(RUNNING)}
     parked = sum(entry.kind is FileKind.FILE for entry in share.listed(PARKED))
     claims = [
         Claimed(place.job.name, place.worker, None, place.job.size)
@@ -174,7 +173,7 @@ def count_ends(share: Share) -> Ends:
 
 
 def _number_in(share: Share, folder: str) -> int:
-    return len(jobs_in(share, folder))
+    return len(share.jobs_in(folder))
 
 
 def _failure(share: Share, job: str, at: float | None) -> Failure:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection, Iterable
 
 from dirjobs.errors import ConfigurationError
-from dirjobs.layout import DONE, FAILED, PARKED, RUNNING, WAITING, JobFile, job_files
+from dirjobs.layout import DONE, FAILED, PARKED, RUNNING, WAITING, JobFile
 from dirjobs.names import unsafe_name
 from dirjobs.protocol.exits import GROWING_PAUSE
 from dirjobs.protocol.look import differ
@@ -19,11 +19,6 @@ from dirjobs.store import Entry
 log = logging.getLogger(__name__)
 
 _PATTERN = re.compile(r"[*?\[]")
-
-
-def jobs_in(share: Share, folder: str) -> list[JobFile]:
-    """The jobs in a folder, unsorted.  One request."""
-    return [*job_files(folder, share.listed(folder))]
 
 
 def chosen(files: Iterable[JobFile], wanted: Collection[str]) -> tuple[list[JobFile], list[str]]:
@@ -81,10 +76,10 @@ def locate(share: Share, job: str) -> list[JobFile]:
         if share.exists(f"{folder}/{job}")
     ]
     for folder in (RUNNING, PARKED):
-        found += [file for file in jobs_in(share, folder) if file.job.name == job]
+        found += [file for file in share.jobs_in(folder) if file.job.name == job]
     if not found:
         for folder in (WAITING, FAILED):
-            found += [file for file in jobs_in(share, folder) if file.job.name == job]
+            found += [file for file in share.jobs_in(folder) if file.job.name == job]
     return found
 
 
@@ -108,7 +103,7 @@ def unchanged(parts: Parts, files: Collection[JobFile]) -> list[JobFile]:
     sizes = {
         file.path: file.job.size
         for folder in {file.folder for file in files}
-        for file in jobs_in(parts.share, folder)
+        for file in parts.share.jobs_in(folder)
     }
     whole = []
     for file in files:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from dirjobs.admin.locate import unchanged
-from dirjobs.layout import RUNNING, WAITING, JobFile, job_files, parse_claim
+from dirjobs.layout import RUNNING, WAITING, JobFile, parse_claim
 from dirjobs.policy import Policy
 from dirjobs.protocol import attempts
 from dirjobs.protocol.share import Share
@@ -81,8 +81,4 @@ def _by_name(membership: Membership, found: list[Peer], jobs: Collection[str]) -
 
 
 def _claims_of(share: Share, jobs: Collection[str]) -> list[JobFile]:
-    return [
-        file
-        for file in job_files(RUNNING, share.listed(RUNNING))
-        if not file.staged and file.job.name in jobs
-    ]
+    return [file for file in share.jobs_in(RUNNING) if not file.staged and file.job.name in jobs]

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from dirjobs.admin.locate import jobs_in
 from dirjobs.errors import NotFound
 from dirjobs.layout import DONE, FAILED, RESULTS, JobFile
 from dirjobs.protocol.candidates import natural_key
@@ -24,8 +23,8 @@ _OURS = ("job", "state")
 
 def ended(share: Share) -> list[JobFile]:
     """The jobs that are done or failed, in natural order; two requests."""
-    places = jobs_in(share, DONE)
-    places += jobs_in(share, FAILED)
+    places = share.jobs_in(DONE)
+    places += share.jobs_in(FAILED)
     return sorted(places, key=lambda place: natural_key(place.job.name))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from dirjobs.layout import RUNNING, WAITING, job_files
+from dirjobs.layout import RUNNING, WAITING
 from dirjobs.protocol import attempts
 from dirjobs.protocol.look import Look, differ
 from dirjobs.protocol.me import Me
@@ -62,7 +62,7 @@ class Audit:
         """
         there: dict[str, Entry] = {}
         workers: dict[str, set[str]] = {}
-        for file in job_files(RUNNING, self.share.listed(RUNNING)):
+        for file in self.share.jobs_in(RUNNING):
             if not file.staged:
                 there[file.path] = file.job
                 workers.setdefault(file.job.name, set()).add(file.worker)

@@ -26,7 +26,7 @@ from dirjobs.errors import (
     Unavailable,
     Unsupported,
 )
-from dirjobs.layout import RUNNING, WAITING, job_files
+from dirjobs.layout import RUNNING, WAITING
 from dirjobs.policy import Mode
 from dirjobs.protocol.audit import Evidence
 from dirjobs.protocol.exits import Claim, Exits
@@ -296,7 +296,7 @@ class Claimer:
 
     def look_around(self) -> None:
         """Find out which jobs are claimed by anybody."""
-        running = job_files(RUNNING, self.share.listed(RUNNING))
+        running = self.share.jobs_in(RUNNING)
         self.claimed_by_others = frozenset(file.job.name for file in running if not file.staged)
 
     def _rivals(self, claim: Claim) -> Rivals:
@@ -304,7 +304,7 @@ class Claimer:
         mine, smaller, larger = None, False, False
         others = set()
         me = layout.claim_name(claim.worker, claim.job.name)
-        for file in job_files(RUNNING, self.share.listed(RUNNING)):
+        for file in self.share.jobs_in(RUNNING):
             if names.same_name(file.file, me):
                 mine = file.job
             elif not file.staged:

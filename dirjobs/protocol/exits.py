@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from dirjobs import layout, names
 from dirjobs.errors import ClaimLost
-from dirjobs.layout import PARKED, RUNNING, WAITING, job_files
+from dirjobs.layout import PARKED, RUNNING, WAITING
 from dirjobs.protocol.audit import Audit
 from dirjobs.protocol.intents import Intents
 from dirjobs.protocol.look import Look
@@ -216,7 +216,7 @@ class Exits:
         """Whether a listing shows anybody's claim of a job."""
         return any(
             names.same_name(file.job.name, job.name)
-            for file in job_files(RUNNING, self.share.listed(RUNNING))
+            for file in self.share.jobs_in(RUNNING)
             if not file.staged
         )
 

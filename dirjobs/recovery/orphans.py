@@ -191,7 +191,7 @@ class OrphanRecovery:
         return [
             _Copy(file.path, _owner(file), file.job.size)
             for folder in (RUNNING, WAITING, PARKED)
-            for file in job_files(folder, self.parts.share.listed(folder))
+            for file in self.parts.share.jobs_in(folder)
             if file.path != orphan.path and names.same_name(file.job.name, orphan.job.name)
         ]
 

@@ -11,7 +11,6 @@ from collections import Counter
 
 from dirjobs.admin import enqueue
 from dirjobs.admin.cancel import cancel
-from dirjobs.admin.locate import jobs_in
 from dirjobs.admin.retry import retry
 from dirjobs.errors import AmbiguousResult, ClaimLost, StoreError
 from dirjobs.layout import DONE, FAILED, FOLDERS, PARKED, RUNNING, WAITING
@@ -228,7 +227,7 @@ def _by_hand(change, start, target, prepare):
         yield
         for _ in range(8):
             try:
-                files = jobs_in(person.share, start)
+                files = person.share.jobs_in(start)
                 found = [file for file in files if file.job.name == "job1.txt"]
                 for file in found:
                     change(person.parts, file)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from dirjobs.admin import control, enqueue
 from dirjobs.admin.cancel import cancel
-from dirjobs.admin.locate import jobs_in, unchanged
+from dirjobs.admin.locate import unchanged
 from dirjobs.admin.requeue import give_back
 from dirjobs.admin.retry import retry
 from dirjobs.errors import ConfigurationError, JobExists, StoreError
@@ -91,7 +91,7 @@ def _chosen(person: Person, folders: tuple[str, ...]) -> list[JobFile]:
     """Every file of one job that a person sees, who joins to change it."""
     sim, member = person.simulation, person.member()
     member.announce()
-    seen = [file for folder in folders for file in jobs_in(person.share, folder)]
+    seen = [file for folder in folders for file in person.share.jobs_in(folder)]
     seen = [file for file in seen if not file.staged]
     if not seen:
         return []
@@ -112,7 +112,7 @@ def _leaving(command: Callable[[Person], None]) -> Callable[[Person], None]:
 
 def _requeue(person: Person) -> None:
     sim = person.simulation
-    seen = [file for file in jobs_in(person.share, RUNNING) if not file.staged]
+    seen = [file for file in person.share.jobs_in(RUNNING) if not file.staged]
     if seen:
         file = sim.rng.choice(seen)
         sim.taken_by_hand(file)

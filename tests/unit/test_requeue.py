@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from dirjobs import ClaimLost, ConfigurationError, DirJobs
-from dirjobs.admin.locate import jobs_in, unchanged
+from dirjobs.admin.locate import unchanged
 from dirjobs.admin.requeue import give_back
 from dirjobs.backends.memory import MemoryStore
 from dirjobs.layers import Layer
@@ -217,6 +217,6 @@ def test_a_failed_job_that_is_still_copied_is_not_retried(mode):
         world.store.write(f"99_failed/{name}", b"abc")
     person = world.life("retry-1", policy=replace(POLICY, mode=mode))
     person.share.sleep = lambda _: world.store.write("99_failed/a.txt", b"abcdefg")
-    failed = unchanged(person.parts, jobs_in(world.share, "99_failed"))
+    failed = unchanged(person.parts, world.share.jobs_in("99_failed"))
     assert {file.job.name for file in failed} >= {"b.txt"}
     assert len(failed) == (2 if mode is Mode.TRUST else 1)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 import click
 
 from dirjobs.admin import cancel as cancelling
-from dirjobs.admin.locate import chosen, jobs_in, missed
+from dirjobs.admin.locate import chosen, missed
 from dirjobs.cli.intervene import some, visit
 from dirjobs.cli.options import (
     QueueCommand,
@@ -60,8 +60,8 @@ def cancel(jobs: str, names: tuple[str, ...], as_json: bool, verbose: int) -> No
 
 
 def _all_unfinished(share: Share) -> list[JobFile]:
-    waiting = jobs_in(share, WAITING)
-    return waiting + jobs_in(share, RUNNING)
+    waiting = share.jobs_in(WAITING)
+    return waiting + share.jobs_in(RUNNING)
 
 
 def _unfinished(share: Share, wanted: Sequence[str]) -> list[JobFile]:

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 
 import click
 
-from dirjobs.admin.locate import jobs_in
 from dirjobs.admin.report import iso
 from dirjobs.cli.options import QueueCommand, jobs_argument, json_option, opened, verbose_option
 from dirjobs.console.errors import told_in_one_sentence
@@ -59,7 +58,7 @@ def list_jobs(
 def _places(share: Share, folders: Iterable[str], pattern: str | None) -> Iterator[JobFile]:
     """Folder by folder, so that one listing at a time is in memory."""
     for folder in folders:
-        found = jobs_in(share, folder)
+        found = share.jobs_in(folder)
         if pattern is not None:
             found = [each for each in found if fnmatch.fnmatchcase(each.job.name, pattern)]
         found.sort(key=lambda place: natural_key(place.job.name))

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from dirjobs.admin.locate import jobs_in, locate
+from dirjobs.admin.locate import locate
 from dirjobs.admin.logs import Log, logs_of
 from dirjobs.cli.options import (
     QueueCommand,
@@ -130,7 +130,7 @@ class Follower:
 
     def _is_on_its_way(self) -> bool:
         for folder in (WAITING, RUNNING):
-            places = jobs_in(self._share, folder)
+            places = self._share.jobs_in(folder)
             if any(place.job.name == self._job for place in places):
                 return True
         return False

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from dirjobs.admin.locate import chosen, jobs_in, missed
+from dirjobs.admin.locate import chosen, missed
 from dirjobs.admin.requeue import requeue as requeuing
 from dirjobs.cli.intervene import all_or_some, counted, some
 from dirjobs.cli.options import (
@@ -52,7 +52,7 @@ def requeue(jobs: str, names: tuple[str, ...], dead: bool, as_json: bool, verbos
 
 
 def _running(share: Share, wanted: Sequence[str]) -> set[str]:
-    found, missing = chosen(jobs_in(share, RUNNING), wanted)
+    found, missing = chosen(share.jobs_in(RUNNING), wanted)
     if missing:
         raise missed(share, missing, "running")
     return {place.job.name for place in found}

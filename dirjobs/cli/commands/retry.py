@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import click
 
 from dirjobs.admin import retry as retrying
-from dirjobs.admin.locate import chosen, jobs_in, missed, unchanged
+from dirjobs.admin.locate import chosen, missed, unchanged
 from dirjobs.cli.intervene import all_or_some, counted, some, visit
 from dirjobs.cli.options import (
     QueueCommand,
@@ -53,12 +53,12 @@ def retry(jobs: str, names: tuple[str, ...], everything: bool, as_json: bool, ve
 
 
 def _failed(share: Share, wanted: Sequence[str] | None) -> list[JobFile]:
-    failed = jobs_in(share, FAILED)
+    failed = share.jobs_in(FAILED)
     if wanted is None:
         return failed
     found, missing = chosen(failed, wanted)
     if missing:
-        parked, missing = chosen(jobs_in(share, PARKED), missing)
+        parked, missing = chosen(share.jobs_in(PARKED), missing)
         found += parked
     if missing:
         raise missed(share, missing, "failed")
