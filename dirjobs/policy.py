@@ -23,6 +23,7 @@ DEFAULT_HEARTBEAT = 30.0
 DEFAULT_LEASE = 300.0
 DEFAULT_TIMEOUT = 30.0
 DEFAULT_MAX_PAUSE = 60.0
+DEFAULT_MAX_ATTEMPTS = 3
 
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
 """A number of seconds, as it is read from a share."""
@@ -185,7 +186,7 @@ class Settings:
     lease: float = DEFAULT_LEASE
     timeout: float = DEFAULT_TIMEOUT
     max_pause: float = DEFAULT_MAX_PAUSE
-    max_attempts: int = 3
+    max_attempts: int = DEFAULT_MAX_ATTEMPTS
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense.

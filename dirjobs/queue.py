@@ -25,6 +25,7 @@ from dirjobs.names import nonce
 from dirjobs.policy import (
     DEFAULT_HEARTBEAT,
     DEFAULT_LEASE,
+    DEFAULT_MAX_ATTEMPTS,
     DEFAULT_MAX_PAUSE,
     DEFAULT_TIMEOUT,
     Filter,
@@ -42,7 +43,6 @@ from dirjobs.protocol.parts import Parts
 from dirjobs.protocol.share import Share
 from dirjobs.recovery.control import ClaimAborted, Control
 from dirjobs.recovery.membership import Membership
-from dirjobs.recovery.orphans import DEFAULT_MAX_ATTEMPTS
 from dirjobs.recovery.process import this_process
 from dirjobs.registry import open_store
 from dirjobs.store import Entry, Store

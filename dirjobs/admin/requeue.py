@@ -6,11 +6,11 @@ from collections.abc import Collection
 
 from dirjobs.admin.locate import unchanged
 from dirjobs.layout import RUNNING, WAITING, JobFile, parse_claim
-from dirjobs.policy import Policy
+from dirjobs.policy import DEFAULT_MAX_ATTEMPTS, Policy
 from dirjobs.protocol import attempts
 from dirjobs.protocol.share import Share
 from dirjobs.recovery.membership import Membership, new_member
-from dirjobs.recovery.orphans import DEFAULT_MAX_ATTEMPTS, Orphan, orphans_in
+from dirjobs.recovery.orphans import Orphan, orphans_in
 from dirjobs.recovery.peers import Peer
 
 

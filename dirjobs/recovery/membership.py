@@ -14,7 +14,7 @@ from dataclasses import replace
 from dirjobs import names
 from dirjobs.errors import ConfigurationError, WorkerIdInUse
 from dirjobs.layout import RUNNING, WAITING, WORKERS, base_id, parse_staged
-from dirjobs.policy import Policy, cautious
+from dirjobs.policy import DEFAULT_MAX_ATTEMPTS, Policy, cautious
 from dirjobs.protocol.agreement import Agreement
 from dirjobs.protocol.intents import State
 from dirjobs.protocol.me import Me
@@ -24,7 +24,6 @@ from dirjobs.recovery.control import Control
 from dirjobs.recovery.failure_detector import FailureDetector
 from dirjobs.recovery.heartbeat import Heartbeat
 from dirjobs.recovery.incarnations import Incarnation, Incarnations
-from dirjobs.recovery.orphans import DEFAULT_MAX_ATTEMPTS
 from dirjobs.recovery.peers import Peer, Peers
 from dirjobs.recovery.process import Process, is_same, this_process
 from dirjobs.recovery.throughput import Throughput

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from dirjobs import names
 from dirjobs.errors import Denied
 from dirjobs.layout import DONE, FAILED, PARKED, RUNNING, WAITING, JobFile, job_files
+from dirjobs.policy import DEFAULT_MAX_ATTEMPTS
 from dirjobs.protocol import attempts
 from dirjobs.protocol.look import differ
 from dirjobs.protocol.parts import Parts
@@ -17,8 +18,6 @@ from dirjobs.recovery.heartbeat import Heartbeat
 from dirjobs.store import Entry
 
 log = logging.getLogger(__name__)
-
-DEFAULT_MAX_ATTEMPTS = 3
 
 
 @dataclass(frozen=True)

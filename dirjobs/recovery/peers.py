@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 from dirjobs.errors import NotFound
 from dirjobs.layout import WORKERS
+from dirjobs.policy import DEFAULT_MAX_ATTEMPTS
 from dirjobs.protocol.exits import GROWING_PAUSE
 from dirjobs.protocol.parts import Parts
 from dirjobs.recovery.control import Control
 from dirjobs.recovery.heartbeat import Heartbeat, read, worker_of
-from dirjobs.recovery.orphans import DEFAULT_MAX_ATTEMPTS, OrphanRecovery
+from dirjobs.recovery.orphans import OrphanRecovery
 from dirjobs.recovery.process import Process, group_is_gone, is_surely_gone
 
 log = logging.getLogger(__name__)
