@@ -83,8 +83,7 @@ def open_store(
     scheme = scheme_of(url, windows=_WINDOWS)
     entry = _entry_point(scheme, url)
     opener = _load(entry, scheme)
-    told = {"timeout": timeout} if timeout is not None and _takes_timeout(opener) else {}
-    _check_call(entry, scheme, opener, told)
+    told = _told_besides(entry, scheme, opener, timeout)
     try:
         store = opener(url, storage_options or {}, **told)
     except ImportError as error:
@@ -97,25 +96,23 @@ def open_store(
     return store
 
 
-def _takes_timeout(opener: Callable[..., object]) -> bool:
-    try:
-        return "timeout" in inspect.signature(opener).parameters
-    except (TypeError, ValueError):  # written in C, or disguised
-        return False
-
-
-def _check_call(
-    entry: EntryPoint, scheme: str, opener: Callable[..., object], told: Mapping[str, object]
-) -> None:
-    """Refuse an entry point that can't be called as `OpenStore` says, a class above all."""
+def _told_besides(
+    entry: EntryPoint, scheme: str, opener: Callable[..., object], timeout: float | None
+) -> dict[str, float]:
+    """What `opener` is given besides URL and options; refuses one that can't be called as
+    `OpenStore` says, a class above all."""
     try:
         signature = inspect.signature(opener)
     except (TypeError, ValueError):  # written in C, or disguised
-        return
+        return {}
+    told = {}
+    if timeout is not None and "timeout" in signature.parameters:
+        told["timeout"] = timeout
     try:
         signature.bind("", {}, **told)
     except TypeError as error:
         raise _broken(entry, scheme, error) from error
+    return told
 
 
 def scheme_of(url: str, *, windows: bool) -> str:
