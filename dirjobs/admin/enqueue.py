@@ -24,7 +24,8 @@ from dirjobs.protocol.share import Share
 
 _DOWNSTREAM = (WAITING, RUNNING, DONE, FAILED)
 """The order in which names are looked for: a job that moves on meanwhile is seen twice, never
-missed.  One that moves back to ``00_waiting`` is met there by the rename of the new one."""
+missed.  One that a person moves back to ``00_waiting`` meanwhile meets the new one there, and
+whichever arrives second is refused or parked."""
 
 
 def add(parts: Parts, name: str, source: BinaryIO, size: int | None) -> None:
