@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import BinaryIO, ClassVar, Self, TypeVar
 
-from dirjobs.errors import AmbiguousResult, NotFound, StoreError, Unavailable
+from dirjobs.errors import AmbiguousResult, Busy, NotFound, StoreError, Unavailable
 from dirjobs.store import Entry, Guarantees, Store
 
 T = TypeVar("T")
@@ -133,10 +133,11 @@ class Retrying(Layer):
 
     REPEATED_ON: ClassVar[Mapping[str, tuple[type[StoreError], ...]]] = {
         "rename": (Unavailable,),
-        "mkdir": (Unavailable,),
+        "mkdir": (Unavailable, Busy),
         "rmdir": (),
     }
-    """After which errors a verb is sent again; every other one after both that may pass."""
+    """After which errors a verb is sent again; every other one after all that may pass.  A
+    rename of a file that is busy is its caller's to repeat: others wait for that file, too."""
 
     FIRST, LONGEST = 0.2, 20.0
     """Seconds: the first pause at most, and every pause at most."""
@@ -156,7 +157,7 @@ class Retrying(Layer):
         self._clock, self._sleep, self._random = clock, sleep, random
 
     def call(self, verb: str, paths: tuple[str, ...], action: Callable[[], T]) -> T:  # noqa: ARG002
-        errors = self.REPEATED_ON.get(verb, (Unavailable, AmbiguousResult))
+        errors = self.REPEATED_ON.get(verb, (Unavailable, Busy, AmbiguousResult))
         until = self._clock() + self._seconds
         tried = 0
         while True:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 
-from dirjobs.errors import AlreadyExists, NotFound
+from dirjobs.errors import AlreadyExists, AmbiguousResult, NotFound, StoreError
 from dirjobs.layout import FOLDERS, QUEUE
 from dirjobs.protocol.share import Share
 from dirjobs.store import split
+
+_PAUSES = (0.0, 1.0, 2.0, 4.0)
+"""Seconds before each look for a folder that a mount, or a server, may show late."""
 
 
 def make_folders(share: Share) -> None:
@@ -16,8 +20,7 @@ def make_folders(share: Share) -> None:
         there = {entry.name for entry in share.list("")}
     except NotFound:
         there = set()
-        with suppress(AlreadyExists):  # several workers may begin at once
-            share.mkdir("")
+        _make_one(share, "")
     with suppress(NotFound):  # then it is made below
         there |= {f"{QUEUE}/{entry.name}" for entry in share.list(QUEUE)}
     for folder in FOLDERS:
@@ -29,27 +32,41 @@ def make_folder(share: Share, path: str) -> None:
     """Make a folder and those above it, whoever else does the same."""
     parts = path.split("/")
     for depth in range(1, len(parts) + 1):
-        folder = "/".join(parts[:depth])
-        try:
-            share.mkdir(folder)
-        except AlreadyExists:
-            continue
-        except NotFound:
-            # davfs2 says so of a folder that another machine made a moment ago.
-            if not _turns_up(share, folder):
-                raise
+        _make_one(share, "/".join(parts[:depth]))
 
 
-def _turns_up(share: Share, folder: str) -> bool:
-    """Whether a folder that could not be made is listed after all, within seconds."""
+def _make_one(share: Share, folder: str) -> None:
+    """Make one folder, if nobody else does.
+
+    Whoever is second may be told anything: Apache says 403, nephele 500, others 409; davfs2
+    finds nothing where another machine made a folder a moment ago.  So a refusal counts only
+    if the folder is not there.
+    """
+    try:
+        share.mkdir(folder)
+    except AlreadyExists:
+        return
+    except StoreError as refusal:
+        late = isinstance(refusal, NotFound | AmbiguousResult)
+        if not _turns_up(share, folder, _PAUSES if late else _PAUSES[:2]):
+            raise
+
+
+def _turns_up(share: Share, folder: str, pauses: Iterable[float]) -> bool:
+    """Whether a folder that could not be made is there after all, after one of some pauses.
+
+    By the listing of the folder above: caching mounts say for a minute that a single name is
+    not there.
+    """
     above, name = split(folder)
-    for pause in (0.0, 1.0, 2.0, 4.0):
+    for pause in pauses:
         share.sleep(pause)
         try:
-            if any(entry.name == name for entry in share.list(above)):
-                return True
+            found = share.list(above)
         except NotFound:
             return False
+        if not folder or any(entry.name == name for entry in found):
+            return True
     return False
 
 

@@ -159,7 +159,7 @@ def test_a_404_inside_one_folder_is_about_the_source(parts):
         [NO_SOURCE, there(D)],
         [NO_SOURCE, there(D), there(MINE)],
         [NO_SOURCE, there(D, False), there(MINE)],
-        [NO_SOURCE, there(D, False), there(MINE), mkdir(D)],
+        [NO_SOURCE, there(D, False), there(MINE), mkdir(D, Denied), ls("")],
     ],
 )
 def test_rename_when_its_looks_fail(parts, before, error):

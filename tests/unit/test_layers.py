@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from dirjobs.backends.memory import MemoryStore
-from dirjobs.errors import AlreadyExists, AmbiguousResult, Denied, NotFound, Unavailable
+from dirjobs.errors import AlreadyExists, AmbiguousResult, Busy, Denied, NotFound, Unavailable
 from dirjobs.layers import Layer, Logged, Retrying
 from dirjobs.store import Store
 from dirjobs.testing import Fault, Lossy
@@ -80,6 +80,36 @@ def test_a_refused_mkdir_is_repeated():
     inner, _, layer, _ = faulty(Fault.REFUSED)
     layer.mkdir("folder")
     assert inner.exists("folder")
+
+
+@pytest.mark.parametrize("verb", [*READING, "mkdir"])
+def test_what_is_locked_for_a_moment_is_asked_again(verb):
+    layer, time = held_open(verb)
+    (READING | {"mkdir": lambda store: store.mkdir("folder")})[verb](layer)
+    assert time.pauses == [0.2]
+
+
+def test_a_rename_of_what_is_locked_is_its_callers_to_repeat():
+    layer, time = held_open("rename")
+    with pytest.raises(Busy):
+        layer.rename("file", "new")
+    assert time.pauses == []
+
+
+def held_open(verb):
+    """A store that says once that somebody has the file open."""
+
+    class HeldOpen(Layer):
+        times = 1
+
+        def call(self, asked, paths, action):
+            if asked == verb and self.times:
+                self.times = 0
+                raise Busy("somebody has it open")
+            return action()
+
+    inner, _, _, _ = faulty()
+    return retrying(HeldOpen(inner))
 
 
 def test_clear_answers_are_not_repeated():
