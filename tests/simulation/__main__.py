@@ -10,7 +10,7 @@ import sys
 from concurrent.futures import ProcessPoolExecutor
 
 from .rules import never_decided
-from .runs import Report, run_many
+from .runs import ENOUGH_RUNS, Report, run_many
 from .scenarios import any_scenario, leavers, lives, people, recorded, within_bounds
 
 FAMILIES = {
@@ -60,7 +60,8 @@ def main() -> int:
     print(f"{len(total.violations)} violations")
     for name, violation in list(total.violations.items())[:10]:
         print(f"  run {name}: {violation}")
-    return 1 if total.violations or never else 0
+    # Some rules decide once in a thousand runs.
+    return 1 if total.violations or (never and total.runs >= ENOUGH_RUNS) else 0
 
 
 if __name__ == "__main__":

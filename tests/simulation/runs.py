@@ -12,6 +12,9 @@ from tests.simulation.simulation import Simulation, Violation
 
 from .scenarios import Family, any_scenario
 
+ENOUGH_RUNS = 4000
+"""After so many runs of all kinds of share every rule has decided something."""
+
 
 @dataclass
 class Report:

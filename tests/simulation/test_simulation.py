@@ -15,7 +15,7 @@ from .claim_mutants import CLAIM_MUTANTS, twins
 from .life_mutants import LIFE_MUTANTS
 from .mutants import Mutant, in_place
 from .rules import all_rules, never_decided
-from .runs import run_many, run_one
+from .runs import ENOUGH_RUNS, run_many, run_one
 from .scenarios import (
     Family,
     any_scenario,
@@ -33,7 +33,7 @@ RUNS = int(os.environ.get("DIRJOBS_SIMULATION_RUNS", "4000"))
 def test_no_run_breaks_an_invariant() -> None:
     report = run_many("fixed", 0, RUNS)
     assert not report.violations
-    if RUNS >= 4000:
+    if RUNS >= ENOUGH_RUNS:
         assert never_decided(report.decided) == []
 
 
