@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -22,6 +22,14 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """The whole suite runs in several processes, for much of it waits; a part of it in one."""
     whole = config.args_source is not pytest.Config.ArgsSource.ARGS
     return (os.cpu_count() or 1) + 1 if whole else 0
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_is_kept_at_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Workers of tests, and those that they start, keep results of jobs elsewhere."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DIRJOBS_SCRATCH", str(tmp_path_factory.mktemp("scratch")))
+        yield
 
 
 @pytest.fixture

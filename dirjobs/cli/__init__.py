@@ -27,6 +27,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     },
     "Work": {
         "work": "work:work",
+        "deliver": "deliver:deliver",
     },
     "Look": {
         "status": "status:status",

@@ -140,6 +140,16 @@ def verbose_option(command: F) -> F:
     return click.option("-v", "--verbose", count=True, help=help_text)(command)
 
 
+def scratch_option(command: F) -> F:
+    """``--scratch``, as argument ``scratch``: where jobs work on this machine."""
+    return click.option(
+        "--scratch",
+        metavar="DIR",
+        help="Where jobs work, and results are kept until they are on the share."
+        "  [default: $DIRJOBS_SCRATCH, or ~/.local/state/dirjobs]",
+    )(command)
+
+
 def json_option(command: F) -> F:
     """``--json``, as argument ``as_json``."""
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")(command)

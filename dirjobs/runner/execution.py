@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import shlex
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cached_property
 from threading import Lock
 
 from dirjobs import layout
@@ -36,6 +37,10 @@ from dirjobs.runner.shutdown import Shutdown, Stage
 from dirjobs.runner.template import Subject, UnknownParameter, environment
 from dirjobs.runner.upload import Delivery, files_in
 from dirjobs.runner.watchdog import Watchdog
+from dirjobs.runner.workspace import Workspace, make, new_note
+from dirjobs.worker import TRANSIENT_ERRORS
+
+log = logging.getLogger(__name__)
 
 _PAUSE, _LONGEST_PAUSE = 1.0, 30.0
 
@@ -47,6 +52,8 @@ class End(Enum):
     FAILED = "failed"
     LOST = "lost"
     GIVEN_BACK = "given back"
+    NOT_ENDED = "not ended"
+    """The store took no end of it, nor did it take it back."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +83,7 @@ class Toolbox:
         delivery: brings logs and results to the share.
         watchdog: kills the programs if this worker dies.
         shutdown: tells how far the end of the worker has come.
-        folder: a local one, for temporary files.
+        scratch: the local folder of all workspaces.
         timeout: seconds that the command may take for a job; None: any time.
         retries: how often it is run again when it fails.
         has_fitted: whether the command's placeholders have been right for any job.
@@ -87,10 +94,15 @@ class Toolbox:
     delivery: Delivery
     watchdog: Watchdog
     shutdown: Shutdown
-    folder: str
+    scratch: str
     timeout: float | None = None
     retries: int = 0
     has_fitted: bool = field(default=False)
+
+    @cached_property
+    def queue_id(self) -> str:
+        """The queue's own id; empty if it has none."""
+        return self.delivery.queue_id()
 
 
 class Execution:
@@ -109,38 +121,90 @@ class Execution:
         self._log_path = f"{LOGS}/{job.name()}.{self._worker}.log"
         self._lock = Lock()
         self._output: OutputBuffer | None = None
+        self._workspace: Workspace | None = None
+        self._has_ended = False
         self._logged = 0
         self._lost = False
         self._seconds = 0.0
+        self.given_back = False
+        """Whether the store took the job back after an error."""
 
     def run(self) -> JobResult:
         """Run the command, hand in its results and its log, end the job.
+
+        Whatever keeps it from that, results of the command stay on this machine.
 
         Raises:
             ConfigurationError: the command can't work for any job; this one was given back.
             OSError: this machine, or the store, refuses; the same.
         """
-        toolbox, job = self._toolbox, self.job
+        job = self.job
         try:
             with ExitStack() as stack:
-                folder = stack.enter_context(
-                    tempfile.TemporaryDirectory(dir=toolbox.folder, ignore_cleanup_errors=True)
-                )
-                output = OutputBuffer(folder)
+                workspace = self._workspace = self._new_workspace()
+                stack.callback(workspace.close)
+                output = OutputBuffer(workspace.path)
                 stack.callback(output.close)
                 with self._lock:
                     self._output = output
                 stack.callback(self._forget_output)
-                return self._work(folder, output)
+                result = self._work(workspace, output)
+                workspace.remove()
+                return result
         except ClaimLost as lost:
-            say(lost)
+            say(f"{lost}{self._kept()}")
             with suppress(JobClosed):  # else our heartbeat would go on naming it
                 job.release()
             return JobResult(job.name(), End.LOST)
-        except BaseException:
-            with suppress(JobClosed, StoreError):  # then it is tried again at the end
-                job.release()
+        except BaseException as error:
+            if kept := self._kept():
+                say(f"job {job.name()!r} could not be ended.{kept}")
+            self._give_back_after(error)
             raise
+
+    def _new_workspace(self) -> Workspace:
+        dj, job = self._toolbox.dj, self.job
+        local = dj.store.local_path("")
+        note = new_note(
+            queue=os.path.abspath(local) if local is not None else redacted(dj.store.url),
+            queue_id=self._toolbox.queue_id,
+            job=job.name(),
+            claim=job.full_name(),
+            worker=self._worker,
+            began=utc_now(),
+        )
+        return make(self._toolbox.scratch, note)
+
+    def _give_back_after(self, error: BaseException) -> None:
+        if isinstance(error, TRANSIENT_ERRORS):
+            return  # it was waited for already; `DirJobs.close` asks once more
+        with suppress(JobClosed, StoreError):
+            self.job.release()
+            self.given_back = True
+
+    def _kept(self) -> str:
+        """Keep what the command has left, if that is worth anything; tells where.
+
+        Called by any thread when nothing more is done about it.
+        """
+        workspace = self._workspace
+        if workspace is None or not (self._has_ended or workspace.has_results):
+            if workspace is not None:
+                workspace.remove()
+            return ""
+        workspace.keep()
+        return (
+            f"  Its results and its log are kept in {workspace.path!r} on {platform.node()}:"
+            " `dirjobs deliver` hands them in."
+        )
+
+    def left_behind(self) -> str:
+        """What to tell of this job since this process ends before it; empty if there is
+        nothing to tell."""
+        if not self._has_ended:
+            return ""
+        kept = self._kept()
+        return f"job {self.job.name()!r} is not ended yet.{kept}" if kept else ""
 
     def _forget_output(self) -> None:
         with self._lock:
@@ -148,10 +212,12 @@ class Execution:
 
     # -- running the command --------------------------------------------------------------
 
-    def _work(self, folder: str, output: OutputBuffer) -> JobResult:
+    def _work(self, workspace: Workspace, output: OutputBuffer) -> JobResult:
         job, toolbox = self.job, self._toolbox
         try:
-            subject = Subject.of_file(job.name(), self._local_file(folder))
+            path = self._local_file(workspace)
+            subject = Subject.of_file(job.name(), path)
+            workspace.record(size=os.path.getsize(path))
         except (NotFound, FileNotFoundError) as error:
             raise ClaimLost(
                 f"the claim {job.full_name()!r} of job {job.name()!r} is gone: somebody moved it"
@@ -165,17 +231,19 @@ class Execution:
             if rerun:
                 output.note(f"{reason}; running it again")
                 toolbox.delivery.note(job.name(), self._worker, reason)
-            out = os.path.join(folder, f"out{rerun}")
-            os.mkdir(out)
-            reason = self._attempt(subject, attempt + rerun, out, output)
+            reason = self._attempt(subject, attempt + rerun, workspace.empty_results(), output)
             if self._lost:
                 raise self._claim_lost()
             if toolbox.shutdown.stage >= Stage.STOPPING and reason == _STOPPED:
                 return self._give_back()
             if not reason:
                 break
-        reason = self._hand_in(out, reason)
-        self.log(patient=True)
+        self._note_end(workspace, reason, output)
+        reason = self._hand_in(workspace, reason)
+        if self.log(patient=True):
+            self._record(workspace, log_stored=True)
+        else:
+            say(f"the log of job {job.name()!r} is not on the share.{self._kept()}")
         job.failed(reason) if reason else job.done()
         end = End.FAILED if reason else End.DONE
         return JobResult(job.name(), end, reason, self._seconds)
@@ -243,12 +311,12 @@ class Execution:
 
     # -- the job's file and its end -------------------------------------------------------
 
-    def _local_file(self, folder: str) -> str:
+    def _local_file(self, workspace: Workspace) -> str:
         """The job's file as a path of this machine: itself, or a copy for the time being."""
         local = self.job.local_path()
         if local is not None:
             return local
-        path = os.path.join(folder, self.job.name())
+        path = workspace.path_for(self.job.name())
         pauses = growing_pauses(_PAUSE, _LONGEST_PAUSE)
         while True:
             try:
@@ -268,20 +336,39 @@ class Execution:
         self.job.release()
         return JobResult(self.job.name(), End.GIVEN_BACK)
 
-    def _hand_in(self, out: str, reason: str) -> str:
+    def _note_end(self, workspace: Workspace, reason: str, output: OutputBuffer) -> None:
+        """From now on there are results that nobody may throw away."""
+        self._has_ended = True
+        try:
+            workspace.command_ended(utc_now(), reason, output.content())
+        except OSError as error:
+            log.warning("%r can't be written to (%s)", workspace.path, error)
+
+    def _hand_in(self, workspace: Workspace, reason: str) -> str:
         """Bring the results to the share; why the job failed, which may be for this."""
-        if next(files_in(out), None) is None:
+        if not os.path.isdir(workspace.results):
+            return reason or "$DIRJOBS_OUT was removed while the command ran, with what was in it"
+        if next(files_in(workspace.results), None) is None:
             return reason
         if not self._is_ours():
             raise self._claim_lost()
-        problem = self._toolbox.delivery.results(self.job.name(), out)
+        problem = self._toolbox.delivery.results(self.job.name(), workspace.results)
         if not problem:
+            self._record(workspace, results_stored=True)
             return reason
-        kept = tempfile.mkdtemp(prefix=f"dirjobs-results-{self._worker}-")
-        os.rename(out, os.path.join(kept, "results"))
-        told = f"{problem}; all results are kept in {kept!r} on {platform.node()}"
-        self._note(f"results could not be stored: {told}")
-        return f"{reason or 'the command ended well'}, but its results could not be stored: {told}"
+        self._note(f"results could not be stored: {problem}")
+        told = (
+            f"{reason or 'the command ended well'}, but its results could not be stored:"
+            f" {problem}.{self._kept()}"
+        )
+        self._record(workspace, refused=told)
+        return told
+
+    def _record(self, workspace: Workspace, **changes: object) -> None:
+        try:
+            workspace.record(**changes)
+        except OSError as error:
+            log.warning("%r can't be written to (%s)", workspace.path, error)
 
     # -- looking after it -----------------------------------------------------------------
 
@@ -310,19 +397,24 @@ class Execution:
     def _claim_lost(self) -> ClaimLost:
         self._note("the claim was lost; results are not stored")
         self.log(patient=False)
+        how = "had ended" if self._has_ended else "was stopped"
         return ClaimLost(
             f"job {self.job.name()!r} is no longer claimed by {self._worker}: somebody moved it,"
-            " or gave the job to another worker; its command was stopped, its results discarded."
+            f" or gave the job to another worker; its command {how}, its results are not stored."
         )
 
-    def log(self, *, patient: bool) -> None:
-        """Write what the command has printed so far to the share, if that has changed."""
+    def log(self, *, patient: bool) -> bool:
+        """Write what the command has printed so far to the share, if that has changed; whether
+        it is there."""
         with self._lock:  # so that an old one never replaces a newer one
             output = self._output
             if output is None or output.size == self._logged:
-                return
-            self._logged = output.size
-            self._toolbox.delivery.log(self._log_path, output.content(), patient=patient)
+                return True
+            size, delivery = output.size, self._toolbox.delivery
+            if not delivery.log(self._log_path, output.content(), patient=patient):
+                return False
+            self._logged = size
+            return True
 
     def _note(self, text: str) -> None:
         if self._output is not None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import shutil
 import signal
-import tempfile
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -67,15 +65,22 @@ class Runner:
         program: what to run.
         rules: how.
         interruption: ends it all.
+        scratch: the folder of this machine in which jobs work.
     """
 
     def __init__(
-        self, dj: DirJobs, program: Program, rules: Rules, interruption: Interruption
+        self,
+        dj: DirJobs,
+        program: Program,
+        rules: Rules,
+        interruption: Interruption,
+        scratch: str,
     ) -> None:
         self._dj = dj
         self._program = program
         self._rules = rules
         self._interruption = interruption
+        self._scratch = scratch
         self._shutdown = Shutdown()
         self._summary = Summary(None if rules.keep_going else self._stop_taking)
         self._events: SimpleQueue[Slot | int] = SimpleQueue()
@@ -100,10 +105,8 @@ class Runner:
             with ExitStack() as stack:
                 stack.callback(self._close)
                 stack.enter_context(self._interruption.told_to(self._events.put))
-                folder = tempfile.mkdtemp(prefix="dirjobs-")
-                stack.callback(shutil.rmtree, folder, ignore_errors=True)
                 watchdog = stack.enter_context(Watchdog())
-                self._run(self._toolbox(watchdog, folder))
+                self._run(self._toolbox(watchdog))
         finally:
             if self._summary:
                 show(str(self._summary))
@@ -117,13 +120,13 @@ class Runner:
             show(f"What they printed is in {self._dj.full_path(LOGS)}.")
         return 0 if self._summary.all_done else 1
 
-    def _toolbox(self, watchdog: Watchdog, folder: str) -> Toolbox:
+    def _toolbox(self, watchdog: Watchdog) -> Toolbox:
         store = self._dj.store
         delivery = Delivery(Share(with_retries(store)), self._shutdown)
         rules = self._rules
         return Toolbox(
-            self._dj, self._program, delivery, watchdog, self._shutdown, folder, rules.timeout,
-            rules.retries,
+            self._dj, self._program, delivery, watchdog, self._shutdown, self._scratch,
+            rules.timeout, rules.retries,
         )  # fmt: skip
 
     def _run(self, toolbox: Toolbox) -> None:
@@ -151,6 +154,9 @@ class Runner:
                 self._look_at_the_clock()
         finally:
             monitor.stop()
+        for execution in filter(None, (slot.execution for slot in self._working)):
+            if told := execution.left_behind():
+                say(told)
 
     def _next_event(self) -> None:
         try:

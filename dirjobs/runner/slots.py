@@ -157,7 +157,8 @@ class Slot:
         try:
             return execution.run()
         except BaseException:
-            self._summary.note(JobResult(execution.job.name(), End.GIVEN_BACK))
+            end = End.GIVEN_BACK if execution.given_back else End.NOT_ENDED
+            self._summary.note(JobResult(execution.job.name(), end))
             raise
 
 

@@ -68,7 +68,7 @@ def _at_once(result: JobResult) -> bool:
 
 
 def _line(result: JobResult) -> str:
-    if result.end is End.GIVEN_BACK:
+    if result.end in (End.GIVEN_BACK, End.NOT_ENDED):
         return f"{result.job}  {result.end.value}"
     reason = f"{result.reason}, " if result.reason else ""
     return f"{result.job}  {result.end.value}  ({reason}{duration(result.seconds)})"

@@ -11,9 +11,10 @@ from typing import BinaryIO, TypeVar
 from dirjobs.clock import growing_pauses, monotonic
 from dirjobs.console.errors import say
 from dirjobs.errors import NoSpace, NotFound, StoreError
-from dirjobs.layout import ATTEMPTS, RESULTS
+from dirjobs.layout import AGREEMENT, ATTEMPTS, RESULTS
 from dirjobs.policy import DEFAULT_HEARTBEAT
 from dirjobs.protocol import attempts
+from dirjobs.protocol.agreement import further_keys
 from dirjobs.protocol.folders import make_folder, write
 from dirjobs.protocol.share import Share
 from dirjobs.runner.shutdown import Shutdown
@@ -45,13 +46,16 @@ class Delivery:
 
     # -- logs and notes -------------------------------------------------------------------
 
-    def log(self, path: str, data: bytes, *, patient: bool) -> None:
+    def log(self, path: str, data: bytes, *, patient: bool) -> bool:
         """Write a log.  It is for people: if the store refuses, that is told, no more.
 
         Args:
             path: where in the queue.
             data: the whole log.
             patient: wait through outages.
+
+        Returns:
+            whether it is there now.
         """
         try:
             if patient:
@@ -60,6 +64,8 @@ class Delivery:
                 write(self._share, path, data)
         except StoreError as error:
             say(f"{path!r} could not be written: {error}")
+            return False
+        return True
 
     def note(self, job: str, worker: str, reason: str) -> None:
         """Note a failed attempt at a job."""
@@ -78,6 +84,15 @@ class Delivery:
             if f"{job}.json" not in self._noted:
                 return 0
         return attempts.tries(attempts.read(self._share, job))
+
+    def queue_id(self) -> str:
+        """What ``queue.json`` calls this queue; empty if it has no id, or can't be read."""
+        try:
+            found = further_keys(self._share.read(AGREEMENT)).get("id")
+        except StoreError as error:
+            log.info("%s can't be read (%s)", AGREEMENT, error)
+            return ""
+        return found if isinstance(found, str) else ""
 
     def is_there(self, path: str) -> bool:
         """Whether a file is on the share.  While that can't be reached this waits.

@@ -22,6 +22,14 @@ def the_log_stays_as_it_was(monkeypatch):
     log.handlers, log.propagate, log.level = before
 
 
+@pytest.fixture(autouse=True)
+def scratch(tmp_path, monkeypatch):
+    """Where results are kept."""
+    folder = tmp_path / "scratch"
+    monkeypatch.setenv("DIRJOBS_SCRATCH", str(folder))
+    return folder
+
+
 class Queue:
     """A queue, the commands on it, and what a person sees there."""
 

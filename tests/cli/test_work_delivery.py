@@ -131,17 +131,9 @@ def kept(reason):
     return Path(reason.partition("are kept in ")[2].split("'")[1])
 
 
-@pytest.fixture
-def temporary(tmp_path, monkeypatch):
-    folder = tmp_path / "tmp"
-    folder.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(folder))
-    return folder
-
-
 @pytest.mark.parametrize("code", [0, 3])
 def test_a_share_that_stays_full_fails_the_job_and_results_are_kept(
-    local, monkeypatch, temporary, code
+    local, monkeypatch, scratch, code
 ):
     monkeypatch.setattr("dirjobs.runner.upload.PATIENCE", 0.1)
     refusing(local, monkeypatch, NoSpace)
@@ -153,14 +145,14 @@ def test_a_share_that_stays_full_fails_the_job_and_results_are_kept(
     assert reason.startswith(f"{begin}, but its results could not be stored: 'results/a/a.txt'")
     assert "(and 1 more)" in reason
     folder = kept(reason)
-    assert folder.parent == temporary
+    assert folder.parent == scratch
     assert (folder / "results" / "a.txt").read_text() == "1\n"
     assert (folder / "results" / "b.txt").read_text() == "2\n"
-    assert os.listdir(temporary) == [folder.name]
+    assert os.listdir(scratch) == [folder.name]
     assert "results could not be stored" in log_of(local, "a")
 
 
-def test_a_share_that_refuses_is_not_waited_for(local, monkeypatch, temporary):
+def test_a_share_that_refuses_is_not_waited_for(local, monkeypatch):
     refusing(local, monkeypatch, Denied, times=1)
     local.put("00_waiting", "a", "b")
     local.run("work", "--", *RESULT, code=1)
@@ -169,7 +161,7 @@ def test_a_share_that_refuses_is_not_waited_for(local, monkeypatch, temporary):
     assert "Waiting for room" not in local.stderr
 
 
-def test_a_result_that_the_share_can_not_name(far, temporary):
+def test_a_result_that_the_share_can_not_name(far):
     far.put("00_waiting", "a")
     script = 'echo 1 > "$DIRJOBS_OUT/fine"; echo 2 > "$DIRJOBS_OUT/$(printf \'a\\nb\')"'
     far.run("work", "--", "sh", "-c", script, code=1)

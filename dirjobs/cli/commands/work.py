@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,12 +14,14 @@ from dirjobs.cli.options import (
     check_is_queue,
     default_wid,
     jobs_argument,
+    scratch_option,
     verbose_option,
     with_queue,
 )
 from dirjobs.console.errors import say, show_log, told_in_one_sentence
 from dirjobs.errors import ConfigurationError
 from dirjobs.policy import Filter
+from dirjobs.protocol.share import Share
 from dirjobs.runner.signals import Interrupted, Interruption
 
 
@@ -111,6 +114,7 @@ def like(pattern: str) -> Filter:
     default=0.0,
     help="Take only files unchanged for S seconds; for files copied in by hand.",
 )
+@scratch_option
 @verbose_option
 @told_in_one_sentence
 def work(
@@ -122,6 +126,7 @@ def work(
     mode: str | None,
     sync_time: float | None,
     min_age: float,
+    scratch: str | None,
     verbose: int,
     **how: Any,
 ) -> int:
@@ -168,12 +173,17 @@ def work(
             from dirjobs.policy import DEFAULT_TIMEOUT
             from dirjobs.queue import DirJobs
             from dirjobs.registry import open_store
+            from dirjobs.runner.deliver import what_is_kept
             from dirjobs.runner.process import Program
             from dirjobs.runner.run import Rules, Runner
+            from dirjobs.runner.workspace import prepared, scratch_folder
 
             program = Program(command)
             store = open_store(jobs, timeout=DEFAULT_TIMEOUT)
             check_is_queue(store)
+            folder = prepared(os.path.abspath(scratch) if scratch else scratch_folder())
+            if told := what_is_kept(folder, Share(store)):
+                say(told)
             dj = DirJobs(
                 Logged(store) if verbose > 1 else store,
                 wid=default_wid() if wid is None else wid,
@@ -184,7 +194,7 @@ def work(
                 order=order,
                 min_age=min_age,
             )
-            return Runner(dj, program, Rules(**how), interruption).work()
+            return Runner(dj, program, Rules(**how), interruption, folder).work()
     except Interrupted as interrupted:
         say(f"stopped by {interrupted}.")
         return interrupted.exit_code
