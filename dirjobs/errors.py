@@ -7,7 +7,7 @@ backend does not know is ambiguous, never "failed".
 ====================  =========  =====================================================
 error                 executed   what the caller does
 ====================  =========  =====================================================
-`NotFound`            no         takes the file for gone (a job: for somebody else's)
+`NotFound`            no [1]_    takes the file for gone (a job: for somebody else's)
 `AlreadyExists`       no         takes another name
 `Denied`              no         tells the user; a worker tries other jobs
 `Busy`, `NoSpace`     no         waits until somebody closes the file, or makes room
@@ -15,6 +15,8 @@ error                 executed   what the caller does
 `Unavailable`         no         sends it again, after a pause
 `AmbiguousResult`     not known  looks at what is there; never sends a rename again first
 ====================  =========  =====================================================
+
+.. [1] of a rename only where `Guarantees.final_refusals` says so; else the caller looks.
 """
 
 from __future__ import annotations

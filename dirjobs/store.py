@@ -74,6 +74,9 @@ class Guarantees:
         no_replace: `Store.rename` onto an existing file is refused in the same
             operation; without it the store can only look first.
         exclusive_mkdir: of callers racing to make one folder, exactly one succeeds.
+        final_refusals: a rename that is answered with `NotFound` was not carried out: the
+            answer is that of whoever renames, and not of a proxy on the way, which may have
+            sent the request twice.  Without it whoever is told so looks at the destination.
         visible_after: seconds until a finished change is in everybody's listing;
             0 is linearizable, None means that no bound is known.
     """
@@ -83,6 +86,7 @@ class Guarantees:
     rename_keeps_mtime: bool = False
     no_replace: bool = False
     exclusive_mkdir: bool = False
+    final_refusals: bool = False
     visible_after: float | None = None
 
 

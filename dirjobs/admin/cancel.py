@@ -36,7 +36,7 @@ def cancel(parts: Parts, file: JobFile) -> bool:
         own = staged_claim(me.worker, job.name, me.nonce())
     own = f"{file.folder}/{own}"
     with parts.intents.staged(me.worker, job, own) as staging:
-        moved = resolver.rename(file.path, own, job.size).arrived
+        moved = resolver.rename(file.path, own, job).arrived
         if moved:
             moved = resolver.rename_numbered(own, FAILED, job)[0].arrived
         staging.resolved = True

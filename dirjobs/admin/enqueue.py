@@ -21,6 +21,7 @@ from dirjobs.protocol.folders import make_folders
 from dirjobs.protocol.parts import Parts
 from dirjobs.protocol.resolve import Outcome
 from dirjobs.protocol.share import Share
+from dirjobs.store import Entry
 
 _DOWNSTREAM = (WAITING, RUNNING, DONE, FAILED)
 """The order in which names are looked for: a job that moves on meanwhile is seen twice, never
@@ -62,7 +63,7 @@ def upload_and_rename(parts: Parts, name: str, source: BinaryIO, size: int | Non
             make_folders(share)
             share.upload(part, source)
         asked_for_name = True
-        outcome = parts.resolver.rename(part, f"{WAITING}/{name}", size)
+        outcome = parts.resolver.rename(part, f"{WAITING}/{name}", Entry(name, None, size))
     except (Exception, KeyboardInterrupt, SystemExit):
         if not asked_for_name:
             _discard(share, part)
@@ -70,8 +71,7 @@ def upload_and_rename(parts: Parts, name: str, source: BinaryIO, size: int | Non
     if outcome is Outcome.TAKEN:
         _discard(share, part)
         raise exists(name, WAITING)
-    # Servers and proxies have said 404 to a rename that was carried out.
-    if outcome is Outcome.GONE and not parts.look.is_there(f"{WAITING}/{name}"):
+    if outcome is Outcome.GONE:
         raise AmbiguousResult(
             f"job {name!r} may have been added or not: its upload {part!r} is gone; look before"
             " you add it again."

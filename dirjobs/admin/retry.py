@@ -61,17 +61,17 @@ def _carry_back(parts: Parts, file: JobFile, job: Entry) -> bool:
     """
     me, resolver = parts.me, parts.resolver
     if me.trusts:
-        return resolver.rename(file.path, f"{WAITING}/{job.name}", job.size).arrived
+        return resolver.rename(file.path, f"{WAITING}/{job.name}", job).arrived
     if file.folder == PARKED:
         own = staged_return(me.worker, claim_name(me.worker, job.name), me.nonce())
     else:
         own = staged_claim(me.worker, job.name, me.nonce())
     own = f"{file.folder}/{own}"
     staged = f"{WAITING}/{staged_claim(me.worker, job.name, me.nonce())}"
-    if not resolver.rename(file.path, own, job.size).arrived:
+    if not resolver.rename(file.path, own, job).arrived:
         return False
     with parts.intents.staged(me.worker, job, staged) as staging:
-        back = resolver.rename(own, staged, job.size).arrived
+        back = resolver.rename(own, staged, job).arrived
         back = back and parts.exits.put_back(staged, job)
         staging.resolved = True
         return back

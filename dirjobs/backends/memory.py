@@ -23,6 +23,7 @@ _PROMISES = Guarantees(
     rename_keeps_mtime=True,
     no_replace=True,
     exclusive_mkdir=True,
+    final_refusals=True,
     visible_after=0,
 )
 

@@ -32,6 +32,8 @@ twice; `tests/simulation` has a mutant for most.
 - A claim of a wrong size still grows, or is torn: look again, then park it.
 - What got no answer is in doubt: look at the destination, never send it again blindly.  It
   may be executed after the look, so the sweep looks again with each heartbeat.
+- "No source" is believed only from whoever renames (`Guarantees.final_refusals`).  Refutes:
+  a proxy that sends a rename twice and hands on the second answer, 404.
 - Only names that this worker asked for itself are swept.  Refutes: a sweep by worker id,
   which robs a twin.
 - `done` is one rename from the claim's name: whoever lost the claim finds no source, and gets

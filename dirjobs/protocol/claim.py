@@ -36,7 +36,7 @@ from dirjobs.protocol.me import Me
 from dirjobs.protocol.share import Share
 from dirjobs.store import Entry
 
-REFUSED = (NotFound, Denied, Unavailable, Unsupported)
+REFUSED = (Denied, Unavailable, Unsupported)
 """After these the store has surely not carried out what it was asked."""
 
 _GROWING_LOOKS = 4
@@ -174,10 +174,14 @@ class Claimer:
         except AlreadyExists:
             self._name_is_taken(path)
             return False
-        except REFUSED as error:
+        except NotFound:
+            if self.look.arrived_though_refused(path):
+                self.me.count("trust: no source, but the claim is there: mine")
+                return True
             self.intents.forget(path)
-            if isinstance(error, NotFound):
-                return False
+            return False
+        except REFUSED:
+            self.intents.forget(path)
             raise
         return True
 
@@ -224,9 +228,10 @@ class Claimer:
             self._name_is_taken(dst)
             return Answer.TAKEN
         except NotFound:
-            # A 404 has been seen for renames that were carried out: the sweep looks again.
-            self.intents.leave_in_doubt(dst)
-            return Answer.NO
+            if not self.look.arrived_though_refused(dst):
+                self.intents.leave_in_doubt(dst)
+                return Answer.NO
+            self.me.count("no source, but the new name is there: left to the looks")
         except REFUSED:
             self.intents.forget(dst)
             raise

@@ -111,7 +111,7 @@ class Exits:
         free = layout.names_in_turn(job.name)
         name = next(free)
         while True:
-            outcome = self.resolver.rename(path, f"{folder}/{name}", job.size)
+            outcome = self.resolver.rename(path, f"{folder}/{name}", job)
             if outcome is Outcome.TAKEN:
                 self.me.count("finish: name taken, numbered")
                 if self.me.on_probation and self.look.is_finished(job):
@@ -123,7 +123,7 @@ class Exits:
             self.intents.retire(path)
             if outcome is Outcome.RENAMED:
                 return name
-            if self._arrived(claim, folder, outcome, lease_may_have_expired):
+            if outcome is Outcome.GONE_IN_DOUBT and not lease_may_have_expired(claim):
                 self.me.count("finish: settled by looking")
                 return name
             self.me.count("finish: claim lost")
@@ -133,24 +133,6 @@ class Exits:
                 f"job {job.name!r} is no longer claimed by {claim.worker}: somebody moved"
                 f" {path!r}, or gave the job to another worker; discard this result."
             )
-
-    def _arrived(
-        self,
-        claim: Claim,
-        folder: str,
-        outcome: Outcome,
-        lease_may_have_expired: Callable[[Claim], bool],
-    ) -> bool:
-        """Whether a claim that is gone went where we wanted it to go."""
-        if lease_may_have_expired(claim):
-            return False
-        if outcome is Outcome.GONE_IN_DOUBT:
-            return True
-        # An exclusive rename that finds no source was not ours.  Elsewhere a 404 has been
-        # seen for a rename that was carried out.
-        if self.me.trusts or self.me.guarantees.atomic_rename:
-            return False
-        return self.look.is_finished(claim.job, folder)
 
     def put_back(self, path: str, job: Entry) -> bool:
         """Return a claim to ``00_waiting``; if the name is taken there, park it.
@@ -175,7 +157,7 @@ class Exits:
             staged.insert(0, f"{RUNNING}/{own}")
         with self.intents.staged(worker, job, *staged) as staging:
             for step in staged:
-                if self.resolver.rename(path, step, job.size) in (Outcome.GONE, Outcome.TAKEN):
+                if self.resolver.rename(path, step, job) in (Outcome.GONE, Outcome.TAKEN):
                     return False
                 path = step
             if self.look.has_another_size(path, job.size):
@@ -206,7 +188,7 @@ class Exits:
     def restore_name(self, path: str, job: Entry) -> bool:
         """Rename a staged file to its job's name; park it if the name is taken.  False if it
         was gone."""
-        outcome = self.resolver.rename(path, f"{WAITING}/{job.name}", job.size)
+        outcome = self.resolver.rename(path, f"{WAITING}/{job.name}", job)
         if outcome is Outcome.TAKEN:
             self.me.count("put back: name taken, parked")
             self.park(path, job)
@@ -224,7 +206,7 @@ class Exits:
         """Put a copy that must not run where a person can see it."""
         free = (layout.claim_name(self.me.worker, one) for one in layout.names_in_turn(job.name))
         name = next(free)
-        while self.resolver.rename(path, f"{PARKED}/{name}", job.size) is Outcome.TAKEN:
+        while self.resolver.rename(path, f"{PARKED}/{name}", job) is Outcome.TAKEN:
             name = next(free)
         log.warning(
             "a second copy of job %r must not run; it is kept as %s/%s", job.name, PARKED, name

@@ -84,6 +84,9 @@ class Intents:
         self._retired: set[str] = set()
         self.doubts: dict[str, Doubt] = {}
         """Renames without an answer, by their source: a later call goes on from there."""
+        self.refused: dict[str, list[str]] = {}
+        """The names asked for in vain for a source that was not found, until it is known that
+        none of them came to be."""
 
     def ask(self, path: str, worker: str, job: Entry) -> bool:
         """Note that `path` is asked for; False if that was done before."""

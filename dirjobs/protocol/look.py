@@ -42,6 +42,19 @@ class Look:
                 return entry
         return None
 
+    def arrived_though_refused(self, path: str, job: Entry | None = None) -> bool:
+        """Whether a rename to `path` that found no source was carried out all the same: a
+        proxy that sends a request twice hands on the second answer.
+
+        Args:
+            path: a name that only this worker asks for.
+            job: what was renamed, if others may have had a file by that name.
+        """
+        if self.me.guarantees.final_refusals or not self.is_there(path):
+            return False
+        entry = None if job is None else self.entry_at(path)
+        return job is None or (entry is not None and self._is_same_run(job, entry))
+
     def has_another_size(self, path: str, size: int | None) -> bool:
         """Whether a file is listed with a size that is known to differ from `size`."""
         entry = self.entry_at(path)

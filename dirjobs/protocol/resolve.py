@@ -28,7 +28,7 @@ class Outcome(Enum):
     RENAMED = "the store said so"
     TAKEN = "the destination exists"
     GONE = "the source is gone, and not by our doing"
-    GONE_IN_DOUBT = "the source is gone, after a try whose answer is missing"
+    GONE_IN_DOUBT = "the source is gone, after a try whose answer is missing, or wrong"
 
     @property
     def arrived(self) -> bool:
@@ -56,8 +56,8 @@ class Resolver:
         self.look = look
         self.evidence = evidence
 
-    def rename(self, src: str, dst: str, size: int | None) -> Outcome:
-        """Rename `src` to `dst` and find out what became of it.
+    def rename(self, src: str, dst: str, job: Entry) -> Outcome:
+        """Rename `src`, a file of `job`, to `dst` and find out what became of it.
 
         Raises:
             Busy: somebody has it open, and not only for a moment.
@@ -75,15 +75,23 @@ class Resolver:
                 if doubt is not None:
                     doubts.pop(src, None)
                     return Outcome.GONE_IN_DOUBT
-                if not self._folder_is_at_fault(src, dst):
+                refused = self.intents.refused.setdefault(src, [])
+                if dst not in refused:
+                    refused.append(dst)
+                if self._folder_is_at_fault(src, dst):
+                    continue
+                arrived = any(self.look.arrived_though_refused(one, job) for one in refused)
+                self.intents.refused.pop(src, None)
+                if not arrived:
                     return Outcome.GONE
-                continue
+                self.me.count("rename: no source, but it has arrived")
+                return Outcome.GONE_IN_DOUBT
             except AlreadyExists:
                 if doubt is None:
                     return Outcome.TAKEN
                 # The destination may be our own copy, whose source the server deletes next.
                 doubt.taken += 1
-                if doubt.taken > _TRIES or self.look.has_another_size(dst, size):
+                if doubt.taken > _TRIES or self.look.has_another_size(dst, job.size):
                     return Outcome.TAKEN
             except AmbiguousResult as error:
                 doubt = doubts.setdefault(src, Doubt(error))
@@ -99,6 +107,8 @@ class Resolver:
             else:
                 if doubts:
                     doubts.pop(src, None)
+                if self.intents.refused:
+                    self.intents.refused.pop(src, None)
                 return Outcome.RENAMED
             if not self.look.is_there(src):
                 doubts.pop(src, None)
@@ -118,7 +128,7 @@ class Resolver:
         """
         free = layout.names_in_turn(job.name)
         name = next(free)
-        while (outcome := self.rename(src, f"{folder}/{name}", job.size)) is Outcome.TAKEN:
+        while (outcome := self.rename(src, f"{folder}/{name}", job)) is Outcome.TAKEN:
             name = next(free)
         return outcome, name
 

@@ -31,6 +31,20 @@ def faulty_trust(rng: random.Random) -> Scenario:
     return replace(scenario(rng, Kind.ATOMIC), lost=0.1, mute=0.2, late=0.1, snatches=0)
 
 
+def doubled(rng: random.Random) -> Scenario:
+    """A proxy that sends some renames twice, and hands on the second answer."""
+    kind, mode = rng.choice(((Kind.ATOMIC, Mode.TRUST), (Kind.ATOMIC, Mode.VERIFY)))
+    return replace(
+        scenario(rng, kind, mode),
+        lost=0.0,
+        mute=0.0,
+        late=0.0,
+        refused=0.1,
+        snatches=0,
+        release=0.0,
+    )
+
+
 def twins(rng: random.Random) -> Scenario:
     """Two processes with one id; only the rename inside ``00_waiting`` may go wrong."""
     return replace(
@@ -40,6 +54,7 @@ def twins(rng: random.Random) -> Scenario:
         lost=0.3,
         mute=0.0,
         late=0.0,
+        refused=0.0,
         faulty=inside_waiting,
         sweeps=False,
         reuse=0,
@@ -49,7 +64,15 @@ def twins(rng: random.Random) -> Scenario:
     )
 
 
-QUIET = {"lost": 0.0, "mute": 0.0, "late": 0.0, "release": 0.0, "snatches": 0, "leftover": False}
+QUIET = {
+    "lost": 0.0,
+    "mute": 0.0,
+    "late": 0.0,
+    "refused": 0.0,
+    "release": 0.0,
+    "snatches": 0,
+    "leftover": False,
+}
 TWO_NAMES = (("job.txt", 7), ("bigjob.txt", 7))
 
 CLAIM_MUTANTS = (
@@ -84,6 +107,7 @@ CLAIM_MUTANTS = (
             ("protocol.exits", "if self.look.has_another_size(path, job.size):", "if False:"),
             ("protocol.sweep", "if differ(entry.size, job.size):", "if False:"),
         ),
+        "b",
     ),
     Mutant(
         "no answer is taken for failure",
@@ -96,6 +120,28 @@ CLAIM_MUTANTS = (
         "no answer is taken for success",
         faulty_trust,
         (("protocol.claim", "mine = self.share.exists(path)", "mine = True"),),
+    ),
+    Mutant(
+        "a rename that found no source is taken for none",
+        doubled,
+        (("protocol.look", "if self.me.guarantees.final_refusals or not self.is_there(path):",
+          "if True:"),),
+    ),
+    Mutant(
+        "a claim that found no source is taken for nobody's",
+        doubled,
+        (("protocol.claim", "if self.look.arrived_though_refused(path):", "if False:"),),
+    ),
+    Mutant(
+        "an end that found no source is taken for a claim lost",
+        doubled,
+        (("protocol.resolve", "                if not arrived:", "                if True:"),),
+    ),
+    Mutant(
+        "a name asked for in vain is forgotten before it was looked for",
+        faulty_trust,
+        (("protocol.resolve", "                if dst not in refused:",
+          "                refused.clear()\n                if dst not in refused:"),),
     ),
     Mutant(
         "the own claim is not looked for",

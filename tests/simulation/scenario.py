@@ -26,6 +26,8 @@ class Scenario:
         lost: chance that a request is never executed, and gets no answer.
         mute: chance that it is executed, and gets no answer.
         late: chance that it gets no answer, and is executed afterwards.
+        refused: chance that a rename is executed, and answered with "no source", as a proxy
+            does that sends it twice.
         lateness: the longest that it is late.
         reuse: how many finished jobs are replaced by new ones of the same name.
         latency: the longest that a request takes on its way, one way.
@@ -67,6 +69,7 @@ class Scenario:
     lost: float = 0.0
     mute: float = 0.0
     late: float = 0.0
+    refused: float = 0.0
     lateness: float = 5.0
     reuse: int = 0
     latency: float = 0.05
@@ -104,6 +107,6 @@ _EXCLUSIVE = Guarantees(
     exclusive_mkdir=True,
 )
 PROMISES = {
-    Kind.ATOMIC: replace(_EXCLUSIVE, visible_after=0),
+    Kind.ATOMIC: replace(_EXCLUSIVE, visible_after=0, final_refusals=True),
     Kind.MOUNT: _EXCLUSIVE,
 }

@@ -43,6 +43,7 @@ def scenario(rng: random.Random, kind: Kind, mode: Mode | None = None) -> Scenar
         lost=faults / 2,
         mute=faults,
         late=faults / 2,
+        refused=faults / 4,
         reuse=rng.choice((0, 0, 1)),
         release=rng.choice((0, 0, 0.1)),
         latency=rng.choice((0.001, 0.05, 0.5)),
@@ -98,6 +99,7 @@ def within_bounds(
         lost=0.0,
         mute=0.0,
         late=0.0,
+        refused=0.0,
         pause=min(plain.pause, plain.policy.max_pause),
         pauses=2,
         visit_pause=min(plain.pause, plain.policy.max_pause),
@@ -123,6 +125,7 @@ def leavers(rng: random.Random, kind: Kind | None = None) -> Scenario:
         lost=0.0,
         mute=0.0,
         late=0.0,
+        refused=0.0,
         work=rng.choice((0.0, 5.0, 300.0)),
     )
 

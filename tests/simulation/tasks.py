@@ -157,21 +157,25 @@ class Task:
         def mute(_result: object, _error: StoreError | None) -> None:
             sim.later(back, lambda: self.go(None, no_answer))
 
+        def answer_twice(_result: object, error: StoreError | None) -> None:
+            sim.later(back, lambda: self.go(None, error or NotFound("404")))
+
         def silence(_result: object, _error: StoreError | None) -> None:
             pass
 
+        unanswered = scenario.lost + scenario.mute + scenario.late
         if fate < 0:
             sim.later(there + back, lambda: self.go(None, Unavailable("the share is away")))
         elif fate < scenario.lost:
             sim.later(there + back, lambda: self.go(None, no_answer))
         elif fate < scenario.lost + scenario.mute:
             sim.later(there, lambda: self._execute(request, mute))
-        elif fate < scenario.lost + scenario.mute + scenario.late and isinstance(
-            request, Rename | Write
-        ):
+        elif fate < unanswered and isinstance(request, Rename | Write):
             sim.later(there + back, lambda: self.go(None, no_answer))
             delay = rng.uniform(0, scenario.lateness)
             sim.later(there + back + delay, lambda: self._execute(request, silence))
+        elif unanswered <= fate < unanswered + scenario.refused and isinstance(request, Rename):
+            sim.later(there, lambda: self._execute(request, answer_twice))
         else:
             sim.later(there, lambda: self._execute(request, answer))
 

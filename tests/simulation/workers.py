@@ -60,6 +60,8 @@ class SimulatedWorker:
         promises = PROMISES.get(scenario.kind, Guarantees(visible_after=0))
         if scenario.recorded:
             promises = replace(promises, atomic_rename=False)
+        if scenario.refused:
+            promises = replace(promises, final_refusals=False)
         self.share = Share(SimulatedStore(), sleep, lambda: simulation.now)
         self.me = self.me_class(
             wid,

@@ -22,7 +22,8 @@ from tests.unit.script import JOB, MINE, NOT_FINISHED, SHARE, D, F, P, R, W, ls,
 HALF = f"{W}/~w2~tag.job"
 BACK = f"{R}/~w2~tag.w2.job"
 PARKED = f"{P}/w2.job"
-ATOMIC = Guarantees(atomic_rename=True, visible_after=0)
+ATOMIC = Guarantees(atomic_rename=True, final_refusals=True, visible_after=0)
+UNSURE = Guarantees(visible_after=0)
 
 
 def worker(mode, promises=None, sync_time=0.0, **times):
@@ -60,6 +61,20 @@ ASK = ren(f"{W}/job", MINE)
 def test_trust(script, state):
     parts = worker(Mode.TRUST)
     holds(parts, claim(parts, *script), state)
+
+
+@pytest.mark.parametrize(("executed", "state"), [(True, State.HELD), (False, None)])
+def test_trust_where_a_proxy_may_have_asked_twice(executed, state):
+    parts = worker(Mode.TRUST, UNSURE)
+    holds(parts, claim(parts, ren(*ASK[0], NotFound), there(MINE, executed)), state)
+
+
+@pytest.mark.parametrize("error", [Unavailable, Denied])
+def test_a_look_after_a_404_that_fails_leaves_the_name_to_the_sweep(error):
+    parts = worker(Mode.TRUST, UNSURE)
+    outcome = claim(parts, ren(*ASK[0], NotFound), there(MINE, error))
+    assert isinstance(outcome, error)
+    assert set(parts.intents.in_state(State.IN_DOUBT)) == {MINE}
 
 
 @pytest.mark.parametrize("error", [Busy, Denied, Unavailable, Unsupported])
@@ -102,6 +117,13 @@ def test_verify_uncontended_is_five_requests_whatever_the_answers(first, across)
     assert parts.intents.state(HALF) is (State.IN_DOUBT if doubt else None)
 
 
+def test_verify_where_a_proxy_may_have_asked_twice():
+    parts = worker(Mode.VERIFY)
+    twice = [ren(*FIRST[0], NotFound), there(HALF), ren(*ACROSS[0], NotFound), there(MINE)]
+    holds(parts, claim(parts, *twice, ls(R, "w2.job"), *NOT_FINISHED), State.HELD)
+    assert parts.intents.state(HALF) is None
+
+
 def test_a_source_that_outlives_its_copy_is_parked_when_the_job_is_finished():
     """Seen in the simulation: the copy was there, was ours, and was done, before the server
     came to delete its source, which it then left."""
@@ -119,9 +141,13 @@ def test_a_source_that_outlives_its_copy_is_parked_when_the_job_is_finished():
 @pytest.mark.parametrize(
     ("script", "state", "half"),
     [
-        ([ren(*FIRST[0], NotFound)], None, State.IN_DOUBT),
+        ([ren(*FIRST[0], NotFound), there(HALF, False)], None, State.IN_DOUBT),
         ([ren(*FIRST[0], AlreadyExists)], None, State.RETIRED),
-        ([FIRST, ren(*ACROSS[0], NotFound)], State.IN_DOUBT, State.IN_DOUBT),
+        (
+            [FIRST, ren(*ACROSS[0], NotFound), there(MINE, False)],
+            State.IN_DOUBT,
+            State.IN_DOUBT,
+        ),
         ([*BOTH, ls(R)], State.IN_DOUBT, State.IN_DOUBT),
         ([*BOTH, ls(R, "w1.job", "w3.job")], State.IN_DOUBT, State.IN_DOUBT),
         (
@@ -315,5 +341,5 @@ def test_sync_lost(told, looks):
 
 def test_a_404_may_be_wrong_where_the_rename_is_not_exclusive():
     parts = worker(Mode.SYNC, **WAITS)
-    holds(parts, claim(parts, ren(*ASK[0], NotFound)), State.IN_DOUBT)
+    holds(parts, claim(parts, ren(*ASK[0], NotFound), ls(R)), State.IN_DOUBT)
     assert set(parts.intents.in_state(State.IN_DOUBT)) == {MINE}

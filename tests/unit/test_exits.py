@@ -37,6 +37,8 @@ from tests.unit.script import (
 )
 
 DONE = f"{D}/job"
+UNSURE = Guarantees(visible_after=0)
+"""Whoever says that a source is not there may have asked for the rename twice."""
 PARKED = f"{P}/w2.job"
 REFUSALS = [Denied, Unavailable, Unsupported]
 HELD = Claim("w2", JOB, MINE)
@@ -48,7 +50,9 @@ def parts():
 
 
 def worker(mode, promises=None):
-    promises = promises or Guarantees(atomic_rename=mode is Mode.TRUST, visible_after=0)
+    promises = promises or Guarantees(
+        atomic_rename=mode is Mode.TRUST, final_refusals=True, visible_after=0
+    )
     policy = Policy(mode, 10.0 if mode is Mode.SYNC else 0.0)
     parts = Parts(SHARE, Me("w2", policy, promises, lambda: "tag"))
     parts.intents.ask(MINE, "w2", JOB)
@@ -64,7 +68,7 @@ BUSY = ren(MINE, DONE, Busy)
 
 
 def rename(parts, *script, dst=DONE):
-    return play(lambda: parts.resolver.rename(MINE, dst, 7), *script)
+    return play(lambda: parts.resolver.rename(MINE, dst, JOB), *script)
 
 
 @pytest.mark.parametrize(
@@ -144,6 +148,16 @@ def test_a_folder_that_is_none_and_cannot_be_made_is_told(parts):
     assert str(outcome) == "'02_done' can't be used as a folder: move away what is there"
 
 
+@pytest.mark.parametrize(
+    ("there_now", "outcome"), [(True, Outcome.GONE_IN_DOUBT), (False, Outcome.GONE)]
+)
+def test_a_half_way_name_is_looked_for_where_a_proxy_may_have_asked_twice(there_now, outcome):
+    parts, beside = worker(Mode.VERIFY, UNSURE), f"{R}/~w2~tag.w2.job"
+    script = [ren(MINE, beside, NotFound), there(beside, there_now)]
+    script += [ls(R, "~w2~tag.w2.job")] if there_now else []
+    assert rename(parts, *script, dst=beside) is outcome
+
+
 def test_a_404_inside_one_folder_is_about_the_source(parts):
     beside = f"{R}/x"
     assert rename(parts, ren(MINE, beside, NotFound), dst=beside) is Outcome.GONE
@@ -219,15 +233,35 @@ IN_DOUBT = [LOST_ANSWER, there(MINE, False)]
         (Mode.VERIFY, IN_DOUBT, False, True),
         (Mode.VERIFY, IN_DOUBT, True, False),
         (Mode.VERIFY, GONE, True, False),
-        (Mode.VERIFY, [*GONE, there(DONE), ls(D, "job")], False, True),
-        (Mode.VERIFY, [*GONE, there(DONE, False)], False, False),
-        (Mode.SYNC, [*GONE_IN_SYNC, ls(D, "job")], False, True),
-        (Mode.SYNC, [*GONE_IN_SYNC, ls(D)], False, False),
+        (Mode.VERIFY, GONE, False, False),
+        (Mode.SYNC, GONE_IN_SYNC, False, False),
         (Mode.SYNC, [LOST_ANSWER, ls(R)], False, True),
     ],
 )
 def test_finish_when_the_claim_is_gone(mode, script, has_expired, committed):
-    parts = worker(mode)
+    finished(worker(mode), script, has_expired, committed)
+
+
+@pytest.mark.parametrize(
+    ("mode", "script", "has_expired", "committed"),
+    [
+        (Mode.TRUST, [*GONE, there(DONE), ls(D, "job")], False, True),
+        (Mode.TRUST, [*GONE, there(DONE), ls(D, "job")], True, False),
+        (Mode.TRUST, [*GONE, there(DONE, False)], False, False),
+        # Another job of that name, and an older one.
+        (Mode.TRUST, [*GONE, there(DONE), ls(D, Entry("job", 100.0, 8))], False, False),
+        (Mode.TRUST, [*GONE, there(DONE), ls(D, Entry("job", 99.0, 7))], False, False),
+        (Mode.VERIFY, [*GONE, there(DONE), ls(D, "job")], False, True),
+        (Mode.VERIFY, [*GONE, there(DONE, False)], False, False),
+        (Mode.SYNC, [*GONE_IN_SYNC, *[ls(D, "job")] * 2], False, True),
+        (Mode.SYNC, [*GONE_IN_SYNC, ls(D)], False, False),
+    ],
+)
+def test_finish_where_a_proxy_may_have_asked_twice(mode, script, has_expired, committed):
+    finished(worker(mode, UNSURE), script, has_expired, committed)
+
+
+def finished(parts, script, has_expired, committed):
     if committed:
         assert finish(parts, *script, expired=has_expired) == "job"
     else:

@@ -57,18 +57,21 @@ class PosixStore(Store):
         native = native_rename.native()
         self._move = native or native_rename.look_first
         real, mounts = os.path.realpath(self._base), _mountinfo()
+        kind = network_file_system(real, mounts)
+        # A server's answer may be missing, or be that to a request sent once more.
+        asks_no_server = bool(mounts) and not kind
         self._guarantees = Guarantees(
             atomic_rename=True,
             atomic_rename_in_folder=True,
             rename_keeps_mtime=True,
             no_replace=native is not None,  # until the file system says otherwise
             exclusive_mkdir=True,
+            final_refusals=asks_no_server,
             visible_after=0,
         )
-        kind = network_file_system(real, mounts)
         if kind:
             _warn_once(self._root, kind)
-        self.names_suffice = bool(mounts) and not kind  # a server's answer may be missing
+        self.names_suffice = asks_no_server
 
     @property
     def url(self) -> str:

@@ -30,6 +30,7 @@ _GUARANTEES = Guarantees(
     # one name, two were told "done" in 3 runs of 60 rounds, and one file was lost.
     no_replace=False,
     exclusive_mkdir=True,
+    final_refusals=True,
     visible_after=0,
 )
 

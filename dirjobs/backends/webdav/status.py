@@ -88,8 +88,12 @@ REFUSED: Mapping[Verb, Mapping[int, type[StoreError]]] = {
     Verb.LOOK: {**_ANY, **_READING},
     Verb.GET: {**_ANY, **_READING},
     # A status doesn't say who won: losers have got 403, 409, 423 and 500, winners 423
-    # (Nextcloud), gateways say 502 and 504 for what was done behind them.
-    Verb.MOVE: {**_ANY, 404: NotFound, 412: AlreadyExists},
+    # (Nextcloud), gateways say 502, 503 and 504 for what was done behind them.
+    Verb.MOVE: {
+        **{status: kind for status, kind in _ANY.items() if status != 503},
+        404: NotFound,
+        412: AlreadyExists,
+    },
     # An Apache without the folder says 409 or 403 (see WebdavStore._require).
     Verb.PUT: {**_ANY, 403: Denied, 404: NotFound, 409: NotFound, 423: Busy},
     Verb.DELETE: {**_ANY, 403: Denied, 404: NotFound, 410: NotFound, 423: Busy},
