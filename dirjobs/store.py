@@ -36,6 +36,9 @@ from typing import BinaryIO, NamedTuple, Self
 from dirjobs.errors import Unsupported
 from dirjobs.names import unsafe_name
 
+MAX_ENTRIES = 1_000_000
+"""Names in one folder that a backend takes; a server that lies would go on for ever."""
+
 
 class FileKind(Enum):
     """What a name in a listing stands for."""

@@ -33,10 +33,12 @@ class Proxy:
 
     Args:
         port: the server's port.
+        forge: makes another message of each answer (without its length) that comes by.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, forge: Callable[[bytes], bytes] | None = None) -> None:
         self._server_port = port
+        self._forge = forge
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
         self._lock = threading.Lock()
@@ -138,13 +140,21 @@ class Proxy:
 
     def _answers(self, pair: Pair) -> None:
         with contextlib.suppress(OSError):
-            while data := pair.server.recv(1 << 16):
+            while data := self._answer(pair.server):
                 self._flowing.wait()
                 if pair.deaf:
                     break
                 self.bytes_received += len(data)
                 pair.client.sendall(data)
         pair.cut()
+
+    def _answer(self, server: socket.socket) -> bytes:
+        """What comes next, as it is passed on."""
+        if self._forge is None:
+            return server.recv(1 << 16)
+        frame = _frame(server)
+        message = self._forge(frame[4:]) if frame else b""
+        return len(message).to_bytes(4, "big") + message if frame else b""
 
 
 class Pair:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import inspect
+import random
 import struct
+import subprocess
+import sys
 
 import pytest
 from smbprotocol import file_info
 from smbprotocol import open as smb_open
 from smbprotocol.structure import Structure
 
-from dirjobs.backends.smb import wire
+from dirjobs.backends.smb import directory, wire
+from dirjobs.backends.smb.connection import Answer
 from dirjobs.backends.smb.status import ERRORS, SHARING_VIOLATION, error_for
-from dirjobs.errors import AmbiguousResult, Busy, Unavailable
+from dirjobs.errors import AmbiguousResult, Busy, Unavailable, Unsupported
 from dirjobs.store import Entry, FileKind
+from tests.amounts import amount
 
 
 def parsed(kind: type[Structure], message: wire.Message) -> Structure:
@@ -164,6 +170,65 @@ def test_the_first_answer_is_never_ambiguous() -> None:
     assert type(error_for(SHARING_VIOLATION, "try", first=True)) is Busy
 
 
+ANSWERS = {
+    "created": (wire.created, struct.pack("<H86x", 89)),
+    "read": (wire.data_read, struct.pack("<HBBIII", 17, 80, 0, 5, 0, 0) + b"hello"),
+    "written": (wire.bytes_written, struct.pack("<HHI8x", 17, 0, 5)),
+    "listed": (lambda body: list(wire.entries(body)), b""),
+}
+
+
+@pytest.mark.parametrize("kind", ANSWERS)
+def test_an_answer_of_any_bytes_is_told_by_one_error(kind: str) -> None:
+    parse, good = ANSWERS[kind]
+    good = good or listing_of("job1.txt", "job2.txt", "job3.txt")
+    dice = random.Random(7)
+    refused = 0
+    for _ in range(amount(5_000, 1_000_000)):
+        body = bytearray(good[: dice.randrange(len(good) + 1)] if dice.random() < 0.3 else good)
+        for _ in range(dice.randrange(4)):
+            at = dice.randrange(len(body) + 1)
+            body[at : at + 4] = struct.pack("<I", dice.choice((0, 1, 64, 72, 0xFFFF, 2**32 - 1)))
+        try:
+            parse(bytes(body))
+        except ValueError:
+            refused += 1
+    assert refused
+
+
+def listing_of(*names: str) -> bytes:
+    """The answer to a QUERY_DIRECTORY."""
+    entries = []
+    for name in names:
+        text = wire.encode(name)
+        entry = wire._ENTRY.pack(0, 0, 133 * 10**15, 5, 0x20, len(text)) + text
+        step = -(-len(entry) // 8) * 8 if name != names[-1] else 0
+        entries.append((struct.pack("<I", step) + entry[4:]).ljust(step, b"\0"))
+    buffer = b"".join(entries)
+    return struct.pack("<HHI", 9, 72, len(buffer)) + buffer
+
+
+def test_a_listing_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(directory, "MAX_ENTRIES", 10)
+    answer = Answer(0, listing_of("a", "b", "c"))
+    found: list[Entry] = []
+    for _ in range(3):
+        assert directory._take(answer, found, "list 'x'")
+    with pytest.raises(Unsupported, match="more than 10 names"):
+        directory._take(answer, found, "list 'x'")
+
+
+def test_smbprotocol_prints_no_traceback_where_nobody_set_up_logging() -> None:
+    script = (
+        "import logging, dirjobs.backends.smb.session;"
+        " logging.getLogger('smbprotocol.connection').error('the worker died')"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert said.stderr == ""
+
+
 def test_smbprotocol_still_has_the_private_parts_that_we_lean_on() -> None:
     from smbclient._pool import ClientConfig, dfs_request, get_smb_tree
     from smbprotocol.connection import Connection
@@ -174,3 +239,18 @@ def test_smbprotocol_still_has_the_private_parts_that_we_lean_on() -> None:
     assert callable(ClientConfig.cache_referral)
     assert Connection(None, "nas")._t_exc is None
     assert Tcp("nas", 445)._sock is None
+    assert Tcp.MAX_SIZE == 2**24 - 1
+
+
+def test_smbprotocol_still_asks_us_about_each_answer() -> None:
+    """`AuthenticConnection` stands and falls with that."""
+    from smbprotocol.connection import Connection
+    from smbprotocol.transport import Tcp
+
+    assert list(inspect.signature(Connection.verify_signature).parameters) == [
+        "self", "header", "session_id", "force",
+    ]  # fmt: skip
+    assert list(inspect.signature(Tcp._recv).parameters) == ["self", "length", "timeout"]
+    assert "self.verify_signature(header, session_id)" in inspect.getsource(
+        Connection._process_message_thread
+    )

@@ -10,17 +10,19 @@ send buffer) ends because a watchdog shuts the socket.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
 from typing import Any, NamedTuple
 
 from smbprotocol.exceptions import SMBConnectionClosed, SMBResponseException
 
 from dirjobs.backends.smb import wire
 from dirjobs.backends.smb.config import Config
+from dirjobs.backends.smb.integrity import ConnectionCache, ForgedAnswer
 from dirjobs.backends.smb.session import connect, hang_up, log_on, shut
 from dirjobs.backends.smb.status import PENDING
 from dirjobs.errors import StoreError, Unavailable
@@ -60,7 +62,8 @@ class Connection:
         self._config = config
         self.pid = os.getpid()
         self._smb = connect(config)
-        self._cache = {f"{config.host.lower()}:{config.port}": self._smb}
+        self._cache = ConnectionCache(functools.partial(connect, config))
+        self._cache[f"{config.host.lower()}:{config.port}"] = self._smb
         with self._logging_on():
             share = log_on(config, self._smb, self._cache)
         self._tree, self.root, self.rename_root = share
@@ -187,7 +190,7 @@ class Connection:
             raise Unavailable(f"Can't log on to {config.where}: {why}.") from error
 
 
-def _hang_up(pid: int, cache: dict[str, Any]) -> None:
+def _hang_up(pid: int, cache: MutableMapping[str, Any]) -> None:
     """Close the connections, or in a forked child only our copies of their sockets."""
     for connection in list(cache.values()):
         if pid == os.getpid():
@@ -199,6 +202,8 @@ def _hang_up(pid: int, cache: dict[str, Any]) -> None:
 
 
 def _reason(error: BaseException) -> str:
+    if isinstance(error, ForgedAnswer):
+        return f"{error}; somebody changes what the server says"
     if "timeout" in str(error).lower():
         return "the server did not answer in time"
     return "the connection broke"

@@ -6,10 +6,10 @@ import logging
 
 from dirjobs.backends.smb import wire
 from dirjobs.backends.smb.connection import Answer
-from dirjobs.backends.smb.pool import Pool
+from dirjobs.backends.smb.pool import Pool, taken_apart
 from dirjobs.backends.smb.status import NO_MORE_FILES, NO_SUCH_FILE, require
-from dirjobs.errors import AmbiguousResult
-from dirjobs.store import Entry
+from dirjobs.errors import Unsupported
+from dirjobs.store import MAX_ENTRIES, Entry
 
 log = logging.getLogger(__name__)
 
@@ -65,13 +65,12 @@ def _take(answer: Answer, found: list[Entry], what: str) -> bool:
     if answer.status in _END:
         return False
     require(answer.status, what, first=True)
-    try:
-        for entry in wire.entries(answer.body):
-            # A server has no business to send these; a path made of them would lead away.
-            if {"/", "\\", "\0"}.isdisjoint(entry.name):
-                found.append(entry)
-            else:
-                log.warning("%s: the name %r was left out", what, entry.name)
-    except ValueError as error:
-        raise AmbiguousResult(f"Can't {what}: {error}.") from error
+    for entry in taken_apart(lambda body: [*wire.entries(body)], answer, what):
+        # A server has no business to send these; a path made of them would lead away.
+        if {"/", "\\", "\0"}.isdisjoint(entry.name):
+            found.append(entry)
+        else:
+            log.warning("%s: the name %r was left out", what, entry.name)
+    if len(found) > MAX_ENTRIES:
+        raise Unsupported(f"Can't {what}: it has more than {MAX_ENTRIES:,} names.")
     return True

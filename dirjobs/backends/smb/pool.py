@@ -6,13 +6,16 @@ import contextlib
 import os
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from dirjobs.backends.smb import wire
 from dirjobs.backends.smb.config import Config
 from dirjobs.backends.smb.connection import Answer, Broken, Connection
 from dirjobs.backends.smb.status import OBJECT_NAME_NOT_FOUND, SESSION_GONE, require
 from dirjobs.errors import AmbiguousResult, StoreError, Unavailable
+
+T = TypeVar("T")
 
 
 class _Process:
@@ -115,7 +118,9 @@ class Pool:
         """
         created, *_ = self.send(what, create, changes=changes)
         require(created.status, what, first=True)
-        handle = Handle(self.mine(), wire.created(created.body), what, changes=changes)
+        handle = Handle(
+            self.mine(), taken_apart(wire.created, created, what), what, changes=changes
+        )
         try:
             yield handle
         finally:
@@ -161,6 +166,18 @@ class Handle:
         if self._open and self._connection.alive:
             self._open = False
             self.send(wire.close(self.id))
+
+
+def taken_apart(parse: Callable[[bytes], T], answer: Answer, what: str) -> T:
+    """What an answer says.
+
+    Raises:
+        AmbiguousResult: it is not built as [MS-SMB2] says.
+    """
+    try:
+        return parse(answer.body)
+    except ValueError as error:
+        raise AmbiguousResult(f"Can't {what}: {error}.") from error
 
 
 def _exchange(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import socket
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import smbclient._pool as smb_pool
-from smbprotocol.connection import Connection
 from smbprotocol.exceptions import (
     SMBAuthenticationError,
     SMBConnectionClosed,
@@ -21,8 +22,13 @@ from smbprotocol.tree import TreeConnect
 
 from dirjobs.backends.smb import wire
 from dirjobs.backends.smb.config import Config
+from dirjobs.backends.smb.integrity import AuthenticConnection
 from dirjobs.backends.smb.status import ACCESS_DENIED, LOGON, NO_SHARE, PATH_NOT_COVERED
 from dirjobs.errors import Denied, StoreError, Unavailable, Unsupported
+
+# smbprotocol logs a traceback whenever a connection breaks; without this, Python prints it
+# where nobody has set up logging.  Our own error says what broke.
+logging.getLogger("smbprotocol").addHandler(logging.NullHandler())
 
 
 def shut(connection: Any) -> None:
@@ -59,13 +65,19 @@ class Share(NamedTuple):
     rename_root: str
 
 
-def connect(config: Config) -> Any:
+def connect(config: Config, host: str = "", port: int = 0) -> Any:
     """A connection on which dialect and ciphers are agreed, but nobody is logged on.
+
+    Args:
+        host: another server than that of `config`, to which DFS leads.
+        port: of that server.
 
     Raises:
         Unavailable: there is no SMB server.
     """
-    connection = Connection(
+    if host:
+        config = replace(config, host=host, port=port)
+    connection = AuthenticConnection(
         uuid.uuid4(), config.host, config.port, require_signing=config.require_signing
     )
     try:
@@ -91,7 +103,7 @@ def _unreachable(error: BaseException) -> str:
     return "it ended the connection at once; is it an SMB 2 or 3 server?"
 
 
-def log_on(config: Config, connection: Any, cache: dict[str, Any]) -> Share:
+def log_on(config: Config, connection: Any, cache: MutableMapping[str, Any]) -> Share:
     """Log on over `connection` and connect to the share.
 
     Args:
@@ -178,13 +190,16 @@ def _guest_share(config: Config, session: Any) -> Share:
     return Share(tree, folder, folder)
 
 
-def _share(config: Config, cache: dict[str, Any]) -> Share:
+def _share(config: Config, cache: MutableMapping[str, Any]) -> Share:
     folder = config.folder.replace("/", "\\")
     unc = rf"\\{config.host}\{config.share}\{folder}".rstrip("\\")
     login = {
         "username": config.username,
         "password": config.password,
         "port": config.port,
+        # Of the servers that DFS leads to as well.
+        "encrypt": config.encrypt or None,
+        "require_signing": config.require_signing,
         "connection_timeout": int(max(config.connect_timeout, 1)),
         "connection_cache": cache,
         "auth_protocol": config.auth_protocol,

@@ -9,7 +9,7 @@ from typing import BinaryIO
 from dirjobs.backends._config import refuse_pickling
 from dirjobs.backends.smb import directory, transfer, wire
 from dirjobs.backends.smb.config import Config
-from dirjobs.backends.smb.pool import Pool
+from dirjobs.backends.smb.pool import Pool, taken_apart
 from dirjobs.backends.smb.status import ACCESS_DENIED, require
 from dirjobs.errors import AlreadyExists, Denied, NotFound, Unsupported
 from dirjobs.names import unportable_name
@@ -174,7 +174,7 @@ class SmbStore(Store):
         access, share, native = wire.READ_ATTRIBUTES, wire.SHARE_ALL, self._native(path, what)
         look = wire.create(native, access, share, wire.OPEN, wire.NO_FOLLOW)
         opened, _ = self._pool.open_to_look(what, look, wire.close())
-        return wire.created(opened.body)
+        return taken_apart(wire.created, opened, what)
 
     def _native(self, path: str, what: str) -> str:
         """`path` as a CREATE wants it."""

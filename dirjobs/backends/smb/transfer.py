@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from dirjobs.backends.smb import wire
 from dirjobs.backends.smb.connection import Answer
-from dirjobs.backends.smb.pool import Handle, Pool
+from dirjobs.backends.smb.pool import Handle, Pool, taken_apart
 from dirjobs.backends.smb.status import ACCESS_DENIED, END_OF_FILE, SHARING_VIOLATION, require
 from dirjobs.errors import AmbiguousResult, Busy, Denied, StoreError, Unavailable
 from dirjobs.names import nonce
@@ -31,7 +31,7 @@ def fetch(pool: Pool, native: str, what: str, sink: Callable[[bytes], object]) -
     # Sharing everything: who reads a job must not keep a worker from claiming it.
     create = wire.create(native, wire.READ_DATA, wire.SHARE_ALL, wire.OPEN, wire.FILE_ONLY)
     opened, answer, _ = pool.open_to_look(what, create, wire.read(0, _SMALL), wire.close())
-    if wire.created(opened.body).size <= _SMALL:
+    if taken_apart(wire.created, opened, what).size <= _SMALL:
         sink(_data(answer, what))
         return
     with pool.opened(create, what, changes=False) as file:
@@ -48,10 +48,7 @@ def _data(answer: Answer, what: str) -> bytes:
     if answer.status == END_OF_FILE:
         return b""
     require(answer.status, what, first=True)
-    try:
-        return wire.data_read(answer.body)
-    except ValueError as error:
-        raise AmbiguousResult(f"Can't {what}: {error}.") from error
+    return taken_apart(wire.data_read, answer, what)
 
 
 def put(pool: Pool, native: str, what: str, source: BinaryIO) -> None:
@@ -73,7 +70,7 @@ def _fill(file: Handle, offset: int, data: bytes, what: str) -> None:
     while data:
         (answer,) = file.send(wire.write(offset, data, file.id))
         require(answer.status, what, first=False)
-        written = wire.bytes_written(answer.body)
+        written = taken_apart(wire.bytes_written, answer, what)
         if not written:
             raise Denied(f"Can't {what}: the server takes no more bytes.")
         offset, data = offset + written, data[written:]

@@ -161,13 +161,25 @@ def write(offset: int, data: bytes, handle: bytes = SAME_HANDLE) -> Message:
 
 
 def created(body: bytes) -> Created:
-    """The answer to a CREATE taken apart."""
+    """The answer to a CREATE taken apart.
+
+    Raises:
+        ValueError: it is too short.
+    """
+    if len(body) < _CREATED.size:
+        raise ValueError(f"the answer to a CREATE has {len(body)} bytes")
     fields = _CREATED.unpack_from(body)
     return Created(fields[12], seconds(fields[6]), fields[9], fields[10])
 
 
 def data_read(body: bytes) -> bytes:
-    """The bytes that a READ brought."""
+    """The bytes that a READ brought.
+
+    Raises:
+        ValueError: they are not as many as it says.
+    """
+    if len(body) < 8:
+        raise ValueError(f"the answer to a READ has {len(body)} bytes")
     start, length = body[2] - HEADER, int.from_bytes(body[4:8], "little")
     data = body[start : start + length]
     if len(data) != length:
@@ -176,6 +188,13 @@ def data_read(body: bytes) -> bytes:
 
 
 def bytes_written(body: bytes) -> int:
+    """How many bytes a WRITE took.
+
+    Raises:
+        ValueError: the answer is too short.
+    """
+    if len(body) < 8:
+        raise ValueError(f"the answer to a WRITE has {len(body)} bytes")
     return int.from_bytes(body[4:8], "little")
 
 
@@ -185,6 +204,8 @@ def entries(body: bytes) -> Iterator[Entry]:
     Raises:
         ValueError: an entry points out of the answer.
     """
+    if len(body) < 8:
+        raise ValueError(f"the answer to a QUERY_DIRECTORY has {len(body)} bytes")
     start, length = struct.unpack_from("<HI", body, 2)
     buffer = body[start - HEADER : start - HEADER + length]
     unpack, fixed = _ENTRY.unpack_from, _ENTRY.size
