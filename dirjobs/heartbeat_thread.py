@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 from contextlib import suppress
-from threading import Event, Thread
+from queue import Empty, SimpleQueue
+from threading import Thread, current_thread
 
 from dirjobs.errors import StoreError
 from dirjobs.protocol.exits import Claim
-from dirjobs.protocol.intents import State
 from dirjobs.recovery.membership import Membership
 from dirjobs.worker import TRANSIENT_ERRORS, Worker
 
@@ -17,7 +18,8 @@ log = logging.getLogger(__name__)
 
 
 class HeartbeatThread:
-    """Beats until it is stopped.  Knows nothing of `DirJobs`, so that it keeps none alive.
+    """Beats until it is told to end; then gives back what is still claimed, and says that
+    this worker has ended.  Knows nothing of `DirJobs`, so that it keeps none alive.
 
     Args:
         worker: whose claims are given back at the end.
@@ -29,7 +31,9 @@ class HeartbeatThread:
         self._worker = worker
         self._membership = membership
         self._share = membership.share
-        self._stopped = Event()
+        # A garbage collection inside of its `put` or `get` may call `put` again; that of an
+        # Event or a Condition would wait for itself.
+        self._told_to_end: SimpleQueue[None] = SimpleQueue()
         self._pid = os.getpid()
         self._thread = Thread(target=self._run, name="dirjobs-heartbeat", daemon=True)
 
@@ -44,24 +48,48 @@ class HeartbeatThread:
             # In mode sync this takes as long as a change takes to be seen everywhere.
             with self._share.waiting_by(self._membership.control.sleep_unless_aborted):
                 self._membership.start()
+            _beating.add(self)
             self._thread.start()
         except BaseException:
             # A signal, most likely: nobody must take us for a live worker.
-            self._stopped.set()
-            with suppress(StoreError):
-                self._membership.end()
-            self._share.store.close()
+            _beating.discard(self)
+            if self._thread.is_alive():
+                self.stop()
+            else:
+                with suppress(StoreError):
+                    self._membership.end()
+                self._share.store.close()
             raise
 
+    @property
+    def is_beating(self) -> bool:
+        """Whether it was started, and has not ended."""
+        return self._thread.is_alive()
+
+    def tell_to_end(self) -> None:
+        """Let it end by itself.  Takes no lock, sends nothing and waits for nothing: it may
+        be called by the garbage collector, at any moment of any thread."""
+        if self._pid == os.getpid():  # a forked child has nothing of its parent's to end
+            self._worker.control.drain()
+            self._told_to_end.put(None)
+
     def stop(self) -> None:
-        """Give back what is still claimed, and say that this worker has ended."""
-        if self._pid != os.getpid() or self._stopped.is_set():
-            return  # a forked child has nothing of its parent's to end
-        self._stopped.set()
-        self._worker.leaving = True
-        if self._thread.is_alive():
+        """Let it end, and wait until it has; a thread doesn't wait for itself."""
+        self.tell_to_end()
+        here = self._pid == os.getpid() and self._thread is not current_thread()
+        if here and self._thread.is_alive():
             self._thread.join()
-        held = self._membership.parts.intents.in_state(State.HELD)
+
+    def _run(self) -> None:
+        try:
+            self._beat_until_told()
+            self._leave()
+        finally:
+            _beating.discard(self)
+
+    def _leave(self) -> None:
+        """Give back what is still claimed, and say that this worker has ended."""
+        held = self._membership.parts.intents.end_worker()
         try:
             for path, intent in held.items():
                 self._give_back(Claim(intent.worker, intent.job, path))
@@ -70,6 +98,8 @@ class HeartbeatThread:
             log.warning(
                 "could not say goodbye (%s); others take over when the lease is over", error
             )
+        except Exception:
+            log.exception("the end of a worker met a defect of dirjobs")
         finally:
             self._share.store.close()
 
@@ -87,12 +117,20 @@ class HeartbeatThread:
         except StoreError as error:
             log.warning("job %r could not be given back (%s)", claim.job.name, error)
 
-    def _run(self) -> None:
+    def _is_told_to_end(self, seconds: float) -> bool:
+        """Whether it is told to end, now or within some seconds."""
+        try:
+            self._told_to_end.get(timeout=max(0.0, seconds))
+        except Empty:
+            return False
+        return True
+
+    def _beat_until_told(self) -> None:
         silent = False
         took = 0.0
         now = self._share.now
         me = self._membership.me
-        while not self._stopped.wait(max(0.0, me.policy.heartbeat - took)):
+        while not self._is_told_to_end(me.policy.heartbeat - took):
             began = now()
             try:
                 self._membership.beat()
@@ -108,3 +146,16 @@ class HeartbeatThread:
                     log.warning("the heartbeat is written again")
                 silent = False
             took = now() - began
+
+
+_beating: set[HeartbeatThread] = set()
+"""Those that end when the program does, though nobody closed their queues."""
+
+
+@atexit.register
+def _end_all() -> None:
+    beating = list(_beating)
+    for one in beating:
+        one.tell_to_end()
+    for one in beating:
+        one.stop()

@@ -16,6 +16,10 @@ from dirjobs.store import Entry, split
 class Handle(Protocol):
     """What a job asks of the queue that it was claimed from."""
 
+    @property
+    def is_here(self) -> bool:
+        """Whether this process claimed the job, and not one that forked it."""
+
     def full_path(self, path: str) -> str:
         """A path inside the queue, in the spelling that the user gave."""
 
@@ -45,7 +49,9 @@ class Job:
     """A job that this worker has claimed.
 
     Use it in a ``with`` block (done at its end, failed on an exception, given back on
-    Ctrl-C), or call `done`, `failed` or `release` yourself, once.
+    Ctrl-C), or call `done`, `failed` or `release` yourself, once.  Only the process that
+    claimed it can end it: a forked child that leaves a ``with`` block of its parent's leaves
+    the job alone.
     """
 
     def __init__(self, queue: Handle, claim: Claim) -> None:
@@ -116,8 +122,8 @@ class Job:
         be taken back, such as an e-mail.
 
         Returns:
-            False if the job was ended, if the claim is gone, or if this worker's heartbeat
-            had so long a gap that others may have taken it for dead.
+            False if the job was ended, if the claim is gone, if this worker's heartbeat
+            had so long a gap that others may have taken it for dead, or in a forked child.
 
         Raises:
             StoreError: the store refuses; while it can't be reached this waits.
@@ -132,7 +138,8 @@ class Job:
         Raises:
             ClaimLost: the claim is gone; another worker may have the job, so discard the
                 result.
-            JobClosed: the job was ended before.
+            JobClosed: the job was ended before, is being ended by another thread, or is a
+                forked child's parent's.
             StoreError: not known; call it again.
         """
         self._end("done", self._queue.finish, DONE, "")
@@ -152,7 +159,7 @@ class Job:
         """Give the job back to ``00_waiting``, for any worker.
 
         Raises:
-            JobClosed: the job was ended before.
+            JobClosed: as `done`.
             StoreError: not known; call it again.
         """
         self._end("given back", self._queue.release)
@@ -179,7 +186,7 @@ class Job:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._ended:
+        if self._ended or not self._queue.is_here:
             return
         if error is None:
             self.done()

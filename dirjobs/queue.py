@@ -8,6 +8,7 @@ import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from threading import RLock
 from types import TracebackType
@@ -16,7 +17,7 @@ from typing import BinaryIO, Self, TypeVar
 from dirjobs.admin import enqueue
 from dirjobs.admin.inspect import Status, status
 from dirjobs.admin.requeue import requeue
-from dirjobs.errors import NotFound, StoreError
+from dirjobs.errors import ClaimLost, JobClosed, NotFound, StoreError
 from dirjobs.heartbeat_thread import HeartbeatThread
 from dirjobs.job import Job
 from dirjobs.layers import with_retries
@@ -51,12 +52,39 @@ from dirjobs.worker import TRANSIENT_ERRORS, Worker, retry_through_outages
 T = TypeVar("T")
 
 
+@dataclass(eq=False)
+class Generation:
+    """What a `DirJobs` is in one process, until it is closed: one worker.
+
+    Attributes:
+        worker: takes jobs and ends them.
+        membership: its heartbeat.
+        control: what it is told to do.
+        pid: the process.
+        thread: keeps the heartbeat; None until the first job is asked for.
+        begun: whether the others know it, so that it may take jobs.
+    """
+
+    worker: Worker
+    membership: Membership
+    control: Control
+    pid: int
+    thread: HeartbeatThread | None = None
+    begun: bool = False
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it is this process's, and not that of the process which forked it."""
+        return self.pid == os.getpid()
+
+
 class DirJobs:
     """A queue in a folder, and one worker of it.
 
     Safe to use from several threads, each with jobs of its own; a forked child goes on as
-    a worker of its own.  Use it as a context manager, or call `close` at the end: jobs
-    still claimed are given back then (and when the program ends).
+    a worker of its own, and leaves the jobs of its parent alone.  Use it as a context
+    manager, or call `close` at the end: jobs still claimed are given back then (and when the
+    program ends).
 
     Args:
         jobsdir: a path, a URL, or a `Store`.
@@ -130,10 +158,9 @@ class DirJobs:
             self.store.close()  # nobody gets this object, so nobody else could
             raise
         self._lock = RLock()
-        self._control = Control()
-        self._pid = 0
-        self._thread: HeartbeatThread | None = None
-        self._set_up(wid)
+        _queues.add(self)
+        self._home = os.getpid()
+        self._generation = self._new_generation()
 
     def _policy(self) -> Policy:
         """What the user asks for; where neither user nor store know how late listings are,
@@ -170,25 +197,27 @@ class DirJobs:
             ConfigurationError: `job_filter` raised, or the workers disagree about the mode.
             StoreError: the store refuses.
         """
+        return self._next(self._begun())
+
+    def _next(self, generation: Generation) -> Job | None:
+        """The next job, unless the generation is drained or closed."""
+        worker = generation.worker
         try:
-            if self._pid != os.getpid():
-                if self.draining:
-                    return None
-                self._begin()
             try:
-                claim = self._worker.next()
+                claim = worker.next()
             except TRANSIENT_ERRORS as error:
-                claim = retry_through_outages(
-                    self._worker.share, self._worker.next, error, self._control
-                )
+                claim = retry_through_outages(worker.share, worker.next, error, generation.control)
         except ClaimAborted:
             return None
-        return None if claim is None else Job(QueueHandle(self), claim)
+        return None if claim is None else Job(QueueHandle(self, generation), claim)
 
     def __iter__(self) -> Iterator[Job]:
-        """Jobs until the queue is empty; each is meant for a ``with`` block."""
-        while (job := self.next_and_lock()) is not None:
+        """Jobs until the queue is empty or closed; each is meant for a ``with`` block."""
+        generation = self._begun()
+        while (job := self._next(generation)) is not None:
             yield job
+            if not generation.is_here:
+                generation = self._begun()
 
     def add(self, name: str, content: bytes | str | BinaryIO | os.PathLike[str] = b"") -> str:
         """Put a new job into the queue, whole or not at all.
@@ -294,29 +323,45 @@ class DirJobs:
         """Take no other job: `next_and_lock` returns None from now on, also where it waits
         (for the end of a pause or an outage, or for files to get old enough; `at_once`: also
         in the middle of a claim).  May be called from a signal handler and any thread."""
-        self._set_up_in_child()
-        self._control.drain(at_once=at_once)
+        self._current().control.drain(at_once=at_once)
 
     @property
     def draining(self) -> bool:
         """Whether this worker takes no other job: by `drain`, or by an order in the queue
         (`dirjobs drain`), which is seen with the next heartbeat."""
-        return self._control.draining and self._made_in == os.getpid()
+        generation = self._generation
+        return generation.is_here and generation.control.draining
 
     # -- life -----------------------------------------------------------------------------
 
-    def _set_up(self, incarnation: str) -> None:
+    def _new_generation(self, *, id_was_used: bool = False, drained: bool = False) -> Generation:
         """The parts of a worker: those that claim, those that end jobs, and the heartbeat's
-        on a connection of its own; all know the same names."""
+        on a connection of its own; all know the same names.
+
+        Args:
+            id_was_used: it may not claim under the plain id.
+            drained: it takes no job.
+        """
         settings, store, share = self._settings, self.store, self._share
-        self._made_in = os.getpid()
-        me = Me(incarnation, self._wish, store.guarantees)
+        pid = os.getpid()
+        control = Control()
+        control.draining = drained
+        # The plain id is the parent's, which lives on.
+        me = Me(
+            self.wid if pid == self._home else next_incarnation(self.wid, nonce()),
+            self._wish,
+            store.guarantees,
+        )
         me.mode_not_requested = not settings.insists
         ending = Parts(share, me)
         beating = ending.over(Share(share.store))
-        claiming = ending.over(Share(share.store, self._control.sleep_unless_aborted))
-        self._membership = Membership(
-            beating, this_process(), max_attempts=settings.max_attempts, control=self._control
+        claiming = ending.over(Share(share.store, control.sleep_unless_aborted))
+        membership = Membership(
+            beating,
+            this_process(),
+            max_attempts=settings.max_attempts,
+            control=control,
+            id_was_used=id_was_used,
         )
         candidates = Candidates(
             order=settings.picks,
@@ -326,46 +371,70 @@ class DirJobs:
             name_problem=store.name_problem,
             full_path=store.full_path,
         )
-        self._worker = Worker(
-            claiming,
-            candidates,
-            self._membership,
-            ending=ending,
-            names_suffice=store.names_suffice,
+        worker = Worker(
+            claiming, candidates, membership, ending=ending, names_suffice=store.names_suffice
         )
+        return Generation(worker, membership, control, pid)
 
-    def _set_up_in_child(self) -> None:
-        if self._made_in != os.getpid():
-            self._control = Control()
-            self._set_up(next_incarnation(self.wid, nonce()))
+    def _current(self) -> Generation:
+        """This process's generation; a forked child gets one of its own."""
+        generation = self._generation
+        if not generation.is_here:
+            with self._lock:
+                generation = self._generation
+                if not generation.is_here:
+                    generation = self._generation = self._new_generation()
+        return generation
 
-    def _begin(self) -> None:
-        """Become a worker: at the first job, and again in a forked child."""
-        with self._lock:
-            if self._pid == os.getpid():
-                return
-            self._set_up_in_child()
+    @property
+    def _worker(self) -> Worker:
+        return self._current().worker
+
+    @property
+    def _membership(self) -> Membership:
+        return self._current().membership
+
+    def _begun(self) -> Generation:
+        """This process's generation, which has become a worker (at the first job, and again
+        in a forked child) unless it is drained."""
+        generation = self._current()
+        if generation.begun or generation.control.draining:
+            return generation
+        with self._lock, suppress(ClaimAborted):
+            generation = self._current()
+            if not generation.begun and not generation.control.draining:
+                self._begin(generation)
+        return generation
+
+    def _begin(self, generation: Generation) -> None:
+        thread = generation.thread
+        if thread is None or not thread.is_beating:  # it beats if a signal came after its start
             # A connection of its own, so that a long transfer delays no heartbeat.
-            self._membership.share.use(self._share.store.another())
-            thread = HeartbeatThread(self._worker, self._membership)
-            # Also when the program ends without close(); knows the thread only, so that a
-            # forgotten queue can go.
-            self._finalizer = weakref.finalize(self, thread.stop)
+            generation.membership.share.use(self._share.store.another())
+            thread = generation.thread = HeartbeatThread(generation.worker, generation.membership)
+            # Knows the thread only, so that a forgotten queue can go.
+            self._finalizer = weakref.finalize(self, thread.tell_to_end)
+            self._finalizer.atexit = False  # the thread itself sees to that
             thread.start()
-            self._thread = thread
-            self._pid = os.getpid()
+        generation.begun = True
 
     def close(self) -> None:
         """Give back what is still claimed, and say that this worker has ended.
 
-        Using the queue afterwards is fine: it begins anew.
+        Other threads get no more jobs from the loops and calls that they are in; a job that
+        one of them is ending just now is ended, and whoever ends another one later gets
+        `ClaimLost`.  Using the queue afterwards is fine: it begins anew.
         """
         with self._lock:
+            generation = self._generation
             try:
-                if self._thread is not None and self._pid == os.getpid():
-                    self._finalizer()
-                    self._thread, self._pid = None, 0
-                    self._set_up(self.wid)
+                if generation.thread is not None and generation.is_here:
+                    self._generation = self._new_generation(
+                        id_was_used=not generation.worker.intents.are_none,
+                        drained=generation.control.draining,
+                    )
+                    self._finalizer.detach()
+                    generation.thread.stop()
             finally:
                 self.store.close()
 
@@ -384,15 +453,33 @@ class DirJobs:
         return f"DirJobs({self.store.url!r}, wid={self.wid!r}, mode={self.mode!r})"
 
 
+_queues: weakref.WeakSet[DirJobs] = weakref.WeakSet()
+
+
+def _fresh_locks() -> None:
+    """In a forked child: the thread that held a lock at the fork doesn't exist here."""
+    for queue in _queues:
+        queue._lock = RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_fresh_locks)
+
+
 class QueueHandle:
     """What a job asks of the queue that it was claimed from; see `dirjobs.job.Handle`.
 
-    It keeps the queue alive as long as there is the job, and asks whichever worker the queue
-    has now: a forked child, or a queue that was closed, has another one than the job's.
+    It keeps the queue alive as long as there is the job, and lets only the generation that
+    claimed a job end it: a forked child, or the queue after it was closed, has another one.
     """
 
-    def __init__(self, queue: DirJobs) -> None:
+    def __init__(self, queue: DirJobs, generation: Generation) -> None:
         self._queue = queue
+        self._generation = generation
+
+    @property
+    def is_here(self) -> bool:
+        return self._generation.is_here
 
     def full_path(self, path: str) -> str:
         return self._queue.store.full_path(path)
@@ -410,19 +497,34 @@ class QueueHandle:
         self._queue._share.store.download(path, target)
 
     def still_holds(self, claim: Claim) -> bool:
+        if not self.is_here:
+            return False
         return self._persist(lambda worker: worker.still_holds(claim))
 
     def finish(self, claim: Claim, folder: str, reason: str) -> None:
-        if reason:
-            attempts.note(self._queue._share, claim.job.name, claim.worker, reason)
-        self._persist(lambda worker: worker.finish(claim, folder))
+        with self._end_alone(claim):
+            if reason:
+                attempts.note(self._queue._share, claim.job.name, claim.worker, reason)
+            self._persist(lambda worker: worker.finish(claim, folder))
 
     def release(self, claim: Claim) -> None:
-        self._persist(lambda worker: worker.release(claim))
+        with suppress(ClaimLost), self._end_alone(claim):
+            self._persist(lambda worker: worker.release(claim))
+
+    @contextmanager
+    def _end_alone(self, claim: Claim) -> Iterator[None]:
+        """While this lasts, nobody else of this worker ends the claim."""
+        if not self.is_here:
+            raise JobClosed(
+                f"job {claim.job.name!r} is held by process {self._generation.pid}, which forked"
+                " this one: end it there."
+            )
+        with self._generation.worker.intents.end_alone(claim.path):
+            yield
 
     def _persist(self, call: Callable[[Worker], T]) -> T:
         """Do what may be repeated, through every outage of the store."""
-        worker = self._queue._worker
+        worker = self._generation.worker
         try:
             return call(worker)
         except TRANSIENT_ERRORS as error:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
 from dirjobs.clock import growing_pauses
-from dirjobs.errors import AmbiguousResult, Busy, Denied, StoreError, Unavailable
+from dirjobs.errors import AmbiguousResult, Busy, ClaimLost, Denied, StoreError, Unavailable
 from dirjobs.layout import RUNNING, WAITING
 from dirjobs.protocol.candidates import Candidates
 from dirjobs.protocol.exits import Claim
@@ -76,8 +77,6 @@ class Worker:
         self.candidates = candidates
         self.names_suffice = names_suffice
         self.membership = membership
-        self.leaving = False
-        """Whether it is ending, in another thread: no job is begun any more."""
         self._staged: frozenset[str] = frozenset()
         self._staged_seen: frozenset[str] = frozenset()
         self.control = Control() if membership is None else membership.control
@@ -96,7 +95,7 @@ class Worker:
         fruitless, busy_passes, pause = 0, 0, 0.05
         lost_before: frozenset[str] = frozenset()
         while True:
-            if self.leaving or control.draining:
+            if control.draining:
                 return None
             if control.paused and not control.wait_while_paused(self.share):
                 return None
@@ -105,11 +104,12 @@ class Worker:
             result = PassResult()
             claim = self._try_all(result)
             if claim is not None:
-                if self.leaving or control.draining:
+                if control.draining:
                     # Whoever ends this worker may have looked for claims before this one was.
-                    if membership is not None:
-                        membership.throughput.let_go(claim.path)
-                    self.parts.exits.release(claim.path, claim.job)
+                    with suppress(ClaimLost), self.intents.end_alone(claim.path):
+                        if membership is not None:
+                            membership.throughput.let_go(claim.path)
+                        self.parts.exits.release(claim.path, claim.job)
                     return None
                 return claim
             if self.candidates.ripe_at is not None:
@@ -267,6 +267,8 @@ class Worker:
 
     def still_holds(self, claim: Claim) -> bool:
         """Whether a claim is there, and nobody had a reason to take us for dead."""
+        if self.intents.state(claim.path) is not State.HELD:
+            return False  # a thread is ending it, or this worker has ended
         if self._lease_may_have_expired(claim) or not self.ending.look.is_there(claim.path):
             return False
         return not self._lease_may_have_expired(claim)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from threading import Lock
 
-from dirjobs.errors import AmbiguousResult
+from dirjobs.errors import AmbiguousResult, ClaimLost, JobClosed
 from dirjobs.store import Entry
 
 
@@ -17,6 +17,7 @@ class State(Enum):
 
     PENDING = "the request is under way: nobody else may touch the name"
     HELD = "it is ours"
+    ENDING = "it is ours, and one thread is ending it: nobody else may"
     IN_DOUBT = "the request failed or got no answer; it may still be executed"
     RETIRED = "it was ours and is no more; it is never asked for again"
 
@@ -64,24 +65,33 @@ class Intents:
     """The names asked for, under one lock: claims are made, ended and swept by several
     threads, and a sweep must not take a name whose answer is still under way.
 
-    What each verb makes of a name in each state (``-``: not known; ``!``: IN_DOUBT if a
-    request for the name is unanswered)::
+    They are also what an attempt is known by.  A claim name is asked for once, so whoever
+    has been told that it is his holds this very attempt; only one thread at a time may end
+    it, and none of a worker that has ended.
 
-                      -         PENDING     HELD        IN_DOUBT    RETIRED
-        ask           PENDING   refused     refused     refused     refused
+    What each verb makes of a name in each state (``-``: not known; ``!``: IN_DOUBT if a
+    request for the name is unanswered; ``+``: unless its incarnation is over, or the worker
+    has ended)::
+
+                      -         PENDING     HELD        ENDING      IN_DOUBT    RETIRED
+        ask           PENDING + refused     refused     refused     refused     refused
         hold                    HELD
-        leave_in_doubt          IN_DOUBT    IN_DOUBT    IN_DOUBT
-        leave_if_pending  -     IN_DOUBT    HELD        IN_DOUBT    RETIRED
-        forget        -         -           -           RETIRED     RETIRED
-        resolve       -         - !         - !         RETIRED !   RETIRED
-        retire        RETIRED   RETIRED !   RETIRED !   RETIRED !   RETIRED
-        take                                            PENDING
+        end_alone     RETIRED + ENDING      ENDING      refused     IN_DOUBT +  RETIRED +
+        leave_in_doubt          IN_DOUBT    IN_DOUBT    IN_DOUBT    IN_DOUBT
+        leave_if_pending  -     IN_DOUBT    HELD        ENDING      IN_DOUBT    RETIRED
+        forget        -         -           -           -           RETIRED     RETIRED
+        resolve       -         - !         - !         - !         RETIRED !   RETIRED
+        retire        RETIRED   RETIRED !   RETIRED !   RETIRED !   RETIRED !   RETIRED
+        take                                                        PENDING
+        end_worker                          ENDING
     """
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._intents: dict[str, Intent] = {}
         self._retired: set[str] = set()
+        self._over: set[str] = set()
+        self._worker_ended = False
         self.doubts: dict[str, Doubt] = {}
         """Renames without an answer, by their source: a later call goes on from there."""
         self.refused: dict[str, list[str]] = {}
@@ -89,12 +99,73 @@ class Intents:
         none of them came to be."""
 
     def ask(self, path: str, worker: str, job: Entry) -> bool:
-        """Note that `path` is asked for; False if that was done before."""
+        """Note that a claim is asked for; False if that was done before, or if nothing is
+        claimed as `worker` any more."""
         with self._lock:
-            if path in self._retired or path in self._intents:
+            if self._worker_ended or worker in self._over:
                 return False
-            self._intents[path] = Intent(worker, job)
-            return True
+            return self._ask(path, worker, job)
+
+    def _ask(self, path: str, worker: str, job: Entry) -> bool:
+        if path in self._retired or path in self._intents:
+            return False
+        self._intents[path] = Intent(worker, job)
+        return True
+
+    def end_incarnation(self, worker: str) -> bool:
+        """Claim nothing as `worker` any more; False if it has a claim, or asks for one."""
+        with self._lock:
+            works = any(
+                intent.worker == worker and intent.state is not State.IN_DOUBT
+                for intent in self._intents.values()
+            )
+            if not works:
+                self._over.add(worker)
+            return not works
+
+    def end_worker(self) -> dict[str, Intent]:
+        """Claim nothing any more; returns the claims that are the caller's to give back.
+
+        Those that another thread is ending just now stay that thread's.
+        """
+        with self._lock:
+            self._worker_ended = True
+            held = {p: one for p, one in self._intents.items() if one.state is State.HELD}
+            for intent in held.values():
+                intent.state = State.ENDING
+            return held
+
+    @contextmanager
+    def end_alone(self, path: str) -> Iterator[None]:
+        """While this lasts, nobody else ends the claim `path`; if it was not ended, it is
+        ours again.
+
+        Raises:
+            ClaimLost: the worker has ended, which gave the claim back.
+            JobClosed: another thread is at it.
+        """
+        with self._lock:
+            intent = self._intents.get(path)
+            state = None if intent is None else intent.state
+            if state is not State.HELD and self._worker_ended:
+                raise ClaimLost(
+                    f"the claim {path!r} was given back when its queue was closed:"
+                    " discard this result."
+                )
+            if state is State.ENDING:
+                raise JobClosed(
+                    f"another thread is ending {path!r} just now:"
+                    " call done(), failed() or release() once."
+                )
+            if intent is not None and state is State.HELD:
+                intent.state = State.ENDING
+        try:
+            yield
+        finally:
+            with self._lock:
+                intent = self._intents.get(path)
+                if intent is not None and intent.state is State.ENDING:
+                    intent.state = State.HELD
 
     def hold(self, path: str) -> None:
         """The store said that `path` is ours."""
@@ -170,8 +241,9 @@ class Intents:
         Whatever is, or comes to be, under such a name is the sweep's to find, unless the
         way is marked as resolved at its end.
         """
-        for path in paths:
-            self.ask(path, worker, job)
+        with self._lock:
+            for path in paths:
+                self._ask(path, worker, job)
         staging = Staging()
         try:
             yield staging
@@ -189,7 +261,21 @@ class Intents:
             return intent.state
         return State.RETIRED if path in self._retired else None
 
-    def in_state(self, state: State) -> dict[str, Intent]:
-        """The names in one state, as they are now."""
+    @property
+    def are_none(self) -> bool:
+        """Whether no name was asked for that may ever have come to be."""
+        return not (self._intents or self._retired)
+
+    def in_state(self, *states: State) -> dict[str, Intent]:
+        """The names in some states, as they are now."""
         with self._lock:
-            return {path: one for path, one in self._intents.items() if one.state is state}
+            return {path: one for path, one in self._intents.items() if one.state in states}
+
+    def unsettled(self, worker: str, *, ended: bool) -> int:
+        """How many names of an incarnation may still come to be, or change; of one that has
+        ended also those that a thread is still claiming or ending."""
+        with self._lock:
+            return sum(
+                intent.worker == worker and (ended or intent.state is State.IN_DOUBT)
+                for intent in self._intents.values()
+            )

@@ -7,6 +7,7 @@ another name; the old heartbeat goes on while claims are held under the old one.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from threading import Lock
 
 from dirjobs.errors import NotFound
 from dirjobs.protocol.folders import make_folders
@@ -65,30 +66,43 @@ class Incarnations:
         self.throughput = throughput
         self.groups: set[int] = set()
         self.starting = False
+        self._lock = Lock()
+        """Under it the worker goes from one name to the next; no request is sent meanwhile."""
         self._all: list[Incarnation] = []
-        self._pending: Incarnation | None = None
+        self._unwritten: Incarnation | None = None
+        self._ended = False
 
     def start(self) -> Incarnation:
         """The first incarnation, written; the same one if the start is tried again."""
-        first = self._all[0] if self._all else None
-        if first is None:
-            first = self._new(self.me.worker)
-            self._all.append(first)
+        with self._lock:
+            self._ended = False
+            if not self._all:
+                self._all.append(self._new(self.me.worker))
+            first = self._all[0]
         self.write(first)
         return first
 
     def next(self, share: Share | None = None) -> None:
         """Go on under a name that no late request can hit; over the caller's connection."""
-        one = self._pending
-        if one is None:
-            one = self._pending = self._new(self.me.next_incarnation())
+        with self._lock:
+            one = self._unwritten or self._new(self.me.next_incarnation())
+            self._unwritten = None
         # Nobody may claim under a name that has no heartbeat.
-        self.write(one, share)
-        self._pending = None
-        self._all.append(one)
-        self.me.become(one.worker)
-        if one.began is not None:
-            self.me.last_beat = one.began
+        try:
+            self.write(one, share)
+        except BaseException:
+            with self._lock:
+                self._unwritten = one
+            raise
+        with self._lock:
+            # At once: a name that is listed and is not the present one is over.
+            if not self._ended:
+                self._all.append(one)
+                self.me.become(one.worker)
+                if one.began is not None:
+                    self.me.last_beat = one.began
+                return
+        self.write(one, share, ended=True)
 
     def _new(self, worker: str) -> Incarnation:
         return Incarnation(worker, heartbeat_path(worker, self.me.nonce()))
@@ -96,39 +110,47 @@ class Incarnations:
     def tell(self, share: Share | None = None) -> None:
         """Write the heartbeats now, for what they say has changed; over the caller's
         connection."""
-        for one in list(self._all):
+        for one in self.all():
             self.write(one, share)
 
     def beat(self) -> None:
         """Write the heartbeats; those of earlier incarnations for as long as they work."""
-        for one in list(self._all):
-            over = one.worker != self.me.worker and not self._works_as(one.worker)
+        for one in self.all():
+            over = self._is_over(one)
             self.write(one, ended=over)
             if over:
-                self._all.remove(one)
+                self.drop(one)
+
+    def _is_over(self, one: Incarnation) -> bool:
+        """Whether nothing is, nor will be, claimed as `one`.  What its unanswered requests
+        may bring about yet is swept, by us or by whoever finds it under an ended name."""
+        with self._lock:
+            return one.worker != self.me.worker and self.intents.end_incarnation(one.worker)
 
     def drop(self, one: Incarnation) -> None:
         """Write the heartbeat of an incarnation no more."""
-        self._all.remove(one)
+        with self._lock:
+            self._all.remove(one)
+
+    def end(self) -> list[Incarnation]:
+        """Those whose heartbeats are to be written a last time; there come no others."""
+        with self._lock:
+            self._ended = True
+            return list(self._all)
 
     def all(self) -> list[Incarnation]:
         """Those whose heartbeats are written."""
-        return list(self._all)
+        with self._lock:
+            return list(self._all)
 
     def clear(self) -> None:
         """Write no heartbeat any more."""
-        self._all.clear()
+        with self._lock:
+            self._all.clear()
 
     def file_names(self) -> set[str]:
         """The heartbeat files of this worker."""
-        return {one.file_name for one in self._all}
-
-    def _works_as(self, worker: str) -> bool:
-        """Whether `worker` has a claim or asks for one.  What its unanswered requests may
-        bring about yet is swept, by us or by whoever finds it under an ended name."""
-        held = self.intents.in_state(State.HELD).values()
-        pending = self.intents.in_state(State.PENDING).values()
-        return any(intent.worker == worker for intent in (*held, *pending))
+        return {one.file_name for one in self.all()}
 
     def write(self, one: Incarnation, share: Share | None = None, *, ended: bool = False) -> None:
         """Write the heartbeat of one incarnation."""
@@ -137,10 +159,9 @@ class Incarnations:
         one.counter += 1
         held = {
             path: intent
-            for path, intent in self.intents.in_state(State.HELD).items()
+            for path, intent in self.intents.in_state(State.HELD, State.ENDING).items()
             if intent.worker == one.worker
         }
-        doubtful = self.intents.in_state(State.IN_DOUBT).values()
         data = Heartbeat(
             worker=one.worker,
             counter=one.counter,
@@ -148,7 +169,7 @@ class Incarnations:
             process=self.process,
             ended=ended,
             starting=self.starting,
-            unsettled=sum(intent.worker == one.worker for intent in doubtful),
+            unsettled=self.intents.unsettled(one.worker, ended=ended),
             running={intent.job.name: intent.job.size for intent in held.values()},
             groups=tuple(self.groups),
             held_for={

@@ -39,6 +39,8 @@ class Membership:
         process: who this process is.
         max_attempts: how many workers may die at a job before it counts as failed.
         control: what this worker is told to do.
+        id_was_used: whether claims were made under its plain id, by an earlier worker of this
+            process.
     """
 
     def __init__(
@@ -48,12 +50,14 @@ class Membership:
         *,
         max_attempts: int = DEFAULT_MAX_ATTEMPTS,
         control: Control | None = None,
+        id_was_used: bool = False,
     ) -> None:
         self.parts = parts
         self.me = parts.me
         self.share = parts.share
         self.process = process
         self.control = control or Control()
+        self.id_was_used = id_was_used
         self.throughput = Throughput()
         self.incarnations = Incarnations(
             parts.share, parts.me, parts.intents, process, self.throughput
@@ -147,7 +151,7 @@ class Membership:
         """Whether the plain id may not be used for new claims."""
         if base_id(first.worker) != first.worker:
             return False  # a forked child: nobody else has its name, its parent lives on
-        used = False
+        used = self.id_was_used
         for peer in self._namesakes(found):
             heartbeat = peer.heartbeat
             if not peer.cause and not is_same(heartbeat.process, self.process):
@@ -206,7 +210,7 @@ class Membership:
         left half way that nobody else will see to."""
         self.agreement.fall_back_if_refuted()
         self.parts.sweeper.sweep_out()
-        for one in self.incarnations.all():
+        for one in self.incarnations.end():
             self.incarnations.write(one, ended=True)
         if not self.me.trusts:
             self._finish_deferred_returns()

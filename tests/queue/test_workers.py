@@ -98,6 +98,7 @@ def test_a_forgotten_queue_ends(local):
     del queue, job
     gc.collect()
     assert gone() is None
+    thread.join(60)
     assert not thread.is_alive()
     assert local.jobs() == {"00_waiting": ["job1.txt"]}
 

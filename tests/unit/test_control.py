@@ -248,7 +248,7 @@ def test_a_worker_drained_at_once_aborts_the_wait_for_a_job():
     found = []
     thread = Thread(target=lambda: found.append(dj.next_and_lock()))
     dj._membership.me.adopt(dj._wish)  # as after the start, which waits as long
-    dj._pid = os.getpid()
+    dj._generation.begun = True
     thread.start()
     wait_until(lambda: list(store.list(RUNNING)))
     dj.drain(at_once=True)

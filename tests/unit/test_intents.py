@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from dirjobs.errors import ClaimLost, JobClosed
 from dirjobs.protocol.intents import Intents, State
 from dirjobs.store import Entry
 
@@ -117,3 +118,69 @@ def test_who_asks_for_what(intents):
     assert {path: intent.worker for path, intent in intents.in_state(State.PENDING).items()} == {
         "b": "w1~ab2c"
     }
+
+
+# -- who may end a claim ----------------------------------------------------------------------
+
+
+def test_one_thread_alone_ends_a_claim(intents):
+    intents.ask(PATH, "w1", JOB)
+    intents.hold(PATH)
+    with intents.end_alone(PATH):
+        with pytest.raises(JobClosed), intents.end_alone(PATH):
+            pass
+        assert intents.state(PATH) is State.ENDING
+        assert not intents.take(PATH)
+    assert intents.state(PATH) is State.HELD  # it could not be ended
+    with intents.end_alone(PATH):
+        intents.retire(PATH)
+    assert intents.state(PATH) is State.RETIRED
+    with intents.end_alone(PATH):  # a second try, after an answer that settled nothing
+        pass
+
+
+def test_a_worker_that_ends_gives_back_what_no_thread_is_ending(intents):
+    ending, held, asked, late = (f"{PATH}{number}" for number in range(4))
+    for path in (ending, held, asked):
+        intents.ask(path, "w1", JOB)
+    for path in (ending, held):
+        intents.hold(path)
+    with intents.end_alone(ending):
+        assert list(intents.end_worker()) == [held]
+        with pytest.raises(ClaimLost), intents.end_alone(held):
+            pass
+        intents.retire(ending)
+    intents.retire(held)
+    for path in (ending, held):
+        with pytest.raises(ClaimLost), intents.end_alone(path):
+            pass
+    intents.hold(asked)
+    with intents.end_alone(asked):  # whoever was claiming it gives it back
+        intents.retire(asked)
+    assert not intents.ask(late, "w1", JOB)
+
+
+def test_nothing_is_claimed_as_an_incarnation_that_is_over(intents):
+    intents.ask(PATH, "w1", JOB)
+    assert not intents.end_incarnation("w1")
+    intents.hold(PATH)
+    assert not intents.end_incarnation("w1")
+    with intents.end_alone(PATH):
+        assert not intents.end_incarnation("w1")
+    intents.retire(PATH)
+    assert intents.end_incarnation("w1")
+    assert not intents.ask(f"{PATH}2", "w1", JOB)
+    assert intents.ask(f"{PATH}2", "w1~ab2c", JOB)
+    with intents.staged("w1", JOB, "half way"):  # what is to be given back may be so
+        assert intents.state("half way") is State.PENDING
+
+
+def test_what_is_unsettled_at_the_end_is_all_that_may_still_change(intents):
+    for path in ("held", "asked", "in doubt", "retired"):
+        intents.ask(path, "w1", JOB)
+    intents.hold("held")
+    intents.leave_in_doubt("in doubt")
+    intents.retire("retired")
+    assert intents.unsettled("w1", ended=False) == 1
+    assert intents.unsettled("w1", ended=True) == 3
+    assert intents.unsettled("w2", ended=True) == 0

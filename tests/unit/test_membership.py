@@ -389,6 +389,41 @@ def test_earlier_incarnations_without_a_claim_cost_nothing(world):
     assert "j0" in world.names(WAITING)
 
 
+def test_a_beat_between_a_new_name_and_its_use_does_not_end_it(world, monkeypatch):
+    one = world.life("w1").start()
+    become, threads = one.me.become, []
+
+    def become_late(worker):
+        threads.append(Thread(target=one.beat))
+        threads[0].start()
+        threads[0].join(0.2)  # it waits for the name, or would have ended it by now
+        become(worker)
+
+    monkeypatch.setattr(one.me, "become", become_late)
+    one.membership.incarnations.next()
+    threads[0].join()
+    assert {worker for worker, said in beats(world).items() if not said.ended} == {one.me.worker}
+
+
+def test_nobody_claims_under_a_name_that_a_beat_has_ended(world):
+    """Another thread goes on under a new name after this one has read the old."""
+    world.job()
+    one = world.life("w1").start()
+    one.membership.incarnations.next()
+    one.beat()
+    one.me.worker = "w1"
+    assert one.parts.claimer.claim(world.store.list(WAITING)[0]) is None
+    assert world.names(WAITING) == ["job.txt"]
+
+
+def test_a_name_that_comes_after_the_end_is_ended_as_well(world):
+    one = world.life("w1").start()
+    one.end()
+    one.membership.incarnations.next()
+    assert all(said.ended for said in beats(world).values())
+    assert one.me.worker == "w1"
+
+
 def test_folders_that_vanish_are_made_again(world):
     one = world.life("w1").start()
     for name in world.names(WORKERS):

@@ -78,7 +78,7 @@ def test_a_claim_that_comes_after_the_end_is_given_back():
 
     class Ended(Layer):
         def rename(self, src, dst):
-            life.worker.leaving = True
+            life.worker.control.drain()
             super().rename(src, dst)
 
     life.over(Ended(world.store))
