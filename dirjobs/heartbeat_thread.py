@@ -89,11 +89,16 @@ class HeartbeatThread:
 
     def _leave(self) -> None:
         """Give back what is still claimed, and say that this worker has ended."""
-        held = self._membership.parts.intents.end_worker()
+        me, membership = self._membership.me, self._membership
+        intents = membership.parts.intents
+        held = intents.end_worker()
         try:
+            if me.lease_gaps or me.own_lease_expired(self._share.now()):
+                membership.give_up_used_names()
             for path, intent in held.items():
-                self._give_back(Claim(intent.worker, intent.job, path))
-            self._membership.end()
+                if not intents.gave_up(intent.worker):
+                    self._give_back(Claim(intent.worker, intent.job, path))
+            membership.end()
         except StoreError as error:
             log.warning(
                 "could not say goodbye (%s); others take over when the lease is over", error

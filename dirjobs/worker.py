@@ -253,6 +253,12 @@ class Worker:
     def finish(self, claim: Claim, folder: str) -> str:
         """See `Exits.finish`."""
         membership = self.membership
+        if not self._still_has_its_name(claim):
+            raise ClaimLost(
+                f"job {claim.job.name!r} is no longer claimed by this worker: it was silent for"
+                f" so long that another one goes by its name {claim.worker!r}; discard this"
+                " result."
+            )
         if membership is None:
             return self.ending.exits.finish(claim, folder, self._lease_may_have_expired)
         membership.throughput.let_go(claim.path)
@@ -265,6 +271,12 @@ class Worker:
         me = self.me
         return me.own_lease_expired(self.share.now()) or me.lease_gaps > claim.lease_gaps
 
+    def _still_has_its_name(self, claim: Claim) -> bool:
+        """Whether nobody else may have made a claim of this name."""
+        if self.membership is not None and self._lease_may_have_expired(claim):
+            self.membership.give_up_used_names(self.ending.share)
+        return not self.intents.gave_up(claim.worker)
+
     def still_holds(self, claim: Claim) -> bool:
         """Whether a claim is there, and nobody had a reason to take us for dead."""
         if self.intents.state(claim.path) is not State.HELD:
@@ -275,6 +287,8 @@ class Worker:
 
     def release(self, claim: Claim) -> bool:
         """Give a job back, to be claimed by anybody."""
+        if not self._still_has_its_name(claim):
+            return False
         if self.membership is not None:
             self.membership.throughput.let_go(claim.path)
         return self.ending.exits.release(claim.path, claim.job)

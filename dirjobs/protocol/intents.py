@@ -84,6 +84,7 @@ class Intents:
         retire        RETIRED   RETIRED !   RETIRED !   RETIRED !   RETIRED !   RETIRED
         take                                                        PENDING
         end_worker                          ENDING
+        give_up       -         PENDING     RETIRED     RETIRED     RETIRED     RETIRED
     """
 
     def __init__(self) -> None:
@@ -91,6 +92,7 @@ class Intents:
         self._intents: dict[str, Intent] = {}
         self._retired: set[str] = set()
         self._over: set[str] = set()
+        self._given_up: set[str] = set()
         self._worker_ended = False
         self.doubts: dict[str, Doubt] = {}
         """Renames without an answer, by their source: a later call goes on from there."""
@@ -122,6 +124,22 @@ class Intents:
             if not works:
                 self._over.add(worker)
             return not works
+
+    def give_up(self, worker: str) -> None:
+        """Somebody else goes by the name of an incarnation: what it has is not ours."""
+        with self._lock:
+            self._over.add(worker)
+            self._given_up.add(worker)
+            theirs = [path for path, intent in self._intents.items() if intent.worker == worker]
+            self._retired.update(theirs)
+            for path in theirs:
+                if self._intents[path].state is not State.PENDING:  # whose thread settles it
+                    del self._intents[path]
+                self.doubts.pop(path, None)
+
+    def gave_up(self, worker: str) -> bool:
+        """Whether somebody else goes by the name of an incarnation."""
+        return worker in self._given_up
 
     def end_worker(self) -> dict[str, Intent]:
         """Claim nothing any more; returns the claims that are the caller's to give back.

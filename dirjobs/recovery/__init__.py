@@ -30,7 +30,8 @@ no memory: it writes a file first, lists, compares the store's times, and uses 2
 **The other side.**  A worker whose own heartbeat had a gap longer than T - S takes itself for
 dead: it claims under the name of its next incarnation, and its old claims end only by renames
 that find their source.  So a false verdict costs a second start and, where renames are
-exclusive, never a second `done`.
+exclusive, never a second `done`.  If its heartbeat was removed meanwhile, its name was free: it
+gives up what it had under a name that somebody else goes by now.
 
 **Orphans.**  What the dead left is put back under the observer's own name.  A job at which
 `max_attempts` workers died goes to 99_failed.  A clean end writes `ended`: its claims are free

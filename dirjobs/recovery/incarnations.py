@@ -29,12 +29,15 @@ class Incarnation:
         path: of the file.
         counter: how often it was written.
         began: when the last writing that succeeded was begun.
+        was_removed: whether somebody removed the file while this worker was silent: from then
+            on the name was free.
     """
 
     worker: str
     path: str
     counter: int = 0
     began: float | None = None
+    was_removed: bool = False
 
     @property
     def file_name(self) -> str:
@@ -156,6 +159,9 @@ class Incarnations:
         """Write the heartbeat of one incarnation."""
         share = share or self.share
         began = share.now()
+        if one.began is not None and self.me.own_lease_expired(began):
+            folder, name = split(one.path)
+            one.was_removed |= all(entry.name != name for entry in share.listed(folder))
         one.counter += 1
         held = {
             path: intent

@@ -22,7 +22,7 @@ from dirjobs.protocol.parts import Parts
 from dirjobs.protocol.share import Share
 from dirjobs.recovery.control import Control
 from dirjobs.recovery.failure_detector import FailureDetector
-from dirjobs.recovery.heartbeat import Heartbeat
+from dirjobs.recovery.heartbeat import Heartbeat, read, worker_of
 from dirjobs.recovery.incarnations import Incarnation, Incarnations
 from dirjobs.recovery.peers import Peer, Peers
 from dirjobs.recovery.process import Process, is_same, this_process
@@ -66,6 +66,7 @@ class Membership:
         self.peers = Peers(parts, process, max_attempts, self.control)
         self.failure_detector = FailureDetector(parts, self.peers)
         self._beats = 0
+        self._gaps_seen_to = 0
 
     # -- joining --------------------------------------------------------------------------
 
@@ -181,6 +182,9 @@ class Membership:
         self._follow(self.failure_detector.observe(listing, ours, began, now))
         self.failure_detector.declare_dead(now)
         me = self.me
+        if me.lease_gaps > self._gaps_seen_to:
+            self._gaps_seen_to = me.lease_gaps
+            self.give_up_used_names()
         may_be_dead = me.own_lease_expired(now) or me.lease_gaps > me.lease_gaps_at_start
         if me.on_probation and not may_be_dead:
             held = self.parts.intents.in_state(State.HELD)
@@ -202,6 +206,41 @@ class Membership:
                 )
                 self.incarnations.next()
         self.agreement.follow([heartbeat.policy for heartbeat in new if not heartbeat.ended])
+
+    def give_up_used_names(self, share: Share | None = None) -> None:
+        """After a gap in the own heartbeat: give up what was claimed under a name that
+        somebody else goes by now; over the caller's connection.
+
+        The heartbeat of a worker that is silent for very long is removed, and its id is free:
+        a claim of that name may be another worker's.  Ours was written again before the others
+        are listed, so that whoever lists them later takes another name.
+        """
+        share = share or self.share
+        if self.me.own_lease_expired(share.now()):
+            self.incarnations.tell(share)
+        removed = [one.worker for one in self.incarnations.all() if one.was_removed]
+        if not removed:
+            return
+        ours = self.incarnations.file_names()
+        names_of_ours = {worker.casefold(): worker for worker in removed}
+        for entry in share.list(WORKERS):
+            name = worker_of(entry.name)
+            worker = None if name is None else names_of_ours.get(name.casefold())
+            if worker is None or entry.name in ours:
+                continue
+            heartbeat = read(share, entry.name, self.me.policy)
+            if heartbeat is None or (heartbeat.ended and not heartbeat.unsettled):
+                continue  # an earlier holder of the id, which has nothing any more
+            log.error(
+                "this worker was silent for so long that process %d on %s uses its name %r now:"
+                " what it had is lost",
+                heartbeat.process.pid,
+                heartbeat.process.host,
+                worker,
+            )
+            self.parts.intents.give_up(worker)
+            if worker == self.me.worker:
+                self.incarnations.next(share)
 
     # -- leaving --------------------------------------------------------------------------
 

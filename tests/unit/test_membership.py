@@ -12,6 +12,7 @@ from threading import Event, Thread
 import pytest
 
 from dirjobs.errors import ClaimLost, ConfigurationError, NotFound, WorkerIdInUse
+from dirjobs.heartbeat_thread import HeartbeatThread
 from dirjobs.layers import Layer
 from dirjobs.layout import AGREEMENT, DONE, RUNNING, WAITING, WORKERS, base_id
 from dirjobs.policy import Mode, Policy, check_lease
@@ -334,6 +335,87 @@ def test_an_own_gap_means_a_new_name_and_a_lost_claim(world):
     again = one.next()
     assert again.worker != "w1"
     assert one.me.lease_gaps == 1
+
+
+class Sleeper:
+    """A worker that slept until its heartbeat was removed, while its job went to another
+    machine that has its id now."""
+
+    def __init__(self, world):
+        self.world = world
+        world.job()
+        self.life = world.life("w1").start()
+        self.held = self.life.next()
+        (file,) = world.names(WORKERS)
+        world.now += 10 * POLICY.lease
+        world.store.rename(self.held.path, f"{WAITING}/job.txt")
+        world.store.remove(f"{WORKERS}/{file}")
+        self.other = world.life("w1", host="far").start()
+        self.others = self.other.next()
+        assert self.others.path == self.held.path
+
+
+def test_a_sleeper_ends_nothing_of_who_has_its_id_now(world, caplog):
+    sleeper = Sleeper(world)
+    with pytest.raises(ClaimLost, match="silent for so long that another one goes by its name"):
+        sleeper.life.done(sleeper.held)
+    assert not sleeper.life.worker.release(sleeper.held)
+    assert not sleeper.life.worker.still_holds(sleeper.held)
+    assert world.names(RUNNING) == ["w1.job.txt"]
+    sleeper.other.done(sleeper.others)
+    assert "uses its name 'w1' now" in caplog.text
+
+
+def test_a_sleeper_that_beats_first_ends_nothing_of_the_others_either(world):
+    sleeper = Sleeper(world)
+    sleeper.life.beat()
+    with pytest.raises(ClaimLost):
+        sleeper.life.done(sleeper.held)
+    world.job("job2.txt")
+    assert sleeper.life.next().worker != "w1"
+    sleeper.other.done(sleeper.others)
+
+
+def test_a_sleeper_sweeps_nothing_of_the_others(world):
+    """A request of its own without an answer may have the same name."""
+    sleeper = Sleeper(world)
+    sleeper.life.parts.intents.leave_in_doubt(sleeper.held.path)
+    sleeper.life.beat()
+    sleeper.life.beat()
+    sleeper.life.end()
+    sleeper.other.done(sleeper.others)
+
+
+def test_a_sleeper_that_is_closed_gives_back_nothing_of_the_others(world):
+    sleeper = Sleeper(world)
+    thread = HeartbeatThread(sleeper.life.worker, sleeper.life.membership)
+    thread._leave()
+    with pytest.raises(ClaimLost):
+        sleeper.life.done(sleeper.held)
+    sleeper.other.done(sleeper.others)
+
+
+@pytest.mark.parametrize("before", ["ended", "nobody"])
+def test_a_sleeper_whose_id_is_nobody_elses_keeps_its_job(world, before):
+    """An earlier holder of the id that has ended has nothing to lose."""
+    if before == "ended":
+        world.life("w1").start().end()
+    world.job()
+    life = world.life("w1").start()
+    held = life.next()
+    assert held.worker == "w1"
+    world.now += 10 * POLICY.lease
+    assert life.done(held) == "job.txt"
+
+
+def test_a_sleeper_whose_heartbeat_is_there_keeps_its_job_beside_a_namesake(world):
+    """Which was started meanwhile, and finds the name in use."""
+    world.job()
+    life = world.life("w1").start()
+    held = life.next()
+    world.now += 10 * POLICY.lease
+    world.heartbeat_of("w1", starting=True)
+    assert life.done(held) == "job.txt"
 
 
 # -- what it costs ----------------------------------------------------------------
