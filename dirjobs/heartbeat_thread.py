@@ -9,6 +9,7 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Thread, current_thread
 
+from dirjobs import threads
 from dirjobs.errors import StoreError
 from dirjobs.protocol.exits import Claim
 from dirjobs.recovery.membership import Membership
@@ -49,7 +50,7 @@ class HeartbeatThread:
             with self._share.waiting_by(self._membership.control.sleep_unless_aborted):
                 self._membership.start()
             _beating.add(self)
-            self._thread.start()
+            threads.start(self._thread)
         except BaseException:
             # A signal, most likely: nobody must take us for a live worker.
             _beating.discard(self)

@@ -8,6 +8,7 @@ from threading import Event, Lock, Thread
 from typing import NamedTuple, TypeVar
 
 from dirjobs.protocol.share import Share
+from dirjobs.threads import start
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -59,10 +60,15 @@ def each(
                 store.close()
             outcomes.put(_Outcome(over=True))
 
-    crew = [Thread(target=work, name=f"dirjobs-{number}", daemon=True) for number in range(threads)]
-    for thread in crew:
-        thread.start()
-    at_work = len(crew)
+    at_work = 0
+    for number in range(threads):
+        try:
+            start(Thread(target=work, name=f"dirjobs-{number}", daemon=True))
+        except OSError:  # this machine has no room for more
+            if not at_work:
+                raise
+            break
+        at_work += 1
     error: BaseException | None = None
     try:
         while at_work:

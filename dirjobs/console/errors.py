@@ -77,6 +77,11 @@ def told_in_one_sentence(command: Callable[P, T]) -> Callable[P, T]:
             if not isinstance(error, StoreError) and getattr(error, "errno", 0) == errno.EPIPE:
                 raise  # nobody reads our output any more; click knows what to do
             raise Mistake(sentence(explained(error))) from error
+        except RuntimeError as error:
+            if "new thread" not in str(error):
+                raise
+            # Of a library: ours are started by `dirjobs.threads`.
+            raise Mistake("this machine has no room for another thread.") from error
 
     return told
 

@@ -7,11 +7,12 @@ import os
 import platform
 import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
+from itertools import islice
 from threading import Lock
 
 from dirjobs import layout
@@ -31,6 +32,7 @@ from dirjobs.job import Job
 from dirjobs.layout import LOGS, RUNNING
 from dirjobs.queue import DirJobs
 from dirjobs.redaction import redacted
+from dirjobs.runner import children
 from dirjobs.runner.output_buffer import OutputBuffer
 from dirjobs.runner.process import CannotStart, Program, Run, outcome
 from dirjobs.runner.shutdown import Shutdown, Stage
@@ -43,6 +45,8 @@ from dirjobs.worker import TRANSIENT_ERRORS
 log = logging.getLogger(__name__)
 
 _PAUSE, _LONGEST_PAUSE = 1.0, 30.0
+_STARTS = 6
+"""How often a command is started where this machine has no room for it: for half a minute."""
 
 
 class End(Enum):
@@ -259,20 +263,44 @@ class Execution:
             told = printable(redacted(shlex.join(command)))
             host = platform.node()
             output.note(f"{utc_now()} attempt {attempt} by {self._worker} on {host}: {told}")
-            run = toolbox.program.start(command, variables, output, toolbox.shutdown.changed)
+            run = self._start(command, variables, output)
         except UnknownParameter as error:
             if not toolbox.has_fitted:
                 raise ConfigurationError(f"{error}.") from error
             reason = str(error)
         except CannotStart as error:
-            if not error.about_the_job:
+            if error.passes or not error.about_the_job:
                 raise ConfigurationError(f"{error}.") from error
             reason = str(error)
         else:
-            reason = self._outcome_of(run, began, output)
+            reason = _STOPPED if run is None else self._outcome_of(run, began, output)
         self._seconds = time.monotonic() - began
         output.note(f"{utc_now()} {reason or 'exit code 0'} after {duration(self._seconds)}")
         return reason
+
+    def _start(
+        self, command: Sequence[str], variables: Mapping[str, str], output: OutputBuffer
+    ) -> Run | None:
+        """Start the command, sooner or later; None if the worker is to stop.
+
+        At the limit of processes, threads or open files this waits some time for others to end.
+
+        Raises:
+            CannotStart: the operating system refuses.
+        """
+        toolbox = self._toolbox
+        pauses = islice(growing_pauses(_PAUSE, _LONGEST_PAUSE), _STARTS - 1)
+        while True:
+            try:
+                return toolbox.program.start(command, variables, output, toolbox.shutdown.changed)
+            except CannotStart as error:
+                pause = next(pauses, None) if error.passes else None
+                if pause is None:
+                    raise
+                if pause == _PAUSE:
+                    say(f"{error}; trying again for half a minute.")
+            if toolbox.shutdown.wait_for_stop(pause):
+                return None
 
     def _outcome_of(self, run: Run, began: float, output: OutputBuffer) -> str:
         toolbox, reason = self._toolbox, ""
@@ -290,6 +318,7 @@ class Execution:
                     output.note("what it left running was ended")
         finally:
             run.stop(lambda: True)
+            children.bury_as_first_process()
         run.hear_out()
         reason = reason or outcome(run.code)
         # What fails says why on its last line, most of the time.

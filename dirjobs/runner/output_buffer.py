@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from threading import Lock, Thread
 from typing import BinaryIO
+
+from dirjobs import threads
 
 HEAD, TAIL = 1 << 20, 4 << 20
 """Bytes kept of the beginning and of the end."""
 
 _PIECE = 1 << 16
 _LONGEST_LINE = 1 << 12
+_ROOM_FOR_A_LINE = 100
+_LEFT_OUT = re.compile(rb"\n# \.\.\. ([\d,]+) bytes are left out here \.\.\.\n")
 
 
 class OutputBuffer:
@@ -82,7 +87,7 @@ class OutputBuffer:
                 kept = self._last_bytes(self.size)
             else:
                 head = self._read_at(0, self._head)
-                kept = _shortened(head, self._last_bytes(self._tail), left_out)
+                kept = _without_middle(head, self._last_bytes(self._tail), left_out)
             return kept + (f"\n# {self._trouble}\n".encode() if self._trouble else b"")
 
     def last_line(self) -> str:
@@ -124,7 +129,19 @@ class OutputBuffer:
             self._file.close()
 
 
-def _shortened(head: bytes, tail: bytes, left_out: int) -> bytes:
+def shortened(data: bytes, most: int) -> bytes:
+    """`data` if it has at most `most` bytes; else the beginning and the end of it, which have."""
+    room = most - _ROOM_FOR_A_LINE
+    if len(data) <= most:
+        return data
+    head, middle, tail = data[: room // 2], data[room // 2 : -(room // 2)], data[-(room // 2) :]
+    left_out = len(middle)
+    for told in _LEFT_OUT.finditer(middle):
+        left_out += int(told[1].replace(b",", b"")) - len(told[0])
+    return _without_middle(head, tail, left_out)
+
+
+def _without_middle(head: bytes, tail: bytes, left_out: int) -> bytes:
     """Beginning and end, cut where lines end if lines are short."""
     cut = head.rfind(b"\n", -_LONGEST_LINE) + 1
     if cut:
@@ -144,6 +161,9 @@ def follow(stream: BinaryIO, output: OutputBuffer) -> Thread:
 
     A daemon that a program left behind may hold it open for ever: nobody needs to wait for
     the thread, and what comes after `OutputBuffer.close` is thrown away.
+
+    Raises:
+        OSError: no thread can be started; the stream is closed.
     """
 
     def read() -> None:
@@ -152,5 +172,9 @@ def follow(stream: BinaryIO, output: OutputBuffer) -> Thread:
                 output.write(piece)
 
     thread = Thread(target=read, name="dirjobs-output", daemon=True)
-    thread.start()
+    try:
+        threads.start(thread)
+    except OSError:
+        stream.close()
+        raise
     return thread

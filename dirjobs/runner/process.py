@@ -11,10 +11,13 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from queue import SimpleQueue
 from threading import Thread
 
+from dirjobs import threads
 from dirjobs.errors import ConfigurationError
 from dirjobs.recovery.process import only_zombies
+from dirjobs.runner import children
 from dirjobs.runner.output_buffer import OutputBuffer, follow
 from dirjobs.runner.template import PLACE, Subject, fill_argument
 
@@ -28,6 +31,7 @@ _LAST_WORDS = 1.0
 _LOOK = 0.02
 """Seconds between two looks at whether a process group is gone."""
 _ABOUT_THE_JOB = (errno.E2BIG, errno.ENAMETOOLONG)
+_PASSES = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 
 
 class CannotStart(Exception):
@@ -35,11 +39,14 @@ class CannotStart(Exception):
 
     Attributes:
         about_the_job: it may start for other jobs.
+        passes: it may start later: this machine, or this user, has no room for another process,
+            thread or open file just now.
     """
 
-    def __init__(self, message: str, *, about_the_job: bool) -> None:
+    def __init__(self, message: str, *, about_the_job: bool = False, passes: bool = False) -> None:
         super().__init__(message)
         self.about_the_job = about_the_job
+        self.passes = passes
 
 
 class Program:
@@ -98,11 +105,16 @@ class Program:
             raise CannotStart(
                 f"{command[0]!r} can't be started: {error.strerror}",
                 about_the_job=self.is_the_job or error.errno in _ABOUT_THE_JOB,
+                passes=error.errno in _PASSES,
             ) from error
 
 
 class Run:
-    """A program at work, in a process group of its own; arguments as `Program.start`."""
+    """A program at work, in a process group of its own; arguments as `Program.start`.
+
+    The threads that look after it are there before it is: at the limit of threads nothing is
+    started that nobody would look after.
+    """
 
     def __init__(
         self,
@@ -112,32 +124,51 @@ class Run:
         changed: Callable[[], None],
     ) -> None:
         self.ended = False
-        variables = {**os.environ, **environment}
+        self._changed = changed
+        self._started: SimpleQueue[bool] = SimpleQueue()
+        # Else what Python programs have printed is in no log when they are killed.
+        variables = {"PYTHONUNBUFFERED": "1", **os.environ, **environment}
+        ours, theirs = os.pipe()
+        try:
+            self._reader = follow(os.fdopen(ours, "rb", buffering=0), output)
+            try:
+                threads.start(Thread(target=self._wait, name="dirjobs-wait", daemon=True))
+                self._process = self._start(command, variables, theirs)
+            except BaseException:
+                self._started.put(False)
+                raise
+        finally:
+            os.close(theirs)
+        self._started.put(True)
+
+    def _start(
+        self, command: Sequence[str], variables: Mapping[str, str], output: int
+    ) -> subprocess.Popen[bytes]:
         if sys.platform == "win32":
-            self._process = subprocess.Popen(
+            process = children.spawn(
                 command,
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
+                stdout=output,
                 stderr=subprocess.STDOUT,
-                bufsize=0,
                 env=variables,
                 creationflags=subprocess.CREATE_NEW_PROCESS_GROUP,
             )
-            self._all = JobObject(self._process)
+            try:
+                self._all = JobObject(process)
+            except BaseException:
+                process.kill()
+                children.wait(process)
+                raise
         else:
-            self._process = subprocess.Popen(
+            process = children.spawn(
                 command,
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
+                stdout=output,
                 stderr=subprocess.STDOUT,
-                bufsize=0,
                 env=variables,
                 process_group=0,
             )
-        assert self._process.stdout is not None
-        self._reader = follow(self._process.stdout, output)  # type: ignore[arg-type]
-        self._changed = changed
-        Thread(target=self._wait, name="dirjobs-wait", daemon=True).start()
+        return process
 
     @property
     def group(self) -> int:
@@ -150,7 +181,9 @@ class Run:
         return self._process.returncode if self.ended else None
 
     def _wait(self) -> None:
-        self._process.wait()
+        if not self._started.get():
+            return
+        children.wait(self._process)
         self.ended = True
         self._changed()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import signal
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -144,11 +145,9 @@ class Runner:
             lambda: [s.execution for s in slots if s.execution is not None], self._shutdown
         )
         monitor.start()
-        self._working.update(slots)
         self._look_at_the_clock()
-        for slot in slots:
-            slot.start()
         try:
+            self._start(slots)
             while self._working and not self._may_leave():
                 self._next_event()
                 self._look_at_the_clock()
@@ -157,6 +156,23 @@ class Runner:
         for execution in filter(None, (slot.execution for slot in self._working)):
             if told := execution.left_behind():
                 say(told)
+
+    def _start(self, slots: Sequence[Slot]) -> None:
+        """Start as many slots as this machine has room for.
+
+        Raises:
+            OSError: it has room for none.
+        """
+        for slot in slots:
+            self._working.add(slot)
+            try:
+                slot.start()
+            except OSError as error:
+                self._working.discard(slot)
+                if not self._working:
+                    raise
+                say(f"{error.strerror}; {len(self._working)} of {len(slots)} slots work.")
+                break
 
     def _next_event(self) -> None:
         try:

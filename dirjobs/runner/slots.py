@@ -6,8 +6,10 @@ import time
 from collections.abc import Callable
 from threading import Condition, Lock, Thread
 
+from dirjobs import threads
 from dirjobs.job import Job
 from dirjobs.queue import DirJobs
+from dirjobs.runner import children
 from dirjobs.runner.execution import End, Execution, JobResult, Toolbox
 from dirjobs.runner.shutdown import Shutdown, Stage
 from dirjobs.runner.summary import Summary
@@ -137,7 +139,12 @@ class Slot:
         self._thread = Thread(target=self._run, name=f"dirjobs-slot-{number}", daemon=True)
 
     def start(self) -> None:
-        self._thread.start()
+        """Begin to take jobs.
+
+        Raises:
+            OSError: this machine has no room for another thread.
+        """
+        threads.start(self._thread)
 
     def _run(self) -> None:
         try:
@@ -185,7 +192,7 @@ class Monitor:
         self._thread = Thread(target=self._run, name="dirjobs-monitor", daemon=True)
 
     def start(self) -> None:
-        self._thread.start()
+        threads.start(self._thread)
 
     def stop(self) -> None:
         self._over = True
@@ -193,5 +200,6 @@ class Monitor:
 
     def _run(self) -> None:
         while not self._shutdown.wait_for(lambda: self._over, self._every):
+            children.bury_as_first_process()
             for execution in self._executions():
                 execution.look()

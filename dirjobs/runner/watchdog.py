@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from threading import Lock
 from typing import Self
 
+from dirjobs.runner import children
+
 log = logging.getLogger(__name__)
 
 _SHELL = "/bin/sh"
@@ -67,7 +69,7 @@ class Watchdog:
         if sys.platform == "win32":
             return
         try:
-            self._process = subprocess.Popen(
+            self._process = children.spawn(
                 [_SHELL, "-c", _SCRIPT, "dirjobs-watchdog"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
@@ -105,4 +107,4 @@ def _bury(process: subprocess.Popen[bytes]) -> None:
     if process.stdin is not None:
         with suppress(BrokenPipeError):
             process.stdin.close()
-    process.wait()
+    children.wait(process)
