@@ -42,6 +42,10 @@ class Busy(Denied):
     """Somebody has the file open or locked just now.  Nothing was changed; try later."""
 
 
+class TooLarge(Denied):
+    """The store takes no file of this size; a smaller one it may take."""
+
+
 class NoSpace(Denied):
     """There is no room left (disk full, quota used up): try again when somebody made some."""
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from threading import Lock
 from typing import BinaryIO, TypeVar
 
 from dirjobs.clock import growing_pauses, monotonic
 from dirjobs.console.errors import say
-from dirjobs.errors import NoSpace, NotFound, StoreError
+from dirjobs.errors import NoSpace, NotFound, StoreError, TooLarge
 from dirjobs.layout import AGREEMENT, ATTEMPTS, RESULTS
 from dirjobs.policy import DEFAULT_HEARTBEAT
 from dirjobs.protocol import attempts
 from dirjobs.protocol.agreement import further_keys
 from dirjobs.protocol.folders import make_folder, write
 from dirjobs.protocol.share import Share
+from dirjobs.runner.output_buffer import shortened
 from dirjobs.runner.shutdown import Shutdown
 from dirjobs.store import split
 from dirjobs.worker import TRANSIENT_ERRORS, retry_through_outages
@@ -26,6 +29,8 @@ log = logging.getLogger(__name__)
 
 PATIENCE = 600.0
 """Seconds to wait for somebody to make room on a full share."""
+SHORTEST_LOG = 1 << 17
+"""Bytes: half of it of the beginning, half of the end."""
 _PAUSE, _LONGEST_PAUSE = 2.0, 30.0
 
 
@@ -42,12 +47,16 @@ class Delivery:
         self._shutdown = shutdown
         self._lock = Lock()
         self._noted: set[str] = set()
+        self._longest_log = sys.maxsize
         self._listed_at = -float("inf")
 
     # -- logs and notes -------------------------------------------------------------------
 
     def log(self, path: str, data: bytes, *, patient: bool) -> bool:
         """Write a log.  It is for people: if the store refuses, that is told, no more.
+
+        Of a log that is larger than the store takes, beginning and end are written: half as
+        much again and again, `SHORTEST_LOG` bytes at least.
 
         Args:
             path: where in the queue.
@@ -57,15 +66,23 @@ class Delivery:
         Returns:
             whether it is there now.
         """
-        try:
-            if patient:
-                self._through_outages(lambda: write(self._share, path, data))
-            else:
-                write(self._share, path, data)
-        except StoreError as error:
-            say(f"{path!r} could not be written: {error}")
-            return False
-        return True
+        while True:
+            part = shortened(data, self._longest_log)
+            try:
+                if patient:
+                    self._through_outages(partial(write, self._share, path, part))
+                else:
+                    write(self._share, path, part)
+            except TooLarge as error:
+                if len(part) > SHORTEST_LOG:
+                    self._longest_log = max(SHORTEST_LOG, len(part) // 2)
+                    continue
+                say(f"{path!r} could not be written: {error}")
+                return False
+            except StoreError as error:
+                say(f"{path!r} could not be written: {error}")
+                return False
+            return True
 
     def note(self, job: str, worker: str, reason: str) -> None:
         """Note a failed attempt at a job."""

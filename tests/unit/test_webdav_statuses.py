@@ -26,6 +26,7 @@ from dirjobs.errors import (
     NoSpace,
     NotFound,
     StoreError,
+    TooLarge,
     Unavailable,
     Unsupported,
 )
@@ -160,7 +161,7 @@ def test_list_and_exists(server, store, status, kind):
     [
         (401, Denied),
         (403, Denied),
-        (413, Denied),
+        (413, TooLarge),
         (423, Busy),
         (425, Unavailable),
         (429, Unavailable),

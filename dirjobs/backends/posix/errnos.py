@@ -13,6 +13,7 @@ from dirjobs.errors import (
     NoSpace,
     NotFound,
     StoreError,
+    TooLarge,
     Unavailable,
     Unsupported,
 )
@@ -29,7 +30,7 @@ ERRORS: dict[int, type[StoreError]] = {
     errno.EROFS: Denied,
     errno.ENOSPC: NoSpace,
     errno.EDQUOT: NoSpace,
-    errno.EFBIG: Denied,
+    errno.EFBIG: TooLarge,
     errno.EISDIR: Denied,
     errno.ELOOP: Denied,  # O_NOFOLLOW met a symbolic link
     errno.ENXIO: Denied,  # a FIFO or a socket

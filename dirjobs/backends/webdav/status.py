@@ -22,6 +22,7 @@ from dirjobs.errors import (
     NoSpace,
     NotFound,
     StoreError,
+    TooLarge,
     Unavailable,
     Unsupported,
 )
@@ -62,7 +63,7 @@ _ANY: Mapping[int, type[StoreError]] = {
     405: Unsupported,
     407: Denied,
     411: Unsupported,
-    413: Denied,
+    413: TooLarge,
     414: Unsupported,
     415: Unsupported,
     425: Unavailable,

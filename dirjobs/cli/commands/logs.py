@@ -82,7 +82,7 @@ def _nothing(share: Share, job: str, worker: str | None) -> ConfigurationError:
     why = {
         "running": "it comes within a minute if `dirjobs work` runs the job; -f waits for it",
         "waiting": "it was not started yet",
-    }.get(state, "it was not run by `dirjobs work`")
+    }.get(state, "it was not run by `dirjobs work`, or its log could not be stored")
     return ConfigurationError(f"job {job!r} is {state} and has no log: {why}.")
 
 
