@@ -76,7 +76,7 @@ def _by_name(membership: Membership, found: list[Peer], jobs: Collection[str]) -
             continue
         if parts.exits.put_back(path, job):
             given_back.append(job.name)
-            attempts.note(parts.share, job.name, file.worker, "given back by hand", by_hand=True)
+            attempts.note(parts.share, job.name, file.worker, attempts.GIVEN_BACK, by_hand=True)
     return given_back
 
 

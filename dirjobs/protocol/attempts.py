@@ -17,6 +17,8 @@ from dirjobs.protocol.share import Share
 
 log = logging.getLogger(__name__)
 
+GIVEN_BACK = "given back by hand"
+
 _KEPT = 50
 _RECENT_NOTES = 3
 _LONGEST = 4000
@@ -97,6 +99,14 @@ def tries(attempts: list[dict[str, Any]]) -> int:
 def was_taken_by_hand(share: Share, job: str) -> bool:
     """Whether a person took the job from its worker lately."""
     return any(attempt.get("by_hand") for attempt in read(share, job)[-_RECENT_NOTES:])
+
+
+def was_given_back(share: Share, job: str, worker: str) -> bool:
+    """Whether a person gave the job back lately that this incarnation had."""
+    return any(
+        attempt.get("worker") == worker and attempt.get("reason") == GIVEN_BACK
+        for attempt in read(share, job)[-_RECENT_NOTES:]
+    )
 
 
 def read(share: Share, job: str) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from dirjobs import layout, names
 from dirjobs.errors import ClaimLost
 from dirjobs.layout import PARKED, RUNNING, WAITING
+from dirjobs.protocol import attempts
 from dirjobs.protocol.audit import Audit
 from dirjobs.protocol.intents import Intents
 from dirjobs.protocol.look import Look
@@ -123,7 +124,13 @@ class Exits:
             self.intents.retire(path)
             if outcome is Outcome.RENAMED:
                 return name
-            if outcome is Outcome.GONE_IN_DOUBT and not lease_may_have_expired(claim):
+            # It went by our rename, or by somebody else's who was given the job meanwhile; a drag
+            # by hand leaves no note.
+            if (
+                outcome is Outcome.GONE_IN_DOUBT
+                and not lease_may_have_expired(claim)
+                and not attempts.was_given_back(self.share, job.name, claim.worker)
+            ):
                 self.me.count("finish: settled by looking")
                 return name
             self.me.count("finish: claim lost")

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from dirjobs import ClaimLost, DirJobs, JobClosed
+from dirjobs import ClaimLost, DirJobs, Guarantees, JobClosed
 from dirjobs.layers import Layer
 from dirjobs.layout import DONE, RUNNING, WAITING
 
@@ -206,6 +206,24 @@ def test_two_threads_do_not_end_one_job(place):
 
     place.store.before = release
     job.done()
+    assert place.jobs() == {DONE: ["job1.txt"]}
+
+
+class Unsure(Layer):
+    """A store that may have executed a rename for which it says that nothing was there."""
+
+    guarantees = Guarantees(visible_after=0)
+
+
+def test_a_job_given_back_by_hand_and_done_by_another_is_not_done_by_the_first(place):
+    place.put("job1.txt")
+    place.store = Unsure(place.store)
+    first, second = place.open("a"), place.open("b")
+    old = first.next_and_lock()
+    assert first.requeue("job1.txt") == ["job1.txt"]
+    second.next_and_lock().done()
+    with pytest.raises(ClaimLost):
+        old.done()
     assert place.jobs() == {DONE: ["job1.txt"]}
 
 

@@ -1,5 +1,7 @@
 """Ending claims, request by request: renaming, numbering, putting back, parking."""
 
+import json
+
 import pytest
 
 from dirjobs.errors import (
@@ -13,12 +15,14 @@ from dirjobs.errors import (
     Unsupported,
 )
 from dirjobs.policy import Mode, Policy
+from dirjobs.protocol.attempts import GIVEN_BACK
 from dirjobs.protocol.exits import Claim
 from dirjobs.protocol.intents import State
 from dirjobs.protocol.me import Me
 from dirjobs.protocol.parts import Parts
 from dirjobs.protocol.resolve import Outcome
 from dirjobs.store import Entry, Guarantees
+from tests.simulation.requests import Read
 from tests.unit.script import (
     JOB,
     MINE,
@@ -223,19 +227,28 @@ GONE_IN_SYNC = [NO_SOURCE, there(D)]
 IN_DOUBT = [LOST_ANSWER, there(MINE, False)]
 
 
+def notes(*attempts):
+    """The notes on the job: who had it, and why that attempt ended."""
+    told = [{"worker": worker, "reason": reason} for worker, reason in attempts]
+    data = json.dumps({"format": 1, "attempts": told}).encode()
+    return Read("_queue/attempts/job.json"), data if attempts else NotFound
+
+
 @pytest.mark.parametrize(
     ("mode", "script", "has_expired", "committed"),
     [
         (Mode.TRUST, GONE, False, False),
         (Mode.TRUST, GONE, True, False),
-        (Mode.TRUST, IN_DOUBT, False, True),
+        (Mode.TRUST, [*IN_DOUBT, notes()], False, True),
+        (Mode.TRUST, [*IN_DOUBT, notes(("w2", GIVEN_BACK))], False, False),
+        (Mode.TRUST, [*IN_DOUBT, notes(("w2~ab2c", GIVEN_BACK), ("w2", "why"))], False, True),
         (Mode.TRUST, IN_DOUBT, True, False),
-        (Mode.VERIFY, IN_DOUBT, False, True),
+        (Mode.VERIFY, [*IN_DOUBT, notes()], False, True),
         (Mode.VERIFY, IN_DOUBT, True, False),
         (Mode.VERIFY, GONE, True, False),
         (Mode.VERIFY, GONE, False, False),
         (Mode.SYNC, GONE_IN_SYNC, False, False),
-        (Mode.SYNC, [LOST_ANSWER, ls(R)], False, True),
+        (Mode.SYNC, [LOST_ANSWER, ls(R), notes()], False, True),
     ],
 )
 def test_finish_when_the_claim_is_gone(mode, script, has_expired, committed):
@@ -245,15 +258,22 @@ def test_finish_when_the_claim_is_gone(mode, script, has_expired, committed):
 @pytest.mark.parametrize(
     ("mode", "script", "has_expired", "committed"),
     [
-        (Mode.TRUST, [*GONE, there(DONE), ls(D, "job")], False, True),
+        (Mode.TRUST, [*GONE, there(DONE), ls(D, "job"), notes()], False, True),
         (Mode.TRUST, [*GONE, there(DONE), ls(D, "job")], True, False),
         (Mode.TRUST, [*GONE, there(DONE, False)], False, False),
         # Another job of that name, and an older one.
         (Mode.TRUST, [*GONE, there(DONE), ls(D, Entry("job", 100.0, 8))], False, False),
         (Mode.TRUST, [*GONE, there(DONE), ls(D, Entry("job", 99.0, 7))], False, False),
-        (Mode.VERIFY, [*GONE, there(DONE), ls(D, "job")], False, True),
+        (Mode.VERIFY, [*GONE, there(DONE), ls(D, "job"), notes()], False, True),
+        # Somebody was given the job, and did it.
+        (
+            Mode.VERIFY,
+            [*GONE, there(DONE), ls(D, "job"), notes(("w2", GIVEN_BACK))],
+            False,
+            False,
+        ),
         (Mode.VERIFY, [*GONE, there(DONE, False)], False, False),
-        (Mode.SYNC, [*GONE_IN_SYNC, *[ls(D, "job")] * 2], False, True),
+        (Mode.SYNC, [*GONE_IN_SYNC, *[ls(D, "job")] * 2, notes()], False, True),
         (Mode.SYNC, [*GONE_IN_SYNC, ls(D)], False, False),
     ],
 )
