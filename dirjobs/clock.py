@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
+
+_SLICE = 0.2
 
 
 def _boot_clock() -> Callable[[], float]:
@@ -23,6 +26,17 @@ monotonic = _boot_clock()
 def utc_now() -> str:
     """The date and the time, for people: ``2025-04-10T09:01:00+00:00``."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def sleep_unless(
+    over: Callable[[], bool], seconds: float, sleep: Callable[[float], None] = time.sleep
+) -> None:
+    """Let seconds pass, or fewer once `over` says so; it is asked five times a second."""
+    slices = math.ceil(seconds / _SLICE)
+    for _ in range(slices):
+        if over():
+            return
+        sleep(seconds / slices)
 
 
 def growing_pauses(first: float, longest: float) -> Iterator[float]:

@@ -10,6 +10,7 @@ error                 executed   what the caller does
 `NotFound`            no [1]_    takes the file for gone (a job: for somebody else's)
 `AlreadyExists`       no         takes another name
 `Denied`              no         tells the user; a worker tries other jobs
+`LogonRefused`        no         tells the user: accounts get locked
 `Busy`, `NoSpace`     no         waits until somebody closes the file, or makes room
 `Unsupported`         no         gives up, or goes another way
 `Unavailable`         no         sends it again, after a pause
@@ -20,6 +21,8 @@ error                 executed   what the caller does
 """
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 
 class StoreError(OSError):
@@ -36,6 +39,10 @@ class AlreadyExists(StoreError, FileExistsError):
 
 class Denied(StoreError, PermissionError):
     """The store understood and refused (rights, quota, read-only).  Nothing was changed."""
+
+
+class LogonRefused(Denied):
+    """The store does not take the user, the password or the token: accounts get locked."""
 
 
 class Busy(Denied):
@@ -58,11 +65,17 @@ class Unavailable(StoreError):
     """Surely not executed (refused, throttled, in maintenance): repeat freely.
 
     Args:
-        retry_after: seconds the store asked us to wait, if it named any.
+        retry_after: seconds the store asked us to wait, if it named any; five minutes at most
+            are heeded, whatever a proxy says.
     """
+
+    LONGEST_RETRY_AFTER: ClassVar[float] = 300.0
 
     def __init__(self, *args: object, retry_after: float | None = None) -> None:
         super().__init__(*args)
+        if retry_after is not None:
+            # max first: what is no number at all becomes 0.
+            retry_after = min(max(0.0, retry_after), self.LONGEST_RETRY_AFTER)
         self.retry_after = retry_after
 
 

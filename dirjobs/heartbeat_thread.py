@@ -12,6 +12,7 @@ from threading import Thread, current_thread
 from dirjobs import threads
 from dirjobs.errors import StoreError
 from dirjobs.protocol.exits import Claim
+from dirjobs.protocol.outage import QueueAway
 from dirjobs.recovery.membership import Membership
 from dirjobs.worker import TRANSIENT_ERRORS, Worker
 
@@ -35,6 +36,7 @@ class HeartbeatThread:
         # A garbage collection inside of its `put` or `get` may call `put` again; that of an
         # Event or a Condition would wait for itself.
         self._told_to_end: SimpleQueue[None] = SimpleQueue()
+        self._hurried = False
         self._pid = os.getpid()
         self._thread = Thread(target=self._run, name="dirjobs-heartbeat", daemon=True)
 
@@ -72,7 +74,13 @@ class HeartbeatThread:
         be called by the garbage collector, at any moment of any thread."""
         if self._pid == os.getpid():  # a forked child has nothing of its parent's to end
             self._worker.control.drain()
+            self._hurried = True
             self._told_to_end.put(None)
+
+    def hurries(self) -> bool:
+        """Whether no request is repeated: somebody waits for the end of the heartbeat that is
+        under way, or of this worker."""
+        return self._hurried or self._membership.control.gives_up()
 
     def stop(self) -> None:
         """Let it end, and wait until it has; a thread doesn't wait for itself."""
@@ -93,6 +101,7 @@ class HeartbeatThread:
         me, membership = self._membership.me, self._membership
         intents = membership.parts.intents
         held = intents.end_worker()
+        self._hurried = False
         try:
             if me.lease_gaps or me.own_lease_expired(self._share.now()):
                 membership.give_up_used_names()
@@ -140,8 +149,10 @@ class HeartbeatThread:
             began = now()
             try:
                 self._membership.beat()
+            except QueueAway:
+                pass  # which is said once for all threads
             except StoreError as error:
-                if not silent:
+                if not silent and not self._hurried:
                     log.warning("no heartbeat could be written (%s); trying on", error)
                 silent = True
             except Exception:

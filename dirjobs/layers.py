@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import BinaryIO, ClassVar, Self, TypeVar
 
+from dirjobs.clock import sleep_unless
 from dirjobs.errors import AmbiguousResult, Busy, NotFound, StoreError, Unavailable
 from dirjobs.store import Entry, Guarantees, Store
 
@@ -129,6 +130,7 @@ class Retrying(Layer):
         clock: gives seconds, monotonic.
         sleep: waits for so many seconds.
         random: gives a number between 0 and 1.
+        over: whether nobody waits for an answer any more: then nothing is repeated.
     """
 
     REPEATED_ON: ClassVar[Mapping[str, tuple[type[StoreError], ...]]] = {
@@ -151,8 +153,10 @@ class Retrying(Layer):
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         random: Callable[[], float] = _random.random,
+        over: Callable[[], bool] | None = None,
     ) -> None:
         super().__init__(store)
+        self._over = over
         self._tries, self._seconds = tries, seconds
         self._clock, self._sleep, self._random = clock, sleep, random
 
@@ -169,7 +173,12 @@ class Retrying(Layer):
                 if tried >= self._tries or left <= 0:
                     raise
                 pause = min(self._pause(tried, error), left)
-            self._sleep(pause)
+                if self._over is None:
+                    self._sleep(pause)
+                else:
+                    sleep_unless(self._over, pause, self._sleep)
+                    if self._over():
+                        raise
 
     def _pause(self, tried: int, error: StoreError) -> float:
         jittered = self._random() * min(self.LONGEST, self.FIRST * 2.0 ** (tried - 1))
@@ -220,13 +229,14 @@ class Retrying(Layer):
         self.call("remove", (path,), remove)
 
 
-def with_retries(store: Store) -> Store:
-    """`store` with its requests repeated; a local path, mounts included, as it is.
+def with_retries(store: Store, over: Callable[[], bool] | None = None) -> Store:
+    """`store` with its requests repeated until they are `over`; a local path, mounts included,
+    as it is.
 
     No answer of a disk gets lost, and the client of a mount repeats by itself.  A layer
     would only slow down the two calls that a job costs there.
     """
-    return store if store.local_path("") is not None else Retrying(store)
+    return store if store.local_path("") is not None else Retrying(store, over=over)
 
 
 class Logged(Layer):

@@ -24,6 +24,7 @@ DEFAULT_LEASE = 300.0
 DEFAULT_TIMEOUT = 30.0
 DEFAULT_MAX_PAUSE = 60.0
 DEFAULT_MAX_ATTEMPTS = 3
+DEFAULT_PATIENCE = 3600.0
 
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
 """A number of seconds, as it is read from a share."""
@@ -187,6 +188,7 @@ class Settings:
     timeout: float = DEFAULT_TIMEOUT
     max_pause: float = DEFAULT_MAX_PAUSE
     max_attempts: int = DEFAULT_MAX_ATTEMPTS
+    patience: float = DEFAULT_PATIENCE
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense.
@@ -206,6 +208,7 @@ class Settings:
         if self.sync_time is not None:
             seconds("sync_time", self.sync_time)
         seconds("min_age", self.min_age)
+        seconds("patience", self.patience)
         _one_of("mode", self.mode, Mode)
         _one_of("order", self.order, Order)
         whole("max_attempts", self.max_attempts)

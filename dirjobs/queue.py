@@ -28,6 +28,7 @@ from dirjobs.policy import (
     DEFAULT_LEASE,
     DEFAULT_MAX_ATTEMPTS,
     DEFAULT_MAX_PAUSE,
+    DEFAULT_PATIENCE,
     DEFAULT_TIMEOUT,
     Filter,
     Policy,
@@ -40,6 +41,7 @@ from dirjobs.protocol.candidates import Candidates
 from dirjobs.protocol.exits import Claim
 from dirjobs.protocol.folders import make_folders
 from dirjobs.protocol.me import Me
+from dirjobs.protocol.outage import Presence, SameQueue
 from dirjobs.protocol.parts import Parts
 from dirjobs.protocol.share import Share
 from dirjobs.recovery.control import ClaimAborted, Control
@@ -57,6 +59,8 @@ class Generation:
     """What a `DirJobs` is in one process, until it is closed: one worker.
 
     Attributes:
+        share: the queue, as all that end jobs see it.
+        presence: whether the queue is there.
         worker: takes jobs and ends them.
         membership: its heartbeat.
         control: what it is told to do.
@@ -65,6 +69,8 @@ class Generation:
         begun: whether the others know it, so that it may take jobs.
     """
 
+    share: Share
+    presence: Presence
     worker: Worker
     membership: Membership
     control: Control
@@ -107,6 +113,9 @@ class DirJobs:
         timeout: seconds, the longest that one request to the store may take.
         max_pause: seconds, the longest that a machine may stand still and go on.
         max_attempts: how many workers may die at a job before it counts as failed.
+        patience: seconds for which a worker waits when its queue is away: when the folder is
+            empty or another one, or everything is refused.  (For a server that can't be reached
+            it waits without end.)
 
     Raises:
         ConfigurationError: an argument is not right; the message says which and why.
@@ -132,6 +141,7 @@ class DirJobs:
         timeout: float = DEFAULT_TIMEOUT,
         max_pause: float = DEFAULT_MAX_PAUSE,
         max_attempts: int = DEFAULT_MAX_ATTEMPTS,
+        patience: float = DEFAULT_PATIENCE,
     ) -> None:
         self._settings = Settings(
             wid=wid,
@@ -148,12 +158,13 @@ class DirJobs:
             timeout=timeout,
             max_pause=max_pause,
             max_attempts=max_attempts,
+            patience=patience,
         )
         self.store = open_store(jobsdir, storage_options, timeout=timeout)
-        self._share = Share(with_retries(self.store))
+        share = Share(with_retries(self.store))
         try:
-            self._wish = self._policy()
-            make_folders(self._share)
+            self._wish = self._policy(share)
+            make_folders(share)
         except BaseException:
             self.store.close()  # nobody gets this object, so nobody else could
             raise
@@ -162,14 +173,14 @@ class DirJobs:
         self._home = os.getpid()
         self._generation = self._new_generation()
 
-    def _policy(self) -> Policy:
+    def _policy(self, share: Share) -> Policy:
         """What the user asks for; where neither user nor store know how late listings are,
         what the queue's workers have agreed on."""
         try:
             return self._settings.policy(self.store.guarantees)
         except UnknownLag:
             try:
-                recorded = from_bytes(self._share.read(AGREEMENT), Policy())
+                recorded = from_bytes(share.read(AGREEMENT), Policy())
             except NotFound:
                 recorded = None
             if recorded is None:
@@ -265,7 +276,7 @@ class DirJobs:
         Raises:
             StoreError: the folders can't be listed.
         """
-        return status(self._share)
+        return status(self.share)
 
     def requeue(self, *jobs: str, dead: bool = False) -> list[str]:
         """Give running jobs back to ``00_waiting``, at once.
@@ -285,12 +296,17 @@ class DirJobs:
             StoreError: what was done so far stays done; call it again.
         """
         return requeue(
-            self._share,
+            self.share,
             jobs,
             dead=dead,
             policy=self._wish,
             max_attempts=self._settings.max_attempts,
         )
+
+    @property
+    def share(self) -> Share:
+        """The queue as its worker sees it: for what belongs to its jobs, such as logs."""
+        return self._current().share
 
     @property
     def mode(self) -> str:
@@ -313,7 +329,7 @@ class DirJobs:
         incarnations = self._membership.incarnations
         incarnations.groups.add(group)
         with suppress(StoreError):  # the next heartbeat tells
-            incarnations.tell(self._share)
+            incarnations.tell(self.share)
         try:
             yield
         finally:
@@ -342,10 +358,13 @@ class DirJobs:
             id_was_used: it may not claim under the plain id.
             drained: it takes no job.
         """
-        settings, store, share = self._settings, self.store, self._share
+        settings, store = self._settings, self.store
         pid = os.getpid()
         control = Control()
         control.draining = drained
+        presence = Presence(settings.patience)
+        same = SameQueue(with_retries(store, control.gives_up), presence)
+        share = Share(same, gives_up=control.gives_up)
         # The plain id is the parent's, which lives on.
         me = Me(
             self.wid if pid == self._home else next_incarnation(self.wid, nonce()),
@@ -374,7 +393,7 @@ class DirJobs:
         worker = Worker(
             claiming, candidates, membership, ending=ending, names_suffice=store.names_suffice
         )
-        return Generation(worker, membership, control, pid)
+        return Generation(share, presence, worker, membership, control, pid)
 
     def _current(self) -> Generation:
         """This process's generation; a forked child gets one of its own."""
@@ -409,13 +428,19 @@ class DirJobs:
     def _begin(self, generation: Generation) -> None:
         thread = generation.thread
         if thread is None or not thread.is_beating:  # it beats if a signal came after its start
-            # A connection of its own, so that a long transfer delays no heartbeat.
-            generation.membership.share.use(self._share.store.another())
             thread = generation.thread = HeartbeatThread(generation.worker, generation.membership)
+            # A connection of its own, so that a long transfer delays no heartbeat.
+            beating = with_retries(self.store.another(), thread.hurries)
+            generation.membership.share.use(SameQueue(beating, generation.presence))
+            generation.presence.beginning = True
             # Knows the thread only, so that a forgotten queue can go.
             self._finalizer = weakref.finalize(self, thread.tell_to_end)
             self._finalizer.atexit = False  # the thread itself sees to that
             thread.start()
+        agreement = generation.membership.agreement
+        others_may_write = self._wish.timeout + self._wish.max_pause
+        settles_in = others_may_write if agreement.named_queue else 0.0
+        generation.presence.adopt(agreement.queue_id, settles_in)
         generation.begun = True
 
     def close(self) -> None:
@@ -494,7 +519,7 @@ class QueueHandle:
         return self._persist(lambda worker: worker.ending.share.read(path))
 
     def download(self, path: str, target: BinaryIO) -> None:
-        self._queue._share.store.download(path, target)
+        self._generation.share.store.download(path, target)
 
     def still_holds(self, claim: Claim) -> bool:
         if not self.is_here:
@@ -504,7 +529,7 @@ class QueueHandle:
     def finish(self, claim: Claim, folder: str, reason: str) -> None:
         with self._end_alone(claim):
             if reason:
-                attempts.note(self._queue._share, claim.job.name, claim.worker, reason)
+                attempts.note(self._generation.share, claim.job.name, claim.worker, reason)
             self._persist(lambda worker: worker.finish(claim, folder))
 
     def release(self, claim: Claim) -> None:
@@ -528,5 +553,5 @@ class QueueHandle:
         try:
             return call(worker)
         except TRANSIENT_ERRORS as error:
-            share = self._queue._share
+            share = self._generation.share
             return retry_through_outages(share, lambda: call(worker), error)

@@ -8,13 +8,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
-from dirjobs.clock import growing_pauses
+from dirjobs.clock import growing_pauses, sleep_unless
 from dirjobs.errors import AmbiguousResult, Busy, ClaimLost, Denied, StoreError, Unavailable
 from dirjobs.layout import RUNNING, WAITING
 from dirjobs.protocol.candidates import Candidates
 from dirjobs.protocol.exits import Claim
 from dirjobs.protocol.folders import make_folders
 from dirjobs.protocol.intents import State
+from dirjobs.protocol.outage import QueueAway
 from dirjobs.protocol.parts import Parts
 from dirjobs.protocol.share import Share
 from dirjobs.recovery.control import Control
@@ -31,7 +32,7 @@ _MAX_FRUITLESS_PASSES = 8
 with doubling pauses 13 s, longer than the listings of a davfs2 mount are late."""
 _MAX_BUSY_PASSES = 5
 """Passes in which the last jobs are open in other programs, before we give up: 1.5 s."""
-_LONGEST_PAUSE = 30.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
 
 
 @dataclass
@@ -306,23 +307,34 @@ def retry_through_outages(
         call: what ended with `error` at the first try.
         error: one of `TRANSIENT_ERRORS`.
         control: who is drained waits no longer; None for somebody who can't be.
+
+    Raises:
+        StoreError: any other error of `call`; or `error` itself, once `share` gives up.
     """
+    said = not isinstance(error, QueueAway)  # which is said once for all threads
     if isinstance(error, Busy):
         log.warning("%s Waiting until it is closed.", error)
-    else:
+    elif said:
         log.warning("the store can't be reached (%s); waiting until it can", error)
-    for pause in growing_pauses(1.0, _LONGEST_PAUSE):
+    for pause in growing_pauses(_FIRST_PAUSE, _LONGEST_PAUSE):
         asked_for = getattr(error, "retry_after", None) or 0.0
-        if control is None:
-            share.sleep(max(pause, asked_for))
+        seconds = max(pause, asked_for)
+        if control is not None:
+            control.sleep_unless_drained(share, seconds)
+        elif share.gives_up is None:
+            share.sleep(seconds)
         else:
-            control.sleep_unless_drained(share, max(pause, asked_for))
+            sleep_unless(share.gives_up, seconds, share.sleep)
+            if share.gives_up():
+                raise error
         try:
             result = call()
         except TRANSIENT_ERRORS as again:
             error = again
         else:
             if control is not None and control.draining:
+                return result
+            if not said:
                 return result
             over = "it is closed" if isinstance(error, Busy) else "the store is there again"
             log.warning("%s; going on", over)

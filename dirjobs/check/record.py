@@ -51,6 +51,7 @@ def record(store: Store, done: Check) -> Recorded:
     make_folders(share)
     verdict = done.verdict
     membership = new_member(share, "check")
+    membership.agreement.names_queue = True
     found = membership.announce()
     try:
         agreement, before = membership.agreement, membership.me.policy

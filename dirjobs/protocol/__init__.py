@@ -47,5 +47,6 @@ twice; `tests/simulation` has a mutant for most.
 to all others.  `look`, `resolve`: what is there, and what became of a rename.  `claim`,
 `exits`, `sweep`: into 01_running, out of it, and what came late.  `audit`, `agreement`:
 evidence, and the mode of the queue.  `candidates`: which job to try next.  `attempts`: notes
-for people.  `folders`, `records`: folders made, JSON read.  `parts` puts them together.
+for people.  `outage`: is it the queue that says so?  `folders`, `records`: folders made, JSON
+read.  `parts` puts them together.
 """

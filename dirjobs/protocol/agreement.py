@@ -1,8 +1,12 @@
-"""What the workers of a queue have agreed on: the mode, in ``queue.json``.
+"""What the workers of a queue have agreed on: the mode, in ``queue.json``; and its id there.
 
 Half of the workers in another mode broke exclusion in 149 of 150 races.  So everybody runs
 in the strictest of ``queue.json`` and all live workers, and ``queue.json`` only ever becomes
 stricter while anybody else lives.
+
+The id tells the queue from an empty place, and from another one (`dirjobs.protocol.outage`).
+It is made with the queue, by `init` or the first worker, and never changes: whoever writes the
+file keeps what stands there.
 """
 
 from __future__ import annotations
@@ -38,6 +42,15 @@ class _Record(msgspec.Struct):
     lease: Seconds | msgspec.UnsetType = msgspec.UNSET
 
 
+def id_in(data: bytes) -> str | None:
+    """The queue's id in ``queue.json``; empty if it has none, None if it makes no sense."""
+    try:
+        found = decode(data, dict[str, object]).get("id")
+    except ValueError:
+        return None
+    return found if isinstance(found, str) else ""
+
+
 def to_bytes(policy: Policy, further: Mapping[str, object] | None = None) -> bytes:
     """The content of ``queue.json``: `policy`, and whatever else stands there."""
     record = {
@@ -48,6 +61,10 @@ def to_bytes(policy: Policy, further: Mapping[str, object] | None = None) -> byt
         "heartbeat": policy.heartbeat,
         "lease": policy.lease,
     }
+    return _encoded(record)
+
+
+def _encoded(record: Mapping[str, object]) -> bytes:
     return json.dumps(record, indent=1).encode() + b"\n"
 
 
@@ -88,6 +105,10 @@ class Agreement:
     Attributes:
         no_claims_before: a time by the monotonic clock; until then others may still work in a
             less strict mode.
+        queue_id: the queue's id, as it was last read or written; empty if it had none.
+        names_queue: give the queue an id if it has none; not for those who only come by.
+        named_queue: whether the id is ours, so that somebody who began at the same time may
+            yet replace it.
     """
 
     def __init__(self, share: Share, me: Me, evidence: Evidence) -> None:
@@ -95,6 +116,9 @@ class Agreement:
         self.me = me
         self.evidence = evidence
         self.no_claims_before = 0.0
+        self.queue_id = ""
+        self.names_queue = True
+        self.named_queue = False
         self._complaint = ""
         self._further: Mapping[str, object] = {}
         self._fallback: dict[str, object] = {}
@@ -115,6 +139,7 @@ class Agreement:
         except NotFound:
             return None
         self._further = further_keys(data)
+        self.queue_id = id_in(data) or self.queue_id
         return from_bytes(data, defaults)
 
     @property
@@ -143,8 +168,27 @@ class Agreement:
             data = share.read(AGREEMENT)
         except NotFound:
             data = b""
-        self._further = {**further_keys(data), **self._fallback, **further}
+        self._further = self._with_id({**further_keys(data), **self._fallback, **further})
         share.write(AGREEMENT, to_bytes(policy, self._further))
+
+    def _with_id(self, keys: dict[str, object]) -> dict[str, object]:
+        """`keys` with the queue's id: the one that stands there, else the one it had, else a
+        new one."""
+        found = keys.get("id")
+        if isinstance(found, str) and found:
+            self.queue_id = found
+        elif not self.queue_id:
+            if not self.names_queue:
+                return keys
+            self.queue_id = self.me.nonce() + self.me.nonce()
+            self.named_queue = True
+        return {**keys, "id": self.queue_id}
+
+    def _name_queue(self) -> None:
+        """Give a queue of an older version an id; all else in ``queue.json`` stays."""
+        keys = self._with_id(further_keys(self.share.read(AGREEMENT)))
+        self.share.write(AGREEMENT, _encoded(keys))
+        self._further = keys
 
     def settle(self, wish: Policy, recorded: Policy | None, live: Sequence[Policy]) -> None:
         """Run in the strictest mode of ``queue.json``, live workers and ourselves.
@@ -178,33 +222,41 @@ class Agreement:
             recorded.sync_time,
         ):
             self.write(agreed)
+        elif self.names_queue and not self.queue_id:
+            self._name_queue()
         if any(agreed.is_stricter_than(policy) for policy in live):
             pause = agreed.heartbeat + agreed.timeout
             log.info("waiting %g s until the other workers use mode %s", pause, agreed.mode.value)
             self.share.sleep(pause)
 
-    def follow(self, new: Sequence[Policy]) -> None:
-        """Become as strict as ``queue.json`` and the workers that are new."""
-        agreed = self.me.policy
-        for policy in new:
-            agreed = agreed.at_least_as_strict_as(policy.mode, policy.sync_time)
+    def read_again(self) -> Policy | None:
+        """What ``queue.json`` says by now; None if there is none, which nobody who works
+        already makes anew."""
         try:
-            recorded = self.recorded(agreed)
+            recorded = self.recorded(self.me.policy)
         except ConfigurationError as error:  # half written, or by hand: the policy holds on
             if str(error) != self._complaint:
                 log.warning("%s", error)
             self._complaint = str(error)
-            recorded = self.me.policy
-        else:
-            self._complaint = ""
+            return self.me.policy
+        self._complaint = ""
+        return recorded
+
+    def follow(self, recorded: Policy | None, new: Sequence[Policy]) -> None:
+        """Become as strict as ``queue.json``, as just read, and the workers that are new."""
+        agreed = self.me.policy
+        for policy in new:
+            agreed = agreed.at_least_as_strict_as(policy.mode, policy.sync_time)
         if recorded is not None:
             agreed = agreed.at_least_as_strict_as(recorded.mode, recorded.sync_time)
         if agreed.is_stricter_than(self.me.policy):
             log.warning("this queue works in mode %s from now on", agreed.mode.value)
             mine = replace(self.me.policy, mode=agreed.mode, sync_time=agreed.sync_time)
             self.me.adopt(mine.with_legal_lease())
-        if recorded is None or agreed.is_stricter_than(recorded):
-            self.write(agreed)
+        if recorded is not None and agreed.is_stricter_than(recorded):
+            recorded = self.read_again()  # somebody else may have written it meanwhile
+            if recorded is not None and agreed.is_stricter_than(recorded):
+                self.write(agreed)
 
     # -- a promise that is not kept ---------------------------------------------------------
 

@@ -24,6 +24,7 @@ class Share:
         store: where the queue is; its verbs are sent as they are.
         sleep: lets seconds pass; may raise what ends the wait early.
         now: seconds that never go back and, where possible, count while suspended.
+        gives_up: whether whoever waits for a store that can't be reached is to wait no longer.
     """
 
     def __init__(
@@ -31,7 +32,9 @@ class Share:
         store: Store,
         sleep: Callable[[float], None] | None = None,
         now: Callable[[], float] = monotonic,
+        gives_up: Callable[[], bool] | None = None,
     ) -> None:
+        self.gives_up = gives_up
         self.sleep = sleep or time.sleep
         self.now = now
         self.use(store)

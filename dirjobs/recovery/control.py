@@ -17,7 +17,7 @@ import time
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 
-from dirjobs.clock import monotonic
+from dirjobs.clock import monotonic, sleep_unless
 from dirjobs.errors import NotFound
 from dirjobs.layout import WORKERS
 from dirjobs.protocol.share import Share
@@ -30,6 +30,8 @@ PAUSE = "~pause"
 _DRAIN = "~drain."
 _SLICE = 0.2
 """Seconds after which a wait looks whether it is still wanted."""
+_GRACE = 3.0
+"""Seconds for which a store that can't be reached is still waited for once all is aborted."""
 
 
 class ClaimAborted(BaseException):
@@ -55,6 +57,7 @@ class Control:
         self.paused = False
         self.draining = False
         self.abort_now = False
+        self._gives_up_at = math.inf
         self._pause_announced = False
         self._own_files: set[str] = set()
         self._orders_to_remove: set[str] = set()
@@ -73,7 +76,14 @@ class Control:
     def drain(self, *, at_once: bool = False) -> None:
         """Take no other job; `at_once`: also abort the claim that is under way."""
         self.draining = True
-        self.abort_now |= at_once
+        if at_once and not self.abort_now:
+            self._gives_up_at = monotonic() + _GRACE
+            self.abort_now = True
+
+    def gives_up(self) -> bool:
+        """Whether a store that can't be reached is waited for no longer: this worker is to
+        end at once, some seconds ago."""
+        return monotonic() >= self._gives_up_at
 
     def sleep_unless_aborted(self, seconds: float) -> None:
         """Let seconds pass in the middle of a claim.
@@ -105,11 +115,7 @@ class Control:
 
     def sleep_unless_drained(self, share: Share, seconds: float) -> None:
         """Let seconds pass, or fewer if this worker is drained meanwhile."""
-        slices = math.ceil(seconds / _SLICE)
-        for _ in range(slices):
-            if self.draining:
-                return
-            share.sleep(seconds / slices)
+        sleep_unless(lambda: self.draining, seconds, share.sleep)
 
     def remove_orders(self, share: Share) -> None:
         """Remove the orders that were meant for this worker alone: it has ended."""

@@ -174,12 +174,13 @@ class Membership:
         Four requests while nothing happens, whatever the number of jobs; five where renames
         are trusted by a record.
         """
+        recorded = self.agreement.read_again()  # first: nothing is written into another queue
         self.incarnations.beat()
         began = self.share.now()
         listing = self.share.list(WORKERS)
         now = self.share.now()
         ours = self.incarnations.file_names()
-        self._follow(self.failure_detector.observe(listing, ours, began, now))
+        self._follow(recorded, self.failure_detector.observe(listing, ours, began, now))
         self.failure_detector.declare_dead(now)
         me = self.me
         if me.lease_gaps > self._gaps_seen_to:
@@ -193,7 +194,7 @@ class Membership:
         self._beats += 1
         self.parts.sweeper.sweep((WAITING,) if self._beats % 2 else (RUNNING,))
 
-    def _follow(self, new: list[Heartbeat]) -> None:
+    def _follow(self, recorded: Policy | None, new: list[Heartbeat]) -> None:
         """Become as strict as ``queue.json`` and whoever is new; part from a twin."""
         for heartbeat in new:
             if not heartbeat.ended and heartbeat.worker.casefold() == self.me.worker.casefold():
@@ -205,7 +206,9 @@ class Membership:
                     heartbeat.process.host,
                 )
                 self.incarnations.next()
-        self.agreement.follow([heartbeat.policy for heartbeat in new if not heartbeat.ended])
+        self.agreement.follow(
+            recorded, [heartbeat.policy for heartbeat in new if not heartbeat.ended]
+        )
 
     def give_up_used_names(self, share: Share | None = None) -> None:
         """After a gap in the own heartbeat: give up what was claimed under a name that
@@ -352,4 +355,6 @@ def new_member(
     guarantees = share.store.guarantees
     me = Me(f"{purpose}-{names.nonce()}", policy or cautious(guarantees), guarantees)
     me.mode_not_requested = True
-    return Membership(Parts(share, me), this_process(), max_attempts=max_attempts)
+    membership = Membership(Parts(share, me), this_process(), max_attempts=max_attempts)
+    membership.agreement.names_queue = False
+    return membership

@@ -12,9 +12,7 @@ from queue import Empty, SimpleQueue
 
 from dirjobs.console.errors import explained, say
 from dirjobs.console.text import show
-from dirjobs.layers import with_retries
 from dirjobs.layout import LOGS, WAITING
-from dirjobs.protocol.share import Share
 from dirjobs.queue import DirJobs
 from dirjobs.runner.execution import Toolbox
 from dirjobs.runner.process import Program
@@ -122,8 +120,7 @@ class Runner:
         return 0 if self._summary.all_done else 1
 
     def _toolbox(self, watchdog: Watchdog) -> Toolbox:
-        store = self._dj.store
-        delivery = Delivery(Share(with_retries(store)), self._shutdown)
+        delivery = Delivery(self._dj.share, self._shutdown)
         rules = self._rules
         return Toolbox(
             self._dj, self._program, delivery, watchdog, self._shutdown, self._scratch,

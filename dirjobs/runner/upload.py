@@ -18,6 +18,7 @@ from dirjobs.policy import DEFAULT_HEARTBEAT
 from dirjobs.protocol import attempts
 from dirjobs.protocol.agreement import further_keys
 from dirjobs.protocol.folders import make_folder, write
+from dirjobs.protocol.outage import PatienceOver
 from dirjobs.protocol.share import Share
 from dirjobs.runner.output_buffer import shortened
 from dirjobs.runner.shutdown import Shutdown
@@ -132,6 +133,9 @@ class Delivery:
 
         Returns:
             what is not there in the end, and why; nothing if everything is.
+
+        Raises:
+            StoreError: an outage that is waited for no longer.
         """
         problems = []
         room = _WaitForRoom(self._shutdown)
@@ -140,6 +144,8 @@ class Delivery:
             try:
                 with open(os.path.join(folder, name), "rb") as file:
                     self._deliver(path, file, room)
+            except (*TRANSIENT_ERRORS, PatienceOver):
+                raise  # it is about no file, and nobody waits any longer
             except OSError as error:
                 problems.append(f"{path!r}: {error}")
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""

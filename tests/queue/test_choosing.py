@@ -60,7 +60,7 @@ def test_the_filter_gets_path_and_name_in_the_users_spelling(place):
 # -- what others do to the folders ------------------------------------------------------------
 
 
-@pytest.mark.parametrize("folder", ["00_waiting", "01_running", "02_done", "_queue"])
+@pytest.mark.parametrize("folder", ["00_waiting", "01_running", "02_done"])
 def test_folders_may_be_moved_away_while_running(local, folder):
     local.put("job1.txt", "job2.txt")
     queue = local.open()

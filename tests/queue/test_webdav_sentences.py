@@ -180,7 +180,7 @@ def fail_in_all_ways(server: FakeWebDAV, url: str, options: dict, shown: io.Stri
     for fault in FAILING:
         server.write("00_waiting/job1.txt", b"x")
         server.write("00_waiting/job2.txt", b"x")
-        with DirJobs(url, storage_options=options) as queue:
+        with DirJobs(url, storage_options=options, patience=0) as queue:
             for operation in operations(queue):
                 server.faults.add(fault)
                 note(shown, operation)

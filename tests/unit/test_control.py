@@ -194,7 +194,7 @@ def waits_for_the_end_of_an_outage(queue, store):
 
 
 def waits_for_the_end_of_a_pause(queue, store):
-    control.pause(queue._share)
+    control.pause(queue.share)
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from dirjobs.errors import (
     Busy,
     ConfigurationError,
     Denied,
+    LogonRefused,
     NoSpace,
     NotFound,
     StoreError,
@@ -81,7 +82,7 @@ def raised(call, *arguments):
     ("status", "kind"),
     [
         (400, AmbiguousResult),
-        (401, Denied),
+        (401, LogonRefused),
         (403, AmbiguousResult),
         (404, NotFound),
         (405, Unsupported),
@@ -133,7 +134,7 @@ def test_a_yes_is_a_yes_even_if_its_text_never_comes(server):
     [
         (200, StoreError),
         (400, StoreError),
-        (401, Denied),
+        (401, LogonRefused),
         (403, Denied),
         (404, NotFound),
         (405, Unsupported),
@@ -159,7 +160,7 @@ def test_list_and_exists(server, store, status, kind):
 @pytest.mark.parametrize(
     ("status", "kind"),
     [
-        (401, Denied),
+        (401, LogonRefused),
         (403, Denied),
         (413, TooLarge),
         (423, Busy),
@@ -333,7 +334,7 @@ def test_a_digest_of_an_unknown_kind(server, challenge):
     server.respond = lambda request: answer(401, WWW_Authenticate=challenge)
     url = f"http://me:x@127.0.0.1:{server.port}/dav"
     with open_store(url, {}) as store:
-        assert type(raised(store.list, "")) is Denied
+        assert isinstance(raised(store.list, ""), Denied)
 
 
 def test_a_token(server):

@@ -24,7 +24,7 @@ from dirjobs.backends.smb import wire
 from dirjobs.backends.smb.config import Config
 from dirjobs.backends.smb.integrity import AuthenticConnection
 from dirjobs.backends.smb.status import ACCESS_DENIED, LOGON, NO_SHARE, PATH_NOT_COVERED
-from dirjobs.errors import Denied, StoreError, Unavailable, Unsupported
+from dirjobs.errors import Denied, LogonRefused, StoreError, Unavailable, Unsupported
 
 # smbprotocol logs a traceback whenever a connection breaks; without this, Python prints it
 # where nobody has set up logging.  Our own error says what broke.
@@ -139,7 +139,7 @@ def log_on(config: Config, connection: Any, cache: MutableMapping[str, Any]) -> 
         kind: type[StoreError] = Unavailable
         why = f"the server says NTSTATUS {error.status:#010x}"
         if error.status in LOGON:
-            kind, why = Denied, LOGON[error.status]
+            kind, why = LogonRefused, LOGON[error.status]
         raise kind(f"Can't log on to {config.where} as {who}: {why}.") from error
     except SMBConnectionClosed:
         raise

@@ -19,6 +19,7 @@ from dirjobs.errors import (
     AmbiguousResult,
     Busy,
     Denied,
+    LogonRefused,
     NoSpace,
     NotFound,
     StoreError,
@@ -59,9 +60,9 @@ OK: Mapping[Verb, frozenset[int]] = {
 
 # The same for every verb: the server didn't get as far as doing anything.
 _ANY: Mapping[int, type[StoreError]] = {
-    401: Denied,
+    401: LogonRefused,
     405: Unsupported,
-    407: Denied,
+    407: LogonRefused,
     411: Unsupported,
     413: TooLarge,
     414: Unsupported,

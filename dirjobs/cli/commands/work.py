@@ -20,7 +20,7 @@ from dirjobs.cli.options import (
 )
 from dirjobs.console.errors import say, show_log, told_in_one_sentence
 from dirjobs.errors import ConfigurationError
-from dirjobs.policy import Filter
+from dirjobs.policy import DEFAULT_PATIENCE, Filter
 from dirjobs.protocol.share import Share
 from dirjobs.runner.signals import Interrupted, Interruption
 
@@ -98,6 +98,13 @@ def like(pattern: str) -> Filter:
     "--keep-going", is_flag=True, help="Don't stop when 5 jobs in a row fail within a second each."
 )
 @click.option(
+    "--patience",
+    type=Seconds(),
+    default=DEFAULT_PATIENCE,
+    help="Wait S seconds for a queue that is away: an empty place, or all is refused."
+    "  [default: 3600]",
+)
+@click.option(
     "--mode",
     type=click.Choice(["trust", "verify", "sync"]),
     help="How to make sure of a job.  [default: what the folder's file system or server warrants]",
@@ -127,6 +134,7 @@ def work(
     sync_time: float | None,
     min_age: float,
     scratch: str | None,
+    patience: float,
     verbose: int,
     **how: Any,
 ) -> int:
@@ -193,6 +201,7 @@ def work(
                 sync_time=sync_time,
                 order=order,
                 min_age=min_age,
+                patience=patience,
             )
             return Runner(dj, program, Rules(**how), interruption, folder).work()
     except Interrupted as interrupted:

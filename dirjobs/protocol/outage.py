@@ -1,0 +1,294 @@
+"""Outage or verdict: an empty place or a refusal is believed only where the queue is.
+
+A proxy says 404 while the container behind it restarts, a NAS starts its server before its
+shares, a ticket expires, a mount point is bare after ``umount``: to a worker that looks as if
+somebody had taken its job away, or the queue.  ``queue.json`` has a random id, so there is a
+way to tell: whoever has worked here remembers it, and takes nothing for gone or forbidden
+before that file was read and had the same id.  Until then it is an outage.
+
+    the store says                      queue.json has the id    it has not, or can't be read
+    ----------------------------------  -----------------------  ----------------------------
+    not found, refused, can't do that   so it is                 `QueueAway`: ask again later
+    not found, to a rename              so it is                 `AmbiguousResult`: look later
+    the login is refused                (not asked at once)      `QueueAway`; three tries
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from dirjobs.clock import monotonic
+from dirjobs.errors import (
+    AlreadyExists,
+    AmbiguousResult,
+    Busy,
+    LogonRefused,
+    NotFound,
+    StoreError,
+    Unavailable,
+)
+from dirjobs.layers import Layer
+from dirjobs.layout import AGREEMENT, ATTEMPTS, DONE, FAILED, QUEUE, RUNNING, WAITING
+from dirjobs.policy import DEFAULT_PATIENCE
+from dirjobs.protocol.agreement import id_in
+from dirjobs.store import Store, split
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+NO_VERDICT = (AlreadyExists, Unavailable, AmbiguousResult, Busy)
+"""Answers that say nothing about whether the queue is there."""
+LOGON_PAUSES = (20.0, 100.0)
+"""Seconds after which a login that was refused is tried again; then no more."""
+_JUST_SEEN = 2.0
+"""Seconds for which nobody asks again whether it is the same queue before a folder is made."""
+
+
+class QueueAway(Unavailable):
+    """The queue that this process works at is not there, or lets nobody in, for now."""
+
+
+class PatienceOver(StoreError):
+    """The queue was away for too long, or its login was refused too often: nobody waits on."""
+
+
+class Presence:
+    """Whether the queue is there, as all threads of one worker know it.
+
+    Args:
+        patience: seconds to wait for a queue that is away; then its errors are final.
+        now: seconds that never go back.
+
+    Attributes:
+        queue_id: the id that the queue had when this worker began; empty until then, and
+            whatever the store says is believed.
+        beginning: a worker begins, and may make the queue's folders.
+        seen_at: when the queue was surely there, for the last time that anybody looked.
+        lost_race: see `just_lost`.
+    """
+
+    def __init__(
+        self, patience: float = DEFAULT_PATIENCE, now: Callable[[], float] = monotonic
+    ) -> None:
+        self.patience = patience
+        self.now = now
+        self.queue_id = ""
+        self.beginning = False
+        self.seen_at = -math.inf
+        self._settled_at = -math.inf
+        self.lost_race = threading.local()
+        self._lock = threading.Lock()
+        self._away_since: float | None = None
+        self._seen: StoreError = Unavailable()
+        self._refused_logons = 0
+        self._next_logon = -math.inf
+
+    def adopt(self, queue_id: str, settles_in: float = 0.0) -> None:
+        """Remember the queue's id from now on.
+
+        Args:
+            queue_id: as it stands in ``queue.json``.
+            settles_in: seconds for which another worker that began at the same time may yet
+                write another id, which holds then.
+        """
+        self.queue_id, self.beginning = queue_id, False
+        self._settled_at = self.now() + settles_in
+
+    def just_lost(self, path: str) -> bool:
+        """Whether this thread lost a race for a job with its last rename, and looks whether it
+        has the job all the same; asking once more would cost every lost race a request."""
+        lost = getattr(self.lost_race, "for_name", None)
+        self.lost_race.for_name = None
+        return path == lost
+
+    def is_same(self, data: bytes) -> bool:
+        """Whether `data` is what ``queue.json`` of this queue says."""
+        found = id_in(data)
+        if found and found != self.queue_id and self.now() < self._settled_at:
+            self.queue_id = found
+        return found == self.queue_id
+
+    @property
+    def is_away(self) -> bool:
+        return self._away_since is not None
+
+    def is_there(self) -> None:
+        """Its ``queue.json`` was read."""
+        with self._lock:
+            self.seen_at = self.now()
+            was_away, self._away_since = self.is_away, None
+            self._refused_logons, self._next_logon = 0, -math.inf
+        if was_away:
+            log.warning("the queue is there again; going on")
+
+    def error(self, seen: StoreError) -> StoreError:
+        """What to raise since the store said `seen` and the queue is not to be had."""
+        with self._lock:
+            now = self.now()
+            first = not self.is_away
+            if self._away_since is None:
+                self._away_since = now
+            self._seen = seen
+            if isinstance(seen, LogonRefused):
+                self._refused_logons += 1
+                pauses = LOGON_PAUSES[self._refused_logons - 1 :]
+                self._next_logon = now + pauses[0] if pauses else math.inf
+        if first:
+            log.warning("the queue is away (%s); waiting for it, at most %g s", seen, self.patience)
+        return self._error()
+
+    def refused_logon(self) -> StoreError | None:
+        """What to raise instead of trying a login that was refused lately; None if it may be
+        tried, which is then this thread's turn."""
+        with self._lock:
+            if not self._refused_logons:
+                return None
+            if self.now() >= self._next_logon:
+                self._next_logon = self.now() + LOGON_PAUSES[self._refused_logons - 1]
+                return None
+        return self._error()
+
+    def _error(self) -> StoreError:
+        seen = self._seen
+        if self._refused_logons > len(LOGON_PAUSES):
+            return PatienceOver(
+                f"{seen}  It was tried {self._refused_logons} times, and is tried no more:"
+                " accounts get locked."
+            )
+        since = self._away_since
+        if since is not None and self.now() - since >= self.patience:
+            return PatienceOver(
+                f"{seen}  The queue has been away for {self.patience:g} s: giving up."
+            )
+        return QueueAway(f"the queue is away: {seen}")
+
+
+class SameQueue(Layer):
+    """A store that is believed as long as it holds the queue that was begun.
+
+    Args:
+        store: what this layer is around.
+        presence: what is known of the queue; shared by all connections to it.
+    """
+
+    def __init__(self, store: Store, presence: Presence | None = None) -> None:
+        super().__init__(store)
+        self.presence = presence or Presence()
+
+    def call(self, verb: str, paths: tuple[str, ...], action: Callable[[], T]) -> T:
+        presence = self.presence
+        if presence.is_away and (away := self._find_queue()) is not None:
+            raise away
+        try:
+            return action()
+        except NO_VERDICT:
+            raise
+        except StoreError as error:
+            if not presence.queue_id or _is_ordinary(verb, paths, error):
+                if verb == "rename":
+                    presence.lost_race.for_name = paths[1]
+                raise
+            asked = verb == "read" and paths == (AGREEMENT,)
+            outage = presence.error(error) if asked else self._outage(error)
+            if outage is None:
+                raise
+            gone = verb == "rename" and isinstance(error, NotFound)
+            if gone and not self.guarantees.final_refusals:
+                # Whatever stands between may have passed it on all the same.
+                raise AmbiguousResult(f"{error}  But the queue is away.") from error
+            raise outage from error
+
+    def names_of_files(self, folder: str) -> Iterable[str]:
+        return self.call("list", (folder,), lambda: [*self.store.names_of_files(folder)])
+
+    def exists(self, path: str) -> bool:
+        there = super().exists(path)
+        presence = self.presence
+        if not presence.queue_id:
+            return there
+        if there and split(path)[0] == RUNNING:
+            presence.seen_at = presence.now()  # no other queue has a claim of that name
+        elif not there and not (_is_job_at_rest(path) or presence.just_lost(path)):
+            outage = self._outage(NotFound(f"{self.full_path(path)!r} is not there."))
+            if outage is not None:
+                raise outage
+        return there
+
+    def read(self, path: str) -> bytes:
+        data = super().read(path)
+        if path == AGREEMENT and self.presence.queue_id and id_in(data) is not None:
+            if not self.presence.is_same(data):
+                raise self.presence.error(self._another_queue())
+            self.presence.is_there()
+        return data
+
+    def mkdir(self, path: str) -> None:
+        self._require_queue()
+        super().mkdir(path)
+
+    # -- whether it is the queue ------------------------------------------------------------
+
+    def _outage(self, seen: StoreError) -> StoreError | None:
+        """What to raise instead of `seen`; None if the queue is there, so `seen` is true."""
+        if isinstance(seen, LogonRefused):
+            return self.presence.error(seen)  # accounts get locked: not asked again at once
+        return self._find_queue(seen)
+
+    def _find_queue(self, seen: StoreError | None = None) -> StoreError | None:
+        """Read ``queue.json``; what to raise if this is not the queue, or can't be known."""
+        presence = self.presence
+        if (refused := presence.refused_logon()) is not None:
+            return refused
+        try:
+            data = self.store.read(AGREEMENT)
+        except NO_VERDICT as error:
+            return error
+        except StoreError as error:
+            return presence.error(seen or error)
+        if not presence.is_same(data):
+            return presence.error(seen or self._another_queue())
+        presence.is_there()
+        return None
+
+    def _another_queue(self) -> StoreError:
+        return StoreError(f"{self.full_path(AGREEMENT)!r} is not that of the queue begun here.")
+
+    def _require_queue(self) -> None:
+        """Nothing is made where the queue is not: most likely that is a bare mount point.
+
+        Raises:
+            NotFound: there is no queue.
+            QueueAway: there is not the one that this worker began with.
+        """
+        presence = self.presence
+        if presence.queue_id:
+            if presence.now() - presence.seen_at > _JUST_SEEN:
+                outage = self._find_queue()
+                if outage is not None:
+                    raise outage
+        elif not presence.beginning and not any(map(self.store.exists, (WAITING, QUEUE))):
+            raise NotFound(
+                f"there is no queue in {self.url!r} any more: look whether the right folder is"
+                " there, or make a new one with `dirjobs init`."
+            )
+
+
+def _is_ordinary(verb: str, paths: tuple[str, ...], error: StoreError) -> bool:
+    """Whether an answer is one that nothing rests on: asking again would only cost."""
+    if not isinstance(error, NotFound):
+        return False
+    return (
+        verb in ("remove", "upload")  # whose folder is made, which asks
+        or split(paths[0])[0] == ATTEMPTS
+        or (verb == "rename" and _is_job_at_rest(paths[0]))  # a lost race
+    )
+
+
+def _is_job_at_rest(path: str) -> bool:
+    """Whether a file is a job that nobody has, or has any more: it may not be there."""
+    folder, name = split(path)
+    return folder in (DONE, FAILED) or (folder == WAITING and not name.startswith("~"))
