@@ -41,12 +41,24 @@ _WORKER = re.compile(r"[A-Za-z0-9_-]+")
 _INCARNATION = re.compile(r"[A-Za-z0-9_-]{1,40}(?:~[a-z0-9]{4})?")
 
 # What editors, file managers, sync clients and servers leave behind (from the lists of
-# Nextcloud, rsync, Samba, Syncthing, Dropbox and the browsers).
-_NOT_A_JOB = re.compile(
-    r"""\. .* | ~ .* | .* ~ | \#recycle | @eadir | lost\+found | thumbs\.db | desktop\.ini
-      | .*\.(?:part|partial|filepart|crdownload|tmp|swp)
-      | .*\.sync-conflict-.* | .*conflicted\ copy.*
-      | .*_[^_]+_[a-z]{3}-\d\d-\d{4,6}_\d+(?:\.[^.]*)?""",
+# Nextcloud, rsync, Samba, Syncthing, Dropbox and the browsers): first what nobody misses, then
+# uploads that never ended and the copies that sync clients make of a file changed twice.
+_HOUSEKEEPING = re.compile(
+    r"\. .* | ~ .* | .* ~ | \#recycle | @eadir | lost\+found | thumbs\.db | desktop\.ini",
+    re.IGNORECASE | re.VERBOSE | re.DOTALL,
+)
+_LEFT_BEHIND = re.compile(
+    r"""
+    .*\.(?:part|partial|filepart|crdownload|tmp|swp)
+    | .*\.sync-conflict-.*                            # Syncthing
+    | .*conflicted\ copy.*                            # Dropbox, Nextcloud, ownCloud
+    | .*_conflict-\d{8}-\d{6}.*                       # ownCloud, until 2018
+    | .*\((?:SFConflict|case\ conflict|case\ clash\ from)\b.*    # Seafile, Dropbox, Nextcloud
+    | .*(?:in\ konflikt\ stehende\ kopie|copie\ en\ conflit|copia\ en\ conflicto
+         |copia\ in\ conflitto|c\u00f3pia\ em\ conflito|conflicterende\ kopie).*   # Dropbox
+    | .*_[^_]+_(?-i:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)
+      -\d\d-\d{4,6}(?:-\d{4})?_(?:\d+|conflict)(?:\.[^.]*)?     # Synology
+    """,
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )
 _ORDINARY = re.compile(r"\w+\.(?:txt|json|csv|ya?ml|toml|sh|py)", re.ASCII)  # most, most quickly
@@ -194,7 +206,15 @@ def may_be_removed(path: str) -> bool:
 def is_job_name(name: str) -> bool:
     """False for what people's programs leave in a folder: hidden files, partial
     downloads, editors' backups, conflict copies, staged names."""
-    return bool(_ORDINARY.fullmatch(name)) or not _NOT_A_JOB.fullmatch(name)
+    if _ORDINARY.fullmatch(name):
+        return True
+    return not _HOUSEKEEPING.fullmatch(name) and not is_left_behind(name)
+
+
+def is_left_behind(name: str) -> bool:
+    """Whether a name is one of those that are no jobs, and may look like one to a person: of
+    an unfinished upload, or of a sync client's copy."""
+    return not _HOUSEKEEPING.fullmatch(name) and bool(_LEFT_BEHIND.fullmatch(name))
 
 
 def numbered(job: str, number: int) -> str:

@@ -9,7 +9,17 @@ from typing import NamedTuple
 from dirjobs.admin.report import Claimed, Counts, Failure, Heard, Overview, describe
 from dirjobs.clock import monotonic
 from dirjobs.errors import StoreError
-from dirjobs.layout import ATTEMPTS, DONE, FAILED, PARKED, RUNNING, WAITING, WORKERS
+from dirjobs.layout import (
+    ATTEMPTS,
+    DONE,
+    FAILED,
+    PARKED,
+    RUNNING,
+    WAITING,
+    WORKERS,
+    is_left_behind,
+    job_files,
+)
 from dirjobs.protocol import attempts
 from dirjobs.protocol.share import Share
 from dirjobs.recovery.control import PAUSE, drained
@@ -110,7 +120,13 @@ def count(share: Share) -> Counts:
     has ended meanwhile."""
     # Folders further down are listed later, so that a moving job is seen twice, never missed;
     # equal name, size and mtime count once.
-    waiting = share.jobs_in(WAITING)
+    listing = share.listed(WAITING)
+    waiting = [*job_files(WAITING, listing)]
+    left_behind = [
+        entry.name
+        for entry in listing
+        if entry.kind is FileKind.FILE and is_left_behind(entry.name)
+    ]
     running = share.jobs_in(RUNNING)
     claimed = {place.job for place in running if place.job.mtime is not None}
     left = sum(place.job not in claimed for place in waiting)
@@ -132,7 +148,7 @@ def count(share: Share) -> Counts:
         for place in running
         if place.job not in ended
     ]
-    return Counts(left, done, parked, failed, claims)
+    return Counts(left, done, parked, failed, claims, left_behind)
 
 
 @dataclass(frozen=True)

@@ -94,6 +94,9 @@ class Overview:
 
     Attributes:
         waiting, running, done, failed, parked: how many jobs are where.
+        left_behind: how many files in ``00_waiting`` are not taken, since they look like what
+            other programs leave behind.
+        left_behind_example: the name of one; empty if there is none.
         paused: no worker takes another job.
         workers: those that live, and those that died or left something.
         failures: the latest, newest first.
@@ -106,6 +109,8 @@ class Overview:
     done: int = 0
     failed: int = 0
     parked: int = 0
+    left_behind: int = 0
+    left_behind_example: str = ""
     paused: bool = False
     workers: tuple[Seen, ...] = ()
     failures: tuple[Failure, ...] = ()
@@ -169,6 +174,8 @@ class Counts:
     parked: int = 0
     failed: set[str] = field(default_factory=set)
     claims: list[Claimed] = field(default_factory=list)
+    left_behind: list[str] = field(default_factory=list)
+    """Files in ``00_waiting`` that are taken for what other programs have left there."""
 
 
 def rounded(value: Any) -> Any:
@@ -213,6 +220,8 @@ def describe(
         done=counts.done,
         failed=len(counts.failed),
         parked=counts.parked,
+        left_behind=len(counts.left_behind),
+        left_behind_example=min(counts.left_behind, default=""),
         paused=paused,
         workers=tuple(sorted(workers, key=_natural)),
         failures=tuple(failures),

@@ -57,6 +57,14 @@ def remarks(found: Overview) -> list[Remark]:
         copies = "copy is" if found.parked == 1 else "copies are"
         text = f"{found.parked:,} second {copies} parked in _queue/parked."
         lines.append(Remark(text, "yellow"))
+    if found.left_behind:
+        files = "file is" if found.left_behind == 1 else "files are"
+        text = (
+            f"{found.left_behind:,} {files} not taken for jobs, such as"
+            f" {printable(found.left_behind_example)!r}: names like this are left by other"
+            " programs."
+        )
+        lines.append(Remark(text, "yellow"))
     return lines
 
 

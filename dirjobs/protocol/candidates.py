@@ -11,7 +11,7 @@ from threading import Lock
 from typing import NamedTuple
 
 from dirjobs.errors import ConfigurationError
-from dirjobs.layout import WAITING, is_job_name
+from dirjobs.layout import WAITING, is_job_name, is_left_behind
 from dirjobs.names import unsafe_name
 from dirjobs.policy import Order
 from dirjobs.store import Entry, FileKind
@@ -145,7 +145,10 @@ class Candidates:
         mine = [name for name in files if name.endswith(self.job_ext)]
         if len(mine) < len(files):
             self._tell_of_other_files(files)
-        return [name for name in mine if is_job_name(name) and self._is_portable(name)]
+        found = [name for name in mine if is_job_name(name) and self._is_portable(name)]
+        if len(found) < len(mine):
+            self._tell_of_what_is_left_behind(mine)
+        return found
 
     def _is_portable(self, name: str) -> bool:
         problem = self.name_problem(name)
@@ -261,6 +264,15 @@ class Candidates:
                     f" job_ext={self.job_ext!r}; use job_ext='' to take every file",
                 )
                 return
+
+    def _tell_of_what_is_left_behind(self, files: Iterable[str]) -> None:
+        names = [name for name in files if is_left_behind(name)]
+        if names:
+            self._tell_once(
+                "left behind",
+                f"files such as {names[0]!r} in {WAITING} ({len(names)} now) are not taken for"
+                " jobs: names like this are left by other programs; rename what is a job",
+            )
 
     def _tell_once(self, key: str, message: str) -> None:
         if key not in self._told:

@@ -13,11 +13,13 @@ and in commands, whose jobs are files,
 
 from __future__ import annotations
 
-import json
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+
+from dirjobs.runner.parameters import parameters_in
 
 PLACE = "{}"
 # {3} is a regular expression's, { print } a program's.
@@ -27,7 +29,6 @@ _PLACEHOLDER = re.compile(
     re.VERBOSE,
 )
 _PARAM = "param:"
-_LARGEST_JOB = 1 << 20
 _ROOM = 100_000
 """Bytes of parameters in an environment: systems limit it, Linux to 128 KiB for each."""
 
@@ -66,28 +67,6 @@ class Subject:
     @property
     def stem(self) -> str:
         return os.path.splitext(self.name)[0]
-
-
-def parameters_in(path: str) -> dict[str, str] | None:
-    """The parameters in a job's file; None if it is no JSON object (of at most 1 MiB).
-
-    Raises:
-        OSError: the file can't be read.
-    """
-    with open(path, "rb") as file:
-        data = file.read(_LARGEST_JOB + 1)
-    if len(data) > _LARGEST_JOB or data.lstrip()[:1] != b"{":
-        return None
-    try:
-        record = json.loads(data)
-    except (ValueError, RecursionError):
-        return None
-    return {name: text_of(value) for name, value in record.items()}
-
-
-def text_of(value: object) -> str:
-    """A parameter or a result as a text: a string as it is, anything else as JSON."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def fill(
@@ -159,7 +138,8 @@ def environment(subject: Subject, **more: str) -> dict[str, str]:
     """The variables that tell a program of its job, with `more` of them: ``wid`` is
     ``DIRJOBS_WID``.
 
-    Parameters that would make the environment too large for the system are left out.
+    Parameters that would make the environment too large for the system are left out, and so
+    are those whose variables would be one: ``A`` and ``a``, ``x.y`` and ``x_y``.
     """
     told = {
         "DIRJOBS_JOB": os.path.abspath(subject.path),
@@ -167,10 +147,15 @@ def environment(subject: Subject, **more: str) -> dict[str, str]:
         **{f"DIRJOBS_{name.upper()}": value for name, value in more.items()},
     }
     room = _ROOM
-    for name, value in (subject.parameters or {}).items():
-        variable = "DIRJOBS_PARAM_" + re.sub(r"[^A-Z0-9]", "_", name.upper())
+    parameters = subject.parameters or {}
+    variables = {
+        name: "DIRJOBS_PARAM_" + re.sub(r"[^A-Z0-9]", "_", name.upper()) for name in parameters
+    }
+    meant = Counter(variables.values())
+    for name, value in parameters.items():
+        variable = variables[name]
         size = len(variable) + len(value.encode(errors="replace"))
-        if size <= room and "\0" not in value:
+        if meant[variable] == 1 and size <= room and "\0" not in value:
             room -= size
             told[variable] = value
     return told

@@ -121,6 +121,15 @@ def test_lines(queue):
     assert queue.store.read("00_waiting/line0003.txt") == b"last\n"
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_lines_that_windows_wrote(local, tmp_path, encoding):
+    path = tmp_path / "lines.txt"
+    path.write_text("echo ä\r\n\r\necho b\r\n", encoding=encoding)
+    local.run("add", "--each-line", str(path))
+    assert local.store.read("00_waiting/line0001.txt") == "echo ä\n".encode()
+    assert local.store.read("00_waiting/line0002.txt") == b"echo b\n"
+
+
 def test_lines_with_names(local):
     found = local.json("add", "--each-line", "-", "--name", "c{number}.sh", input="a\nb\n")
     assert found["added"] == ["c0001.sh", "c0002.sh"]

@@ -1,5 +1,6 @@
 """``dirjobs status``."""
 
+import json
 import os
 import re
 
@@ -44,6 +45,17 @@ def test_what_a_person_should_do(local):
     assert "Paused: `dirjobs resume`" in text
     assert "Nobody works: start `dirjobs work`" in text
     assert "1 second copy is parked" in text
+    assert "not taken" not in text
+
+
+def test_files_that_are_not_taken_for_jobs(local):
+    local.put("00_waiting", "a (conflicted copy 2025-04-10).txt")
+    local.put("00_waiting", "b.part")
+    local.put("00_waiting", ".hidden")
+    text = " ".join(local.run("status").split())
+    assert "2 files are not taken for jobs, such as 'a (conflicted copy 2025-04-10).txt'" in text
+    found = json.loads(local.run("status", "--json"))
+    assert (found["total"], found["left_behind"]) == (0, 2)
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write")

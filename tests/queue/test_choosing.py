@@ -93,6 +93,15 @@ def test_an_existing_claim_of_our_name_is_never_replaced(place):
     assert place.store.read("02_done/job1.txt") == b"new"
 
 
+def test_copies_of_sync_clients_are_left_and_told_of_once(place, caplog):
+    for name in ("a_conflict-20190101-120000.txt", "a (Case Conflict).txt", ".hidden.txt"):
+        place.put(name)
+    with place.open() as queue:
+        assert order_of(queue) == order_of(queue) == []
+    (told,) = [r.getMessage() for r in caplog.records if "not taken for jobs" in r.getMessage()]
+    assert "(2 now)" in told
+
+
 @pytest.mark.skipif(os.name == "nt", reason="needs a POSIX system")
 def test_hostile_files_are_skipped_and_reported_once(local, caplog):
     local.put("good.txt", "new\nline.txt", "tab\t.txt", "rtl\u202e.txt")

@@ -27,6 +27,10 @@ NOT_JOBS = [
     *("a.filepart", "a.crdownload", "a.SWP", "Thumbs.db", "DESKTOP.INI", "lost+found", "@eaDir"),
     *("#recycle", "job1.sync-conflict-20250410-1.txt", "job1 (conflicted copy 2025-04-10).txt"),
     *("job1_host_Jan-03-0901_1.txt", "job1_host_Jan-03-0901_1", ".~lock.a#"),
+    *("job1_NAS_Mar-05-163045-2024_Conflict.txt", "job1_conflict-20190101-120000.txt"),
+    *("job1 (SFConflict me@uni.example 2024-01-02-10-10-10).txt", "job1 (Case Conflict).txt"),
+    *("job1 (case clash from me, 2024-01-02 101010).txt", "j (Copie en conflit de PC).txt"),
+    *("job1 (In Konflikt stehende Kopie von PC 2024-01-02).txt", "j (copia en conflicto de PC)"),
 ]
 
 
@@ -38,17 +42,24 @@ def test_what_other_programs_leave_is_no_job(name):
 def test_the_short_cut_for_ordinary_names_lets_nothing_else_through():
     rng = random.Random(7)
     pieces = ["job", "_", ".txt", ".py", "~", "-", ".", " ", "#recycle", "thumbs.db", "\n"]
-    pieces += ["conflicted copy", "_x_jan-01-2024_1", ".sync-conflict-", ".part", "é"]
+    pieces += ["conflicted copy", "_x_Jan-01-2024_1", ".sync-conflict-", ".part", "é"]
     ordinary = 0
     for _ in range(20_000):
         name = "".join(rng.choices(pieces, k=rng.randint(1, 4)))
         if layout._ORDINARY.fullmatch(name):
             ordinary += 1
-            assert not layout._NOT_A_JOB.fullmatch(name), name
+            assert not layout._HOUSEKEEPING.fullmatch(name), name
+            assert not layout._LEFT_BEHIND.fullmatch(name), name
     assert ordinary > 50
 
 
-@pytest.mark.parametrize("name", ["job1.txt", "part", "apart", "tmp.txt", "a~b", "job_2_3.txt"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("job1.txt", "part", "apart", "tmp.txt", "a~b", "job_2_3.txt", "conflict.json"),
+        *("sweep_lr_mar-05-2024_01.json", "run_7_feb-02-2025_3", "results_exp_may-12-2024_1.txt"),
+    ],
+)
 def test_what_only_looks_like_it_is_a_job(name):
     assert layout.is_job_name(name)
 

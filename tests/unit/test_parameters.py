@@ -10,48 +10,69 @@ from dirjobs.cli.sweep.naming import LONGEST, Naming, content_of, filled
 from dirjobs.cli.sweep.parameters import csv_rows, json_rows, parse_param, product, typed
 from dirjobs.errors import ConfigurationError, InvalidName
 from dirjobs.layout import check_new_job
-from dirjobs.runner.template import Subject, UnknownParameter, fill_argument
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        *(("0", 0), ("-3", -3), ("12", 12), ("007", "007"), ("1_000", "1_000"), ("+1", "+1")),
-        *(("0.1", 0.1), (".5", 0.5), ("5.", 5.0), ("1e-3", 0.001), ("-2.5E+4", -25000.0)),
-        *(("true", True), ("False", False), ("", ""), ("adam", "adam"), ("1.2.3", "1.2.3")),
-        *(("nan", "nan"), ("inf", "inf"), ("1e999", "1e999"), ("-", "-"), (".", "."), ("e5", "e5")),
-        *(("12345678901234567890", 12345678901234567890.0), (" 1", " 1"), ("٣", "٣"), ("1e", "1e")),
-    ],
-)
-def test_what_a_text_means(text, value):
-    found = typed(text)
-    assert (found, type(found)) == (value, type(value))
-
-
-@pytest.mark.parametrize(
-    ("text", "values"),
-    [
-        ("x=1", [1]),
-        ("x=0.1,0.01", [0.1, 0.01]),
-        ("x=1..5", [1, 2, 3, 4, 5]),
-        ("x=5..1..-2", [5, 3, 1]),
-        ("x=0..1..0.25", [0, 0.25, 0.5, 0.75, 1]),
-        ("x=0.1..0.3..0.1", [0.1, 0.2, 0.3]),
-        ("x=2.9..3.1..0.1", [2.9, 3.0, 3.1]),
-        ("x=1..3,10,a", [1, 2, 3, 10, "a"]),
-        ("x=1..2..5", [1]),
-        ("x=a=b", ["a=b"]),
-    ],
-)
-def test_the_values_of_a_parameter(text, values):
-    assert parse_param(text) == ("x", values)
+from dirjobs.runner.parameters import Number, parameters_in, text_of, to_json
+from dirjobs.runner.template import Subject, UnknownParameter, environment, fill_argument
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        *("", "x", "=1", " =1", "x=", "x=1,", "x=1,,2", "x=1..", "x=..2", "x=a..b", "x=5..1"),
-        *("x=1..5..0", "x=1..2..1..1", "x=1..inf", "x=nan..2", "x=0..1e9", "x=0..1..1e-99"),
+        *("0", "-3", "12", "123456789012345", "0.1", "0.10", "3.10", "1e-3", "1.5e3", "-2.5E+4"),
+        *("100000000000000", "0.123456789012345"),
+    ],
+)
+def test_a_number_keeps_its_notation(text):
+    assert isinstance(typed(text), Number)
+    assert content_of({"x": typed(text)}) == f'{{"x": {text}}}\n'.encode()
+    assert text_of(typed(text)) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("007", "1_000", "+1", "-0", ".5", "5.", "1e999", "1e-400", "nan", "inf", "-", ".", "e5"),
+        *("1234567890123456", "12345678901234567890", "0.1234567890123456", "5381e182", "1e5"),
+        *("True", "FALSE", "", "adam", "1.2.3", " 1", "٣", "1e", "0x10", "12e4567"),
+    ],
+)
+def test_what_a_program_would_not_read_as_it_stands_is_text(text):
+    found = typed(text)
+    assert (found, type(found)) == (text, str)
+
+
+def test_true_and_false():
+    assert (typed("true"), typed("false")) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("x=1", "[1]"),
+        ("x=0.1,0.01", "[0.1, 0.01]"),
+        ("x=1..5", "[1, 2, 3, 4, 5]"),
+        ("x=01..3", "[1, 2, 3]"),
+        ("x=5..1..-2", "[5, 3, 1]"),
+        ("x=0..1..0.25", "[0.0, 0.25, 0.5, 0.75, 1.0]"),
+        ("x=0.1..0.3..0.1", "[0.1, 0.2, 0.3]"),
+        ("x=2.9..3.1..0.1", "[2.9, 3.0, 3.1]"),
+        ("x=1..3,10,a", '[1, 2, 3, 10, "a"]'),
+        ("x=1..2..5", "[1]"),
+        ("x=4..4", "[4]"),
+        ("x=a=b", '["a=b"]'),
+        ("x=../a.csv,main..dev,1..x", '["../a.csv", "main..dev", "1..x"]'),
+        ("python=3.9,3.10", "[3.9, 3.10]"),
+    ],
+)
+def test_the_values_of_a_parameter(text, values):
+    name, found = parse_param(text)
+    assert (name, to_json(found)) == (text.partition("=")[0], values)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "x", "=1", " =1", "x=", "x=1,", "x=1,,2", "x=1..", "x=..2", "x=5..1", "x=0.1..0.5"),
+        *("x=1..5..0", "x=1..2..1..1", "x=1..2..y", "x=0..1e9", "x=0..1..1e-99", "x=1e-5..1e-3"),
         *("x=1...3", "x=\udc80"),
     ],
 )
@@ -68,7 +89,7 @@ def rows_of(*rows):
 def test_products():
     rows = product(rows_of({}), ["lr=0.1,0.01", "seed=1..3"])
     assert len(list(rows())) == 6
-    assert list(rows())[-1] == {"lr": 0.01, "seed": 3}
+    assert content_of(list(rows())[-1]) == b'{"lr": 0.01, "seed": 3}\n'
     rows = product(rows_of({"a": 1}, {"a": 2}), ["b=x,y"])
     assert [row["a"] for row in rows()] == [1, 1, 2, 2]
 
@@ -92,7 +113,7 @@ def test_products_that_make_no_sense(params, told):
 def read(reader, tmp_path, data):
     path = tmp_path / "file"
     path.write_bytes(data)
-    return list(reader(str(path), "table"))
+    return to_json(list(reader(str(path), "table")))
 
 
 @pytest.mark.parametrize(
@@ -101,10 +122,21 @@ def read(reader, tmp_path, data):
         b"lr,name\n0.1,a b\n2,x\n",
         b"\xef\xbb\xbflr;name\r\n0.1;a b\r\n\r\n2;x",
         b'lr\tname\n0.1\t"a b"\n2\tx\n\n',
+        b"lr, name\n0.1, a b\n,\n2, x\n,\n",
+        b'sep=;\r\nlr;name\r\n0.1;"a b"\r\n;\r\n2;x\r\n',
+        b"\nlr;name\r0.1;a b\r2;x\r",
+        "lr\tname\n0.1\ta b\n2\tx\n".encode("utf-16"),
     ],
 )
 def test_csv(tmp_path, data):
-    assert read(csv_rows, tmp_path, data) == [{"lr": 0.1, "name": "a b"}, {"lr": 2, "name": "x"}]
+    told = '[{"lr": 0.1, "name": "a b"}, {"lr": 2, "name": "x"}]'
+    assert read(csv_rows, tmp_path, data) == told
+
+
+def test_a_quoted_header_does_not_decide_what_separates_cells(tmp_path):
+    data = b'"weight, kg";"height, cm, or so";x\n1;2;3\n'
+    told = '[{"weight, kg": 1, "height, cm, or so": 2, "x": 3}]'
+    assert read(csv_rows, tmp_path, data) == told
 
 
 @pytest.mark.parametrize(
@@ -132,10 +164,36 @@ def test_csv_that_makes_no_sense(tmp_path, data, told):
         b'[{"a": 1}, {"a": "x", "b": [2]}]',
         b'{"a": 1}\n\n{"a": "x", "b": [2]}\n',
         b'\xef\xbb\xbf\n [\n{"a": 1},\n{"a": "x", "b": [2]}]\n',
+        '[{"a": 1}, {"a": "x", "b": [2]}]'.encode("utf-16"),
     ],
 )
 def test_json(tmp_path, data):
-    assert read(json_rows, tmp_path, data) == [{"a": 1}, {"a": "x", "b": [2]}]
+    assert read(json_rows, tmp_path, data) == '[{"a": 1}, {"a": "x", "b": [2]}]'
+
+
+def test_json_keeps_all_digits(tmp_path):
+    data = b'{"id": 12345678901234567890123, "x": {"y": [0.1234567890123456789, 1e-5]}}'
+    assert read(json_rows, tmp_path, data) == f"[{data.decode()}]"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+def test_a_jobs_file_may_be_written_by_windows(tmp_path, encoding):
+    path = tmp_path / "job.json"
+    path.write_text('{"lr": 0.10, "name": "Müller"}\r\n', encoding=encoding)
+    assert parameters_in(str(path)) == {"lr": "0.10", "name": "Müller"}
+
+
+@pytest.mark.parametrize("data", [b"", b"[1]", b"3", b'{"a": ', b"\xff\xfe{", b"{" * 100_000])
+def test_a_job_that_is_no_object_has_no_parameters(tmp_path, data):
+    path = tmp_path / "job"
+    path.write_bytes(data)
+    assert parameters_in(str(path)) is None
+
+
+def test_variables_that_would_be_one_are_left_out():
+    subject = Subject("job", "/job", {"A": "1", "a": "2", "x.y": "3", "x_y": "4", "lr": "5"})
+    told = environment(subject)
+    assert {name for name in told if "PARAM" in name} == {"DIRJOBS_PARAM_LR"}
 
 
 @pytest.mark.parametrize(
@@ -146,6 +204,7 @@ def test_json(tmp_path, data):
         (b'{"a": 1}\n{"a": \n', "line 2: "),
         (b'[\n{"a": 1},\n oops]', "line 3: "),
         (b'{"a": NaN}', "NaN is no JSON value"),
+        (b'{"a": 1e400}', "1e400 is larger than any number; write it as a text"),
         (b"\xff", "not UTF-8"),
         (b'{"a": "\\udc80"}', "not Unicode text"),
         (b"[" * 100_000, "line 1"),
@@ -161,6 +220,7 @@ def test_json_that_makes_no_sense(tmp_path, data, told):
 
 
 def named(*rows, pattern=None, suffix=".json"):
+    rows = [json.loads(json.dumps(row), parse_int=Number, parse_float=Number) for row in rows]
     return Naming(lambda: rows, pattern, suffix).names(rows)
 
 

@@ -16,7 +16,7 @@ from dirjobs.console.errors import told_in_one_sentence
 from dirjobs.console.text import Bar, show, show_json, show_table
 from dirjobs.layout import JobFile
 from dirjobs.protocol.share import Share
-from dirjobs.runner.template import text_of
+from dirjobs.runner.parameters import text_of
 
 _THREADS = 8
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable, Mapping
 
 from dirjobs import layout, names
 from dirjobs.cli.sweep.parameters import Row, Rows, Value
 from dirjobs.errors import ConfigurationError
-from dirjobs.runner.template import UnknownParameter, fill, text_of
+from dirjobs.runner.parameters import Number, text_of, to_json
+from dirjobs.runner.template import UnknownParameter, fill
 
 LONGEST = 100
 """Bytes: longer names get a number and a digest instead."""
@@ -23,7 +23,7 @@ _ODD = re.compile(r"[^A-Za-z0-9._+-]+")
 
 def content_of(row: Row) -> bytes:
     """The JSON file of a set of parameters."""
-    return json.dumps(row, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+    return to_json(row).encode() + b"\n"
 
 
 def filled(pattern: str, values: Mapping[str, str], what: str) -> str:
@@ -72,8 +72,8 @@ class Naming:
         for row in rows():
             count += 1
             for name, value in row.items():
-                if type(value) is int:
-                    self._widths[name] = max(self._widths.get(name, 1), len(str(value)))
+                if isinstance(value, Number) and value.is_whole:
+                    self._widths[name] = max(self._widths.get(name, 1), len(value))
         self._widths[NUMBER] = len(str(count))
 
     def names(self, rows: Iterable[Row]) -> list[str]:
@@ -96,22 +96,22 @@ class Naming:
     def _name(self, row: Row, number: int) -> str:
         if self._pattern is not None:
             parts = {name: self._portable(name, value) for name, value in row.items()}
-            parts.setdefault(NUMBER, self._portable(NUMBER, number))
+            parts.setdefault(NUMBER, self._portable(NUMBER, Number(number)))
             return layout.check_new_job(filled(self._pattern, parts, f"--name {self._pattern!r}"))
         name = "_".join(self._readable(key, value) for key, value in row.items()) + self._suffix
         if len(name) > LONGEST or names.unportable_name(name) or not layout.is_job_name(name):
             digest = hashlib.sha256(content_of(row)).hexdigest()[:8]
-            name = f"job{self._portable(NUMBER, number)}-{digest}{self._suffix}"
+            name = f"job{self._portable(NUMBER, Number(number))}-{digest}{self._suffix}"
         return name
 
     def _readable(self, key: str, value: Value) -> str:
         # A letter then a digit shows where the name ends; anything else needs a sign.
-        joint = "" if type(value) in (int, float) and not key[-1:].isdigit() else "-"
+        joint = "" if isinstance(value, Number) and not key[-1:].isdigit() else "-"
         return f"{_ODD.sub('-', key)}{joint}{self._portable(key, value)}"
 
     def _portable(self, key: str, value: Value) -> str:
-        if type(value) is int:
-            return f"{value:0{self._widths.get(key, 1)}d}"
+        if isinstance(value, Number) and value.is_whole:
+            return value.zfill(self._widths.get(key, 1))
         return _ODD.sub("-", text_of(value)) or "-"
 
     def _unlike(self, taken: Mapping[str, int], name: str) -> str:

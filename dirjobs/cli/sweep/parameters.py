@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import itertools
@@ -12,6 +13,7 @@ from decimal import Decimal, InvalidOperation
 from typing import TypeAlias
 
 from dirjobs.errors import ConfigurationError
+from dirjobs.runner.parameters import Number
 
 Value: TypeAlias = object
 """What JSON knows; mostly a number, a bool or a string."""
@@ -22,31 +24,30 @@ Rows: TypeAlias = Callable[[], Iterable[Row]]
 MOST = 1_000_000
 """So many jobs at once are a mistake."""
 
-_WHOLE = re.compile(r"-?(?:0|[1-9][0-9]{0,17})")
-_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)?(?:\.[0-9]*)?(?:[eE][-+]?[0-9]{1,3})?")
+_NUMBER = re.compile(
+    r"-?(?:0|[1-9][0-9]*)"
+    r"(?:\.[0-9]+(?:[eE][-+]?[0-9]{1,3})? | [eE][-+][0-9]{1,3})?",  # 5381e182 may be an id
+    re.VERBOSE,
+)
+_MOST_DIGITS = 15
+"""All programs keep so many of a number."""
+_END = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?")
 _DELIMITERS = ",;\t"
+_SEPARATOR_LINE = re.compile(r"sep=(?P<delimiter>[^\r\n])[\r\n]*", re.IGNORECASE)
+_QUOTED = re.compile(r'"(?:[^"]|"")*"')
 
 
 def typed(text: str) -> Value:
-    """What `text` means: a whole number, a number, true, false, else itself.
+    """What `text` means: a number, true, false, else itself.
 
-    ``007`` and numbers of twenty digits are text, so that nothing of them is lost.
+    A number keeps its notation.  What a program could not read without a loss stays text:
+    ``007``, more than 15 digits, ``5381e182``, ``1e999``, ``True``.
     """
-    if _WHOLE.fullmatch(text):
-        return int(text)
-    if any(char.isdigit() for char in text) and _NUMBER.fullmatch(text):
-        number = _float(text)
-        if number is not None:
-            return number
-    return {"true": True, "false": False}.get(text.lower(), text)
-
-
-def _float(text: str) -> float | None:
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if abs(number) < float("inf") else None
+    if _NUMBER.fullmatch(text) and text != "-0":
+        digits = sum(map(str.isdigit, text.lower().partition("e")[0].lstrip("-0.")))
+        if digits <= _MOST_DIGITS and Decimal(repr(float(text))) == Decimal(text):
+            return Number(text)
+    return {"true": True, "false": False}.get(text, text)
 
 
 # -- --param -------------------------------------------------------------------------------
@@ -54,6 +55,8 @@ def _float(text: str) -> float | None:
 
 def parse_param(text: str) -> tuple[str, list[Value]]:
     """The name and the values of ``lr=0.1,0.01``, ``seed=1..5`` or ``x=0..1..0.25``.
+
+    Only between numbers ``..`` makes a range: ``../data`` and ``main..dev`` are values.
 
     Raises:
         ConfigurationError: it is none of these.
@@ -66,8 +69,15 @@ def parse_param(text: str) -> tuple[str, list[Value]]:
     for part in values.split(","):
         if not part:
             raise ConfigurationError(f"--param {text!r} has an empty value: leave out that comma.")
-        found += _range(part, text) if ".." in part else [typed(part)]
+        found += _range(part, text) if _is_range(part) else [typed(part)]
     return name.strip(), found
+
+
+def _is_range(part: str) -> bool:
+    """Whether numbers stand at both ends, or at one if the other is missing."""
+    first, dots, rest = part.partition("..")
+    ends = [end for end in (first, rest.partition("..")[0]) if end]
+    return bool(dots and ends) and all(map(_END.fullmatch, ends))
 
 
 def _range(part: str, text: str) -> list[Value]:
@@ -89,10 +99,15 @@ def _range(part: str, text: str) -> list[Value]:
         )
     if steps >= MOST:
         raise _too_many(f"--param {text!r}")
+    if len(ends) == 2 and steps < 1 and start != stop:
+        raise ConfigurationError(
+            f"--param {text!r}: {part!r} has one value, {ends[0]}, since the step is 1: write"
+            f" FIRST..LAST..STEP, such as {part}..{(stop - start) / 4:g}."
+        )
     # All of one kind: among 2.9 and 3.1 there is 3.0, not 3.
     whole = all(number == number.to_integral_value() for number in (start, step))
     kind = int if whole else float
-    return [kind(start + number * step) for number in range(int(steps) + 1)]
+    return [Number(kind(start + number * step)) for number in range(int(steps) + 1)]
 
 
 def product(rows: Rows, params: Sequence[str]) -> Rows:
@@ -143,7 +158,7 @@ def csv_rows(path: str, shown: str) -> Iterator[Row]:
     Raises:
         ConfigurationError: a line can't be understood; the message says which.
     """
-    with open(path, newline="", encoding="utf-8-sig") as file:
+    with open(path, newline="", encoding=encoding_of(path)) as file:
         try:
             yield from _csv_rows(file, shown)
         except UnicodeDecodeError as error:
@@ -151,10 +166,7 @@ def csv_rows(path: str, shown: str) -> Iterator[Row]:
 
 
 def _csv_rows(file: io.TextIOBase, shown: str) -> Iterator[Row]:
-    first = file.readline()
-    file.seek(0)
-    delimiter = max(_DELIMITERS, key=first.count)
-    reader = csv.reader(file, delimiter=delimiter, strict=True)
+    reader = csv.reader(file, delimiter=_delimiter(file), strict=True, skipinitialspace=True)
     header: list[str] | None = None
     while True:
         try:
@@ -163,8 +175,8 @@ def _csv_rows(file: io.TextIOBase, shown: str) -> Iterator[Row]:
             raise ConfigurationError(f"{shown!r}, line {reader.line_num}: {error}.") from error
         if cells is None:
             break
-        if not cells:
-            continue
+        if not any(map(str.strip, cells)):
+            continue  # spreadsheets leave such rows behind
         if header is None:
             header = _header(cells, shown)
         elif len(cells) != len(header):
@@ -175,6 +187,26 @@ def _csv_rows(file: io.TextIOBase, shown: str) -> Iterator[Row]:
             yield dict(zip(header, map(typed, cells), strict=True))
     if header is None:
         raise ConfigurationError(f"{shown!r} is empty: its first line must name the columns.")
+
+
+def _delimiter(file: io.TextIOBase) -> str:
+    """What separates the cells: as a first line ``sep=;`` says, which is passed over, else
+    what is most in the first line that is not blank, quoted cells apart."""
+    line = file.readline()
+    if separator := _SEPARATOR_LINE.fullmatch(line):
+        return separator["delimiter"]
+    while line and not line.strip():
+        line = file.readline()
+    file.seek(0)
+    return max(_DELIMITERS, key=_QUOTED.sub("", line).count)
+
+
+def encoding_of(path: str) -> str:
+    """How a text file is encoded: in UTF-16 if it begins as such a file does, else in UTF-8,
+    with or without a byte order mark."""
+    with open(path, "rb") as file:
+        mark = file.read(2)
+    return "utf-16" if mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
 
 
 def _header(cells: list[str], shown: str) -> list[str]:
@@ -193,7 +225,7 @@ def json_rows(path: str, shown: str) -> Iterator[Row]:
     Raises:
         ConfigurationError: it is neither; the message says where.
     """
-    with open(path, encoding="utf-8-sig") as file:
+    with open(path, encoding=encoding_of(path)) as file:
         try:
             if _begins_with(file, "["):
                 for number, value in enumerate(_parsed(file.read(), shown, 1), 1):
@@ -218,7 +250,9 @@ def _begins_with(file: io.TextIOBase, char: str) -> bool:
 
 def _parsed(text: str, shown: str, line: int) -> list[Value]:
     try:
-        value: list[Value] = json.loads(text, parse_constant=_no_constant)
+        value: list[Value] = json.loads(
+            text, parse_constant=_no_constant, parse_float=Number.fraction, parse_int=Number
+        )
     except (ValueError, RecursionError) as error:
         at = line - 1 + getattr(error, "lineno", 1)
         what = getattr(error, "msg", str(error))

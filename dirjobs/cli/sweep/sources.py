@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
 import shutil
@@ -15,9 +16,16 @@ from typing import BinaryIO
 
 from dirjobs import layout
 from dirjobs.cli.sweep.naming import NUMBER, Naming, content_of, filled
-from dirjobs.cli.sweep.parameters import Row, Rows, csv_rows, json_rows, product
+from dirjobs.cli.sweep.parameters import (
+    Row,
+    Rows,
+    csv_rows,
+    encoding_of,
+    json_rows,
+    product,
+)
 from dirjobs.errors import ConfigurationError
-from dirjobs.runner.template import text_of
+from dirjobs.runner.parameters import text_of
 
 INPUT = "-"
 """Stands for standard input."""
@@ -109,8 +117,9 @@ def _opener(path: str) -> Callable[[], BinaryIO]:
 
 
 def _named_on_input() -> Iterator[str]:
-    for line in _standard_input():
-        name = os.fsdecode(line.rstrip(b"\r\n"))
+    for number, line in enumerate(_standard_input()):
+        bare = line if number else line.removeprefix(codecs.BOM_UTF8)
+        name = os.fsdecode(bare.rstrip(b"\r\n"))
         if name:
             yield name
 
@@ -140,7 +149,8 @@ def from_lines(path: str, pattern: str | None) -> Batch:
         pattern: makes the names of ``{number}``; None for ``line0001.txt``.
 
     Raises:
-        ConfigurationError: a name can't be a job's, or there are two of one name.
+        ConfigurationError: a name can't be a job's, or there are two of one name, or the
+            file is no text.
     """
     count = sum(1 for _ in _lines(path))
     width = max(4, len(str(count)))
@@ -159,11 +169,21 @@ def from_lines(path: str, pattern: str | None) -> Batch:
 
 
 def _lines(path: str) -> Iterator[bytes]:
-    with open(path, "rb") as file:
-        for line in file:
-            text = line.rstrip(b"\r\n")
-            if text.strip():
-                yield text + b"\n"
+    encoding = encoding_of(path)
+    # Names of files may be in any encoding, and go through as they are.
+    errors = "strict" if encoding == "utf-16" else "surrogateescape"
+    with open(path, encoding=encoding, errors=errors) as file:
+        try:
+            for number, line in enumerate(file, 1):
+                if "\0" in line:
+                    raise ConfigurationError(
+                        f"{path!r}, line {number} is no text: save it as UTF-8."
+                    )
+                text = line.rstrip("\n")
+                if text.strip():
+                    yield text.encode("utf-8", "surrogateescape") + b"\n"
+        except UnicodeDecodeError as error:
+            raise ConfigurationError(f"{path!r} is no text in UTF-16: save it as UTF-8.") from error
 
 
 def in_memory(name: str, content: bytes) -> NewJob:
