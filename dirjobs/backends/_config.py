@@ -11,6 +11,7 @@ Nobody's password is ever used with another one's name.  No message shows a secr
 from __future__ import annotations
 
 import math
+import os
 import re
 import threading
 from collections.abc import Callable, Mapping
@@ -73,6 +74,7 @@ class Options:
         configured: dict[str, Any] = {}
         for name in self._configured_as:
             configured |= fsspec.config.conf.get(name, {})
+            configured |= self._texts_in_environment(name, configured)
         # Of fsspec's other options (block_size, retry, ...) none applies.
         configured = {name: configured[name] for name in configured.keys() & self.table.keys()}
         given: dict[str, Any] = {}
@@ -86,6 +88,16 @@ class Options:
             for name, option in self.table.items()
             if not option.stands_for
         }
+
+    def _texts_in_environment(self, backend: str, configured: Mapping[str, Any]) -> dict[str, str]:
+        """What stands in ``FSSPEC_*`` variables, where fsspec has made something else of it: a
+        password or a user name of digits is a number to it."""
+        found = {}
+        for name, value in configured.items():
+            text = os.environ.get(f"FSSPEC_{backend.upper()}_{name.upper()}")
+            if text is not None and not isinstance(value, str):
+                found[name] = text
+        return found
 
     def _spelled_out(self, source: Mapping[str, Any]) -> dict[str, Any]:
         """What `source` says, with every option under the name that it has here."""

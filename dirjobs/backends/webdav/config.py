@@ -20,6 +20,7 @@ import httpx
 
 from dirjobs.backends import _config as option
 from dirjobs.backends.webdav.login import Login
+from dirjobs.backends.webdav.proxy import Proxy, from_environment, usable
 from dirjobs.errors import ConfigurationError
 from dirjobs.redaction import without_login
 from dirjobs.store import Guarantees
@@ -99,6 +100,7 @@ class Config:
         origin: scheme, host and port: ``https://host:8443``.
         prefix: the encoded path of the folder, without a slash at its end.
         url: the folder for people: only what a browser would misread is encoded.
+        proxy_from: which variable or option names the proxy; empty if there is none.
         timeout: seconds of silence.
         guarantees: what a check has found out, or None.
     """
@@ -109,12 +111,18 @@ class Config:
     login: Login | None = field(repr=False)
     tls: ssl.SSLContext = field(repr=False)
     proxy: str | None = field(repr=False)
+    proxy_from: str
     headers: Mapping[str, str] = field(repr=False)
-    trust_env: bool
     timeout: float
     guarantees: Guarantees | None
 
     __reduce__ = option.refuse_pickling
+
+    @property
+    def server(self) -> str:
+        """What is asked, for messages: the server, and the proxy on the way."""
+        via = f" (through the proxy of {self.proxy_from})" if self.proxy_from else ""
+        return f"{self.origin}{via}"
 
     @property
     def who(self) -> str:
@@ -133,15 +141,20 @@ def read(url: str, options: Mapping[str, Any], timeout: float | None = None) -> 
     found = OPTIONS.read(options, {**login, "timeout": timeout})
     origin = f"{place.scheme}://{place.host}" + (f":{place.port}" if place.port else "")
     over_tls = place.scheme == "https"
+    proxy = None
+    if found["proxy"] is not None:
+        proxy = usable(Proxy(found["proxy"], "the option 'proxy'"))
+    elif found["trust_env"]:
+        proxy = from_environment(httpx.URL(origin))
     return Config(
         origin=origin,
         prefix="".join(f"/{quote(segment, safe='')}" for segment in place.segments),
         url=f"{origin}/{'/'.join(map(legible, place.segments))}",
         login=_login(place, found),
-        tls=_tls(found, is_needed=over_tls or found["proxy"] is not None),
-        proxy=found["proxy"],
+        tls=_tls(found, is_needed=over_tls or proxy is not None),
+        proxy=proxy.url if proxy else None,
+        proxy_from=proxy.source if proxy else "",
         headers=found["headers"],
-        trust_env=found["trust_env"],
         timeout=found["timeout"],
         guarantees=found["guarantees"],
     )

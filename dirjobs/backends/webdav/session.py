@@ -78,7 +78,7 @@ class Session:
             auth=self._auth,
             verify=self._config.tls,
             proxy=self._config.proxy,
-            trust_env=self._config.trust_env,
+            trust_env=False,  # `Config` has read the environment
             timeout=self._config.timeout,
             limits=httpx.Limits(
                 max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEPALIVE
@@ -151,7 +151,7 @@ class Session:
                 finally:
                     response.close()
             except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, ssl.SSLError) as error:
-                raise no_answer(verb, url, self._config.origin, error) from error
+                raise no_answer(verb, url, self._config.server, error) from error
 
     def send(
         self, verb: Verb, path: str, headers: Mapping[str, str], body: Body = None
