@@ -83,6 +83,15 @@ class AmbiguousResult(StoreError):
     """It may or may not have happened, or may still happen: look, never repeat blindly."""
 
 
+class FileStays(AmbiguousResult):
+    """A file is still where it was after several renames, each answered neither by yes nor by
+    no.  The store answers, so this is about the file: go on with the others."""
+
+
+class JobsRefused(Denied):
+    """Jobs are waiting, and the store lets this worker have none of them: try later."""
+
+
 class DirJobsError(Exception):
     """The base of the errors that are about the queue and not about its store."""
 

@@ -10,7 +10,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread, current_thread
 
 from dirjobs import threads
-from dirjobs.errors import StoreError
+from dirjobs.errors import Denied, FileStays, StoreError
 from dirjobs.protocol.exits import Claim
 from dirjobs.protocol.outage import QueueAway
 from dirjobs.recovery.membership import Membership
@@ -127,9 +127,10 @@ class HeartbeatThread:
         self._membership.throughput.let_go(claim.path)
         try:
             self._membership.parts.exits.release(claim.path, claim.job)
-        except TRANSIENT_ERRORS:
-            raise
         except StoreError as error:
+            about_this_job = isinstance(error, Denied | FileStays)
+            if isinstance(error, TRANSIENT_ERRORS) and not about_this_job:
+                raise
             log.warning("job %r could not be given back (%s)", claim.job.name, error)
 
     def _is_told_to_end(self, seconds: float) -> bool:

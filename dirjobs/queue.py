@@ -206,6 +206,7 @@ class DirJobs:
         Raises:
             WorkerIdInUse: another live worker has the same id.
             ConfigurationError: `job_filter` raised, or the workers disagree about the mode.
+            JobsRefused: jobs are waiting, and the store lets this worker have none of them.
             StoreError: the store refuses.
         """
         return self._next(self._begun())

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from dirjobs.clock import growing_pauses, sleep_unless
-from dirjobs.errors import AmbiguousResult, Busy, ClaimLost, Denied, StoreError, Unavailable
+from dirjobs.errors import (
+    AmbiguousResult,
+    Busy,
+    ClaimLost,
+    Denied,
+    FileStays,
+    JobsRefused,
+    StoreError,
+    Unavailable,
+)
 from dirjobs.layout import RUNNING, WAITING
 from dirjobs.protocol.candidates import Candidates
 from dirjobs.protocol.exits import Claim
@@ -41,13 +50,11 @@ class PassResult:
 
     Attributes:
         lost: jobs that a fresh listing showed, and that were gone when asked for.
-        busy: whether a job was open in some other program.
-        refusal: what the store said of a job that it does not let us have.
+        refused: jobs that the store does not let us have, and what it said.
     """
 
     lost: frozenset[str] = frozenset()
-    busy: bool = False
-    refusal: Denied | None = None
+    refused: dict[str, StoreError] = field(default_factory=dict)
 
 
 class Worker:
@@ -89,7 +96,8 @@ class Worker:
         worker is drained.
 
         Raises:
-            StoreError: the store can't be used, or refuses every job.
+            JobsRefused: jobs are waiting, and after some tries none of them can be taken.
+            StoreError: the store can't be used.
         """
         control, membership = self.control, self.membership
         found = self.parts.evidence.found
@@ -122,21 +130,26 @@ class Worker:
                     continue  # a claim of ours whose answer was lost: it may be ours yet
                 if self._take_over():
                     continue
+                if not result.refused:
+                    return None
                 busy_passes += 1
-                if result.busy and busy_passes <= _MAX_BUSY_PASSES:
+                is_busy = any(isinstance(error, Busy) for error in result.refused.values())
+                if is_busy and busy_passes <= _MAX_BUSY_PASSES:
                     # A scanner, or whoever just put it there: closed in a moment.
                     self.share.sleep(pause)
                     pause *= 2
                     continue
-                if result.refusal is not None and not result.busy:
-                    raise result.refusal
-                return None
+                raise refused(result.refused)
             # Every listed job was gone when asked for: rivals, a late listing, or a moved
             # folder.  Try a few times.
             if not result.lost <= lost_before:
                 fruitless, pause = 0, 0.05
             fruitless += 1
             if fruitless > _MAX_FRUITLESS_PASSES:
+                unclear = self.parts.claimer.unclear
+                result.refused |= {job: unclear[job] for job in result.lost & unclear.keys()}
+                if result.refused:
+                    raise refused(result.refused)
                 some = ", ".join(sorted(result.lost)[:3])
                 log.warning("%s: listed in %s, but gone when asked for; giving up", some, WAITING)
                 return None
@@ -190,11 +203,8 @@ class Worker:
                 self._next_incarnation()
             try:
                 claim = claimer.claim(job)
-            except Busy:
-                result.busy = True
-                continue
             except Denied as error:
-                result.refusal = error
+                result.refused[job.name] = error
                 continue
             before, now = now, self.share.now()
             if claim is not None and self._needs_new_incarnation(now):
@@ -295,6 +305,16 @@ class Worker:
         return self.ending.exits.release(claim.path, claim.job)
 
 
+def refused(jobs: Mapping[str, StoreError]) -> JobsRefused:
+    """What to tell of jobs that can't be taken, by what the store said of them."""
+    name, error = min(jobs.items())
+    number = "1 job" if len(jobs) == 1 else f"{len(jobs):,} jobs"
+    such_as = "" if len(jobs) == 1 else "such as "
+    refusal = JobsRefused(f"{number} could not be taken, {such_as}{name!r}: {error}")
+    refusal.__cause__, refusal.errno = error, error.errno
+    return refusal
+
+
 def retry_through_outages(
     share: Share, call: Callable[[], T], error: StoreError, control: Control | None = None
 ) -> T:
@@ -312,8 +332,9 @@ def retry_through_outages(
         StoreError: any other error of `call`; or `error` itself, once `share` gives up.
     """
     said = not isinstance(error, QueueAway)  # which is said once for all threads
-    if isinstance(error, Busy):
-        log.warning("%s Waiting until it is closed.", error)
+    about_one_file = isinstance(error, Busy | FileStays)
+    if about_one_file:
+        log.warning("%s  Trying on.", error)
     elif said:
         log.warning("the store can't be reached (%s); waiting until it can", error)
     for pause in growing_pauses(_FIRST_PAUSE, _LONGEST_PAUSE):
@@ -336,7 +357,7 @@ def retry_through_outages(
                 return result
             if not said:
                 return result
-            over = "it is closed" if isinstance(error, Busy) else "the store is there again"
+            over = "it is done" if about_one_file else "the store is there again"
             log.warning("%s; going on", over)
             return result
     raise AssertionError("pauses never end")

@@ -202,7 +202,7 @@ def check_is_queue(store: Store) -> None:
         StoreError: that can't be found out.
     """
     try:
-        there = store.exists(WAITING)
+        there = with_retries(store).exists(WAITING)
     except NotFound:
         there = False
     if not there:

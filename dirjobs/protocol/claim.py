@@ -102,6 +102,7 @@ class Claimer:
         claimed_by_others: jobs that the latest listing of ``01_running`` shows as somebody
             else's.
         skipped_until: jobs not to be tried again before a time on the monotonic clock.
+        unclear: what was said of jobs, at the latest try, that were neither given nor gone.
     """
 
     def __init__(
@@ -121,6 +122,7 @@ class Claimer:
         self.evidence = evidence
         self.claimed_by_others: frozenset[str] = frozenset()
         self.skipped_until: dict[str, float] = {}
+        self.unclear: dict[str, AmbiguousResult] = {}
 
     def claim(self, job: Entry) -> Claim | None:
         """Try to make `job`, as listed in ``00_waiting``, ours.
@@ -139,6 +141,7 @@ class Claimer:
         claim = Claim(worker, job, f"{RUNNING}/{worker}.{job.name}", me.lease_gaps)
         if not self.intents.ask(claim.path, worker, job):
             return None
+        self.unclear.pop(job.name, None)
         try:
             if mode is Mode.TRUST:
                 mine = self._trust(claim)
@@ -151,6 +154,7 @@ class Claimer:
             raise
         if not mine:
             return None
+        self.unclear.pop(job.name, None)
         self.intents.hold(claim.path)
         return claim
 
@@ -162,7 +166,8 @@ class Claimer:
             self.evidence.unconfirmed.add(path)
         try:
             self.share.rename(f"{WAITING}/{claim.job.name}", path)
-        except AmbiguousResult:
+        except AmbiguousResult as error:
+            self.unclear[claim.job.name] = error
             self.intents.note_no_answer(path)
             mine = self.share.exists(path)
             if mine:
@@ -186,7 +191,7 @@ class Claimer:
         return True
 
     def _sync(self, claim: Claim) -> bool:
-        answer = self._ask(f"{WAITING}/{claim.job.name}", claim.path)
+        answer = self._ask(claim.job, f"{WAITING}/{claim.job.name}", claim.path)
         return answer is Answer.MAYBE and self._look(claim)
 
     def _verify(self, claim: Claim) -> bool:
@@ -201,10 +206,10 @@ class Claimer:
         asked_across = mine = False
         with self.intents.staged(claim.worker, job, staged) as staging:
             try:
-                if self._ask(f"{WAITING}/{job.name}", staged) is not Answer.MAYBE:
+                if self._ask(job, f"{WAITING}/{job.name}", staged) is not Answer.MAYBE:
                     return False
                 asked_across = True
-                answer = self._ask(staged, path)
+                answer = self._ask(job, staged, path)
                 if answer is Answer.MAYBE:
                     mine = self._look(claim)
                 elif answer is Answer.TAKEN:
@@ -217,11 +222,12 @@ class Claimer:
                 # source if the copy is finished first: then the staged name is the sweep's.
                 staging.resolved = mine and not self.intents.is_unanswered(path)
 
-    def _ask(self, src: str, dst: str) -> Answer:
-        """Ask for one rename, and note what is known of `dst` now."""
+    def _ask(self, job: Entry, src: str, dst: str) -> Answer:
+        """Ask for one rename of a job's file, and note what is known of `dst` now."""
         try:
             self.share.rename(src, dst)
-        except AmbiguousResult:
+        except AmbiguousResult as error:
+            self.unclear[job.name] = error
             self.intents.note_no_answer(dst)
             self.me.count("no answer: left to the looks")
         except AlreadyExists:

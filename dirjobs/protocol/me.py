@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from dirjobs import layout, names
-from dirjobs.errors import Denied
+from dirjobs.errors import StoreError
 from dirjobs.policy import Mode, Policy
 from dirjobs.store import Guarantees
 
@@ -104,7 +104,7 @@ class Me:
         """Note that a rule decided."""
         self.decided[rule] += 1
 
-    def tell_refusal(self, path: str, error: Denied) -> None:
+    def tell_refusal(self, path: str, error: StoreError) -> None:
         """Tell once that the store does not let go of a file."""
         if path not in self._refusals_told:
             self._refusals_told.add(path)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import Enum
 
 from dirjobs import layout
-from dirjobs.errors import AlreadyExists, AmbiguousResult, Busy, NotFound
+from dirjobs.errors import AlreadyExists, AmbiguousResult, Busy, FileStays, NotFound
 from dirjobs.policy import Mode
 from dirjobs.protocol.audit import Evidence
 from dirjobs.protocol.folders import make_folder
@@ -61,6 +61,7 @@ class Resolver:
 
         Raises:
             Busy: somebody has it open, and not only for a moment.
+            FileStays: the store answers, but neither yes nor no, and it is still there.
             StoreError: it can't be found out now; the rename may be executed yet.
         """
         if self.me.on_probation:
@@ -117,7 +118,7 @@ class Resolver:
             pause *= 2
         if doubt is None:
             raise NotFound(f"{split(dst)[0]!r} can't be used as a folder: move away what is there")
-        raise doubt.error
+        raise FileStays(f"{src!r} stays where it is: {doubt.error}") from doubt.error
 
     def rename_numbered(self, src: str, folder: str, job: Entry) -> tuple[Outcome, str]:
         """Rename `src` into a folder under the job's name, or the first of ``job~2``,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from dirjobs import layout
-from dirjobs.errors import Denied
+from dirjobs.errors import Denied, FileStays
 from dirjobs.layout import RUNNING, WAITING
 from dirjobs.protocol.exits import GROWING_PAUSE, Exits, Return
 from dirjobs.protocol.intents import Intent, Intents, State
@@ -46,15 +46,20 @@ class Sweeper:
 
         Args:
             folders: where to look.
-            unanswered: only for names whose request got no answer; the others have been
-                refused, and if they turn up, a twin of this worker may hold them.
+            unanswered: only for names whose request got no answer, and for those that
+                nobody else asks for; the others have been refused, and if they turn up, a
+                twin of this worker may hold them.
 
         Returns:
             how many were put back or parked.
         """
         doubtful = self.intents.in_state(State.IN_DOUBT)
         if unanswered:
-            doubtful = {path: intent for path, intent in doubtful.items() if intent.unanswered}
+            doubtful = {
+                path: intent
+                for path, intent in doubtful.items()
+                if intent.unanswered or layout.parse_staged(split(path)[1])
+            }
         swept = 0
         for folder in folders:
             if not any(split(path)[0] == folder for path in doubtful):
@@ -66,7 +71,7 @@ class Sweeper:
                     continue
                 try:
                     swept += self._sweep_one(path, entry, intent)
-                except Denied as error:  # open in some program: the others don't wait
+                except (Denied, FileStays) as error:  # the others don't wait
                     self.me.tell_refusal(path, error)
                 finally:
                     # For ever: the same request may be executed once more.

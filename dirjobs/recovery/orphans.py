@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from dirjobs import names
-from dirjobs.errors import Denied
+from dirjobs.errors import Denied, FileStays
 from dirjobs.layout import DONE, FAILED, PARKED, RUNNING, WAITING, JobFile, job_files
 from dirjobs.policy import DEFAULT_MAX_ATTEMPTS
 from dirjobs.protocol import attempts
@@ -105,7 +105,7 @@ class OrphanRecovery:
                 if checked[worker]:
                     try:
                         self._deal_with(orphan, dead[worker], causes[worker], dead)
-                    except Denied as error:  # open in some program: the others don't wait
+                    except (Denied, FileStays) as error:  # the others don't wait
                         self.parts.me.tell_refusal(orphan.path, error)
         self._sizes = sizes
 

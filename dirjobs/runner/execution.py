@@ -20,13 +20,11 @@ from dirjobs.clock import growing_pauses, utc_now
 from dirjobs.console.errors import say
 from dirjobs.console.text import duration, printable
 from dirjobs.errors import (
-    AmbiguousResult,
     ClaimLost,
     ConfigurationError,
     JobClosed,
     NotFound,
     StoreError,
-    Unavailable,
 )
 from dirjobs.job import Job
 from dirjobs.layout import LOGS, RUNNING
@@ -351,7 +349,7 @@ class Execution:
             try:
                 with open(path, "wb") as file:
                     self.job.download(file)
-            except (Unavailable, AmbiguousResult) as error:
+            except TRANSIENT_ERRORS as error:
                 say(f"job {self.job.name()!r} can't be fetched now ({error}); trying again.")
                 pause = max(next(pauses), getattr(error, "retry_after", None) or 0.0)
                 if self._toolbox.shutdown.wait_for_stop(pause):

@@ -12,6 +12,7 @@ from queue import Empty, SimpleQueue
 
 from dirjobs.console.errors import explained, say
 from dirjobs.console.text import show
+from dirjobs.errors import JobsRefused
 from dirjobs.layout import LOGS, WAITING
 from dirjobs.queue import DirJobs
 from dirjobs.runner.execution import Toolbox
@@ -86,6 +87,7 @@ class Runner:
         """Slots that have ended, and signals."""
         self._working: set[Slot] = set()
         self._error: BaseException | None = None
+        self._refusal: JobsRefused | None = None
         self._deadline = math.inf
         self._leave_at = math.inf
         self._signals = 0
@@ -111,6 +113,8 @@ class Runner:
                 show(str(self._summary))
         if self._error is not None:
             raise self._error
+        if self._refusal is not None:
+            raise self._refusal
         if self._shutdown.stage >= Stage.STOPPING:
             raise Interrupted(self._interruption.first or signal.SIGTERM)
         if not self._summary and self._shutdown.stage is Stage.WORKING and not self._dj.draining:
@@ -153,6 +157,8 @@ class Runner:
         for execution in filter(None, (slot.execution for slot in self._working)):
             if told := execution.left_behind():
                 say(told)
+        if self._shutdown.stage is Stage.WORKING:
+            self._refusal = source.refusal
 
     def _start(self, slots: Sequence[Slot]) -> None:
         """Start as many slots as this machine has room for.

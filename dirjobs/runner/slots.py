@@ -7,6 +7,8 @@ from collections.abc import Callable
 from threading import Condition, Lock, Thread
 
 from dirjobs import threads
+from dirjobs.console.errors import explained, say
+from dirjobs.errors import JobsRefused
 from dirjobs.job import Job
 from dirjobs.queue import DirJobs
 from dirjobs.runner import children
@@ -52,6 +54,8 @@ class Source:
         self._taken = self._asking = self._busy = 0
         self._look_at: float | None = None
         """When to look again; None while there seem to be jobs."""
+        self.refusal: JobsRefused | None = None
+        """Why no job was taken at the latest look, though jobs were waiting."""
 
     def next(self) -> Job | None:
         """A job; None if this slot is to end.
@@ -67,12 +71,17 @@ class Source:
                     left = _SLICE if self._look_at is None else self._look_at - time.monotonic()
                     self._changed.wait(max(0.01, min(left, _SLICE)))
                 self._asking += 1
-            job = None
+            job = refusal = None
             try:
                 job = self._dj.next_and_lock()
+            except JobsRefused as error:
+                refusal = error
+                if self._wait and self.refusal is None:
+                    say(f"{explained(error)}  Trying on.")
             finally:
                 with self._changed:
                     self._asking -= 1
+                    self.refusal = refusal
                     if job is not None:
                         self._taken += 1
                         self._busy += 1

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import pytest
 
-from dirjobs.errors import Busy, Unavailable
+from dirjobs.errors import AmbiguousResult, Busy, Denied, Unavailable
 from dirjobs.layers import Layer
 from dirjobs.layout import ATTEMPTS, DONE, FAILED, PARKED, RUNNING, WAITING, WORKERS
 from dirjobs.policy import Mode, Policy
@@ -390,11 +390,12 @@ def test_the_last_words_count_not_the_first(world):
 # -- trouble ----------------------------------------------------------------------
 
 
-def test_a_file_that_is_in_use_does_not_hold_up_the_others(world, caplog):
+@pytest.mark.parametrize("refusal", [Busy, Denied, AmbiguousResult])
+def test_a_file_that_can_not_be_moved_does_not_hold_up_the_others(world, caplog, refusal):
     class InUse(Layer):
         def rename(self, src, dst):
             if src == f"{RUNNING}/w1.a.txt":
-                raise Busy("open in another program")
+                raise refusal("not now")
             self.store.rename(src, dst)
 
     observer = world.life("w2").start()

@@ -10,7 +10,9 @@ import email.utils
 import ssl
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from enum import Enum, auto
+from http import HTTPStatus
 
 import httpx
 
@@ -157,7 +159,8 @@ def error_for(
     name = METHODS.get(verb, verb.name)
     if kind is None:
         return AmbiguousResult(
-            f"{name} of {url} was answered with {status}: it may have been done or not."
+            f"{name} of {url} was answered with {status}{_phrase(status)}: it may have been done"
+            " or not."
         )
     sentence = _BY_VERB.get((verb, status)) or _SENTENCES.get(status)
     if sentence is None:
@@ -166,6 +169,12 @@ def error_for(
     if kind is Unavailable:
         return Unavailable(message, retry_after=retry_after)
     return kind(message)
+
+
+def _phrase(status: int) -> str:
+    with suppress(ValueError):
+        return f" ({HTTPStatus(status).phrase})"
+    return ""
 
 
 def refusal(verb: Verb, response: httpx.Response, who: str) -> StoreError:

@@ -1,0 +1,117 @@
+"""One file that a server does not let go, once or for good, is about that file only."""
+
+from __future__ import annotations
+
+import logging
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from dirjobs import DirJobs, JobsRefused
+from dirjobs.layers import Retrying
+from dirjobs.recovery.control import Control
+from tests.fake_webdav import PERSONALITIES, Fault
+from tests.fake_webdav.fixtures import serve_fake
+
+__all__ = ["serve_fake"]
+
+JOBS = ("a.txt", "b.txt", "c.txt")
+INTO_RUNNING = {"method": "MOVE", "destination": "01_running/*"}
+OUT_OF_WAITING = {"method": "MOVE", "path": "00_waiting/[abc].txt"}
+
+
+@pytest.fixture(autouse=True)
+def no_long_pauses(monkeypatch):
+    brief = SimpleNamespace(sleep=lambda seconds: time.sleep(min(seconds, 0.002)))
+    monkeypatch.setattr("dirjobs.protocol.share.time", brief)
+    monkeypatch.setattr(Retrying, "FIRST", 0.002)
+    monkeypatch.setattr(Control, "sleep_unless_aborted", lambda *_: None)
+
+
+@pytest.fixture
+def server(serve_fake):
+    return serve_fake(PERSONALITIES["atomic"])
+
+
+def opened(server, mode, wid="w1"):
+    return DirJobs(server.url, wid=wid, mode=mode, storage_options={"netrc": False})
+
+
+def put(server, *names):
+    for name in names:
+        server.write(f"00_waiting/{name}", b"data")
+
+
+def names(server, folder):
+    return sorted(server.files(folder))
+
+
+@pytest.mark.parametrize("mode", ["trust", "verify"])
+@pytest.mark.parametrize("which", [INTO_RUNNING, OUT_OF_WAITING], ids=["across", "out"])
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("status", [403, 404, 423, 425, 500, 503])
+def test_one_refusal_of_its_only_job_does_not_end_a_worker(server, mode, which, when, status):
+    with opened(server, mode) as queue:
+        put(server, "a.txt")
+        fault = server.faults.add(Fault("status", **which, status=status, when=when))
+        done = []
+        for job in queue:
+            with job:
+                done.append(job.name())
+        assert fault.fired
+    assert done == names(server, "02_done") == ["a.txt"]
+    assert names(server, "01_running") == names(server, "00_waiting") == []
+
+
+@pytest.mark.parametrize("mode", ["trust", "verify"])
+@pytest.mark.parametrize("status", [403, 423, 500])
+def test_a_job_that_is_never_given_holds_up_no_other(server, mode, status):
+    with opened(server, mode) as queue:
+        put(server, *JOBS)
+        server.faults.add(Fault("status", "MOVE", "00_waiting/a.txt", status=status, times=None))
+        with pytest.raises(JobsRefused, match=rf"^1 job could not be taken, 'a.txt': .*{status}"):
+            for job in queue:
+                job.done()
+    assert names(server, "02_done") == ["b.txt", "c.txt"]
+    assert names(server, "00_waiting") == ["a.txt"]
+
+
+@pytest.mark.parametrize("mode", ["trust", "verify"])
+@pytest.mark.parametrize("which", [{"method": "MOVE"}, INTO_RUNNING], ids=["all", "across"])
+@pytest.mark.parametrize("status", [403, 503])
+def test_who_is_given_no_job_is_told(server, mode, which, status):
+    with opened(server, mode) as queue:
+        put(server, *JOBS)
+        fault = server.faults.add(Fault("status", **which, status=status, times=None))
+        with pytest.raises(JobsRefused, match=rf"^3 jobs could not be taken, such as .*{status}"):
+            queue.next_and_lock()
+        server.faults.clear()
+        assert fault.fired
+    assert names(server, "00_waiting") == list(JOBS)
+    assert names(server, "01_running") == []
+
+
+@pytest.mark.parametrize("status", [403, 423, 500])
+def test_a_dead_workers_job_that_can_not_be_moved_keeps_nobody_from_starting(
+    server, status, caplog
+):
+    caplog.set_level(logging.WARNING, "dirjobs")
+    with opened(server, "verify", "gone") as queue:
+        put(server, "a.txt", "b.txt")
+        for _ in range(2):
+            assert queue.next_and_lock()
+        stuck = Fault("status", "MOVE", "01_running/gone.a.txt", status=status, times=None)
+        server.faults.add(stuck)
+    assert names(server, "01_running") == ["gone.a.txt"]
+    put(server, "c.txt")
+    with opened(server, "verify") as queue:
+        done = []
+        for job in queue:
+            with job:
+                done.append(job.name())
+    assert done == ["b.txt", "c.txt"]
+    assert "can't be taken back now" in caplog.text
+    server.faults.clear()
+    with opened(server, "verify") as queue:
+        assert [job.name() for job in queue] == ["a.txt"]
