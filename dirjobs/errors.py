@@ -22,6 +22,7 @@ error                 executed   what the caller does
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 
@@ -89,7 +90,23 @@ class FileStays(AmbiguousResult):
 
 
 class JobsRefused(Denied):
-    """Jobs are waiting, and the store lets this worker have none of them: try later."""
+    """The store does not let some jobs be moved; the others were.  Of a worker: jobs are
+    waiting, and it can have none of them."""
+
+    @classmethod
+    def of(cls, jobs: Mapping[str, StoreError], what: str) -> JobsRefused:
+        """The error about `jobs`, by what the store said of each.
+
+        Args:
+            jobs: one at least.
+            what: became of none of them, such as ``taken``.
+        """
+        name, error = min(jobs.items())
+        such_as = "" if len(jobs) == 1 else "such as "
+        number = "1 job" if len(jobs) == 1 else f"{len(jobs):,} jobs"
+        refusal = cls(f"{number} could not be {what}, {such_as}{name!r}: {error}")
+        refusal.__cause__, refusal.errno = error, error.errno
+        return refusal
 
 
 class DirJobsError(Exception):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -139,7 +139,7 @@ class Worker:
                     self.share.sleep(pause)
                     pause *= 2
                     continue
-                raise refused(result.refused)
+                raise JobsRefused.of(result.refused, "taken")
             # Every listed job was gone when asked for: rivals, a late listing, or a moved
             # folder.  Try a few times.
             if not result.lost <= lost_before:
@@ -149,7 +149,7 @@ class Worker:
                 unclear = self.parts.claimer.unclear
                 result.refused |= {job: unclear[job] for job in result.lost & unclear.keys()}
                 if result.refused:
-                    raise refused(result.refused)
+                    raise JobsRefused.of(result.refused, "taken")
                 some = ", ".join(sorted(result.lost)[:3])
                 log.warning("%s: listed in %s, but gone when asked for; giving up", some, WAITING)
                 return None
@@ -303,16 +303,6 @@ class Worker:
         if self.membership is not None:
             self.membership.throughput.let_go(claim.path)
         return self.ending.exits.release(claim.path, claim.job)
-
-
-def refused(jobs: Mapping[str, StoreError]) -> JobsRefused:
-    """What to tell of jobs that can't be taken, by what the store said of them."""
-    name, error = min(jobs.items())
-    number = "1 job" if len(jobs) == 1 else f"{len(jobs):,} jobs"
-    such_as = "" if len(jobs) == 1 else "such as "
-    refusal = JobsRefused(f"{number} could not be taken, {such_as}{name!r}: {error}")
-    refusal.__cause__, refusal.errno = error, error.errno
-    return refusal
 
 
 def retry_through_outages(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from dirjobs.admin.locate import unchanged
+from dirjobs.errors import Denied, FileStays, JobsRefused, StoreError
 from dirjobs.layout import RUNNING, WAITING, JobFile, parse_claim
 from dirjobs.policy import DEFAULT_MAX_ATTEMPTS, Policy
 from dirjobs.protocol import attempts
@@ -68,15 +69,23 @@ def _by_name(membership: Membership, found: list[Peer], jobs: Collection[str]) -
     told = {peer.heartbeat.worker: peer.heartbeat.running for peer in found}
     claims = _claims_of(parts.share, jobs)
     given_back = []
+    refused: dict[str, StoreError] = {}
     for file in unchanged(parts, claims):
         path, job = file.path, file.job
         orphan = Orphan(path, file.worker, job, begun=True)
         owners = {claim.worker for claim in claims if claim.job.name == job.name}
         if not orphans.may_go_back(orphan, told.get(file.worker, {}), owners):
             continue
-        if parts.exits.put_back(path, job):
+        try:
+            moved = parts.exits.put_back(path, job)
+        except (Denied, FileStays) as error:  # the others don't wait
+            refused[job.name] = error
+            continue
+        if moved:
             given_back.append(job.name)
             attempts.note(parts.share, job.name, file.worker, attempts.GIVEN_BACK, by_hand=True)
+    if refused:
+        raise JobsRefused.of(refused, "given back")
     return given_back
 
 

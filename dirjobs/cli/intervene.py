@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import click
 
 from dirjobs.cli.parallel import each
 from dirjobs.console.text import Bar
+from dirjobs.errors import Denied, FileStays, JobsRefused, StoreError
 from dirjobs.layout import JobFile
 from dirjobs.protocol.parts import Parts
 from dirjobs.protocol.share import Share
 from dirjobs.recovery.membership import temporary_member
 
 R = TypeVar("R")
+
+_MOST_REFUSED = 4
+"""After so many files that the store does not let go it is about the store."""
 
 
 def all_or_some(names: Sequence[str], everything: bool, option: str) -> None:
@@ -31,23 +35,38 @@ def visit(
     change: Callable[[Parts, JobFile], R],
     choose: Callable[[Parts, Sequence[JobFile]], Sequence[JobFile]] = lambda _, places: places,
 ) -> list[tuple[JobFile, R]]:
-    """Change each of `places` that may be changed, by several threads under one name."""
+    """Change each of `places` that may be changed, by several threads under one name.
+
+    Raises:
+        JobsRefused: the store does not let go of some of them; the others were changed.
+        StoreError: it is away, or lets go of hardly any.
+    """
     found: list[tuple[JobFile, R]] = []
+    refused: dict[str, StoreError] = {}
     if not places:
         return found
     with temporary_member(share, purpose) as member, Bar(what, len(places)) as bar:
         places = choose(member.parts, places)
         told = share.now()
 
-        def changed(share: Share, place: JobFile) -> R:
-            return change(member.parts.over(share), place)
+        def changed(share: Share, place: JobFile) -> R | None:
+            try:
+                return change(member.parts.over(share), place)
+            except (Denied, FileStays) as error:  # the others don't wait
+                refused[place.job.name] = error
+                if len(refused) >= _MOST_REFUSED:
+                    raise
+                return None
 
-        for pair in each(share, places, changed):
-            found.append(pair)
+        for place, result in each(share, places, changed):
+            if place.job.name not in refused:
+                found.append((place, cast("R", result)))
             bar.show(len(found))
             if share.now() - told > member.me.policy.heartbeat:
                 member.incarnations.tell()
                 told = share.now()
+    if refused:
+        raise JobsRefused.of(refused, "moved")
     return found
 
 

@@ -115,3 +115,28 @@ def test_a_dead_workers_job_that_can_not_be_moved_keeps_nobody_from_starting(
     server.faults.clear()
     with opened(server, "verify") as queue:
         assert [job.name() for job in queue] == ["a.txt"]
+
+
+@pytest.mark.parametrize("status", [403, 404, 409, 423, 500, 503])
+def test_folders_that_somebody_else_made_are_believed(server, status):
+    """Apache says 403 to whoever is second in a race to make one, nephele 500."""
+    made = Fault("status", "MKCOL", status=status, when="after", times=None)
+    server.faults.add(made)
+    with opened(server, "verify") as queue:
+        put(server, "a.txt")
+        assert [job.name() for job in queue] == ["a.txt"]
+    assert made.fired
+
+
+@pytest.mark.parametrize("mode", ["trust", "verify"])
+def test_a_folder_that_a_person_deleted_is_made_again(server, mode):
+    with opened(server, mode) as queue:
+        put(server, *JOBS)
+        queue.next_and_lock().done()
+        server.remove("01_running")
+        done = []
+        for job in queue:
+            with job:
+                done.append(job.name())
+    assert done == ["b.txt", "c.txt"]
+    assert names(server, "02_done") == list(JOBS)

@@ -149,6 +149,17 @@ def test_the_id_of_a_killed_process_is_taken_over_under_a_new_name(local):
     assert local.open("w1").next_and_lock().full_name().startswith("w1~")
 
 
+@pytest.mark.parametrize("mode", ["trust", "verify"])
+def test_a_folder_that_a_person_deleted_is_made_again(place, mode):
+    place.put("job1.txt", "job2.txt")
+    queue = place.open(mode=mode)
+    queue.next_and_lock().done()
+    place.store.rmdir("01_running")
+    for job in queue:
+        job.done()
+    assert place.jobs() == {"02_done": ["job1.txt", "job2.txt"]}
+
+
 # -- threads and forks ------------------------------------------------------------------------
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import time
 from threading import Thread
+from types import SimpleNamespace
 
 import pytest
 
@@ -99,3 +101,39 @@ def test_who_waits_for_jobs_goes_on_beside_one_that_is_locked(far, server):
     unlocking.join()
     assert far.stderr.count("1 job could not be taken") == 1
     assert far.jobs() == {"02_done": ["a", "b"]}
+
+
+@pytest.fixture
+def no_long_looks(monkeypatch):
+    brief = SimpleNamespace(sleep=lambda seconds: time.sleep(min(seconds, 0.002)))
+    monkeypatch.setattr("dirjobs.protocol.share.time", brief)
+
+
+@pytest.mark.usefixtures("no_long_looks")
+@pytest.mark.parametrize("status", [403, 423])
+def test_a_job_that_can_not_be_cancelled_holds_up_no_other(far, server, status):
+    far.put("00_waiting", "a", "b", "c")
+    server.faults.add(Fault("status", "MOVE", "jobs/00_waiting/a", status=status, times=None))
+    told = far.refused("cancel", "*")
+    assert "1 job could not be moved, 'a': " in told
+    assert far.jobs() == {"00_waiting": ["a"], "99_failed": ["b", "c"]}
+    server.faults.clear()
+    far.run("cancel", "*")
+    assert far.jobs() == {"99_failed": ["a", "b", "c"]}
+
+
+@pytest.mark.usefixtures("no_long_looks")
+def test_a_server_that_lets_nothing_go_is_not_asked_for_every_job(far, server):
+    far.put("00_waiting", *(f"job{number}" for number in range(50)))
+    stuck = server.faults.add(Fault("status", "MOVE", status=403, times=None))
+    far.refused("cancel", "*")
+    assert stuck.fired < 100  # some tries for each of the first few
+    assert len(far.names("00_waiting")) == 50
+
+
+@pytest.mark.usefixtures("no_long_looks")
+def test_a_job_that_can_not_be_given_back_holds_up_no_other(far, server):
+    far.put("01_running", "w1.a", "w1.b")
+    server.faults.add(Fault("status", "MOVE", "jobs/01_running/w1.a", status=423, times=None))
+    assert "1 job could not be given back, 'a': " in far.refused("requeue", "a", "b")
+    assert far.jobs() == {"00_waiting": ["b"], "01_running": ["w1.a"]}
