@@ -13,6 +13,8 @@ its claim; withdrawing before S is over; no look at what is finished.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 
@@ -23,6 +25,7 @@ from dirjobs.errors import (
     AmbiguousResult,
     Denied,
     NotFound,
+    StoreError,
     Unavailable,
     Unsupported,
 )
@@ -34,7 +37,7 @@ from dirjobs.protocol.intents import Intents
 from dirjobs.protocol.look import Look, differ
 from dirjobs.protocol.me import Me
 from dirjobs.protocol.share import Share
-from dirjobs.store import Entry
+from dirjobs.store import Entry, split
 
 REFUSED = (Denied, Unavailable, Unsupported)
 """After these the store has surely not carried out what it was asked."""
@@ -46,9 +49,14 @@ _GROWING_LOOKS = 4
 class Answer(Enum):
     """What one rename brought us, as far as its answer goes."""
 
-    MAYBE = "carried out, or no answer: look"
+    YES = "carried out, or so it is said: look"
+    MAYBE = "no answer: look"
     NO = "not carried out"
     TAKEN = "the name exists already"
+
+
+MAY_BE_THERE = (Answer.YES, Answer.MAYBE)
+"""After these the new name is to be looked for, whatever was said."""
 
 
 @dataclass(slots=True)
@@ -161,11 +169,11 @@ class Claimer:
     # -- asking -------------------------------------------------------------------------
 
     def _trust(self, claim: Claim) -> bool:
-        path = claim.path
+        path, source = claim.path, f"{WAITING}/{claim.job.name}"
         if not self.me.guarantees.atomic_rename and self.me.on_probation:
             self.evidence.unconfirmed.add(path)
         try:
-            self.share.rename(f"{WAITING}/{claim.job.name}", path)
+            self.share.rename(source, path)
         except AmbiguousResult as error:
             self.unclear[claim.job.name] = error
             self.intents.note_no_answer(path)
@@ -177,14 +185,15 @@ class Claimer:
                 self.intents.leave_in_doubt(path)
             return mine
         except AlreadyExists:
-            self._name_is_taken(path)
-            return False
+            if self._is_taken(source, path) or not self._arrived_all_the_same(claim.job, path):
+                self._name_is_taken(path)
+                return False
+            self.me.count("trust: refused, but the claim is there: mine")
         except NotFound:
-            if self.look.arrived_though_refused(path):
-                self.me.count("trust: no source, but the claim is there: mine")
-                return True
-            self.intents.forget(path)
-            return False
+            if not self._arrived_all_the_same(claim.job, path):
+                self.intents.forget(path)
+                return False
+            self.me.count("trust: refused, but the claim is there: mine")
         except REFUSED:
             self.intents.forget(path)
             raise
@@ -192,7 +201,7 @@ class Claimer:
 
     def _sync(self, claim: Claim) -> bool:
         answer = self._ask(claim.job, f"{WAITING}/{claim.job.name}", claim.path)
-        return answer is Answer.MAYBE and self._look(claim)
+        return answer in MAY_BE_THERE and self._look(claim)
 
     def _verify(self, claim: Claim) -> bool:
         """Take the job out of the race inside its folder, then carry it across.
@@ -206,11 +215,12 @@ class Claimer:
         asked_across = mine = False
         with self.intents.staged(claim.worker, job, staged) as staging:
             try:
-                if self._ask(job, f"{WAITING}/{job.name}", staged) is not Answer.MAYBE:
+                first = self._ask(job, f"{WAITING}/{job.name}", staged)
+                if first not in MAY_BE_THERE:
                     return False
                 asked_across = True
-                answer = self._ask(job, staged, path)
-                if answer is Answer.MAYBE:
+                answer = self._ask(job, staged, path, src_was_there=first is Answer.YES)
+                if answer in MAY_BE_THERE:
                     mine = self._look(claim)
                 elif answer is Answer.TAKEN:
                     self.exits.restore_name(staged, job)
@@ -222,7 +232,7 @@ class Claimer:
                 # source if the copy is finished first: then the staged name is the sweep's.
                 staging.resolved = mine and not self.intents.is_unanswered(path)
 
-    def _ask(self, job: Entry, src: str, dst: str) -> Answer:
+    def _ask(self, job: Entry, src: str, dst: str, *, src_was_there: bool = True) -> Answer:
         """Ask for one rename of a job's file, and note what is known of `dst` now."""
         try:
             self.share.rename(src, dst)
@@ -230,18 +240,51 @@ class Claimer:
             self.unclear[job.name] = error
             self.intents.note_no_answer(dst)
             self.me.count("no answer: left to the looks")
+            return Answer.MAYBE
         except AlreadyExists:
-            self._name_is_taken(dst)
-            return Answer.TAKEN
+            if self._is_taken(src, dst):
+                self._name_is_taken(dst)
+                return Answer.TAKEN
+            return self._answer_of_refusal(job, dst, src_was_there=src_was_there)
         except NotFound:
-            if not self.look.arrived_though_refused(dst):
-                self.intents.leave_in_doubt(dst)
-                return Answer.NO
-            self.me.count("no source, but the new name is there: left to the looks")
+            return self._answer_of_refusal(job, dst, src_was_there=src_was_there)
         except REFUSED:
             self.intents.forget(dst)
             raise
-        return Answer.MAYBE
+        return Answer.YES
+
+    def _answer_of_refusal(self, job: Entry, dst: str, *, src_was_there: bool) -> Answer:
+        if src_was_there and self._arrived_all_the_same(job, dst):
+            self.me.count("refused, but the new name is there: left to the looks")
+            return Answer.YES
+        self.intents.leave_in_doubt(dst)
+        return Answer.NO
+
+    def _is_taken(self, src: str, dst: str) -> bool:
+        """Whether `dst` is somebody else's, if it is there: whoever sends a rename a second
+        time may be told so of the own file, but then the source is gone."""
+        if self.me.guarantees.final_refusals:
+            return True
+        with self._no_answer_if_the_look_fails(dst):
+            return self.look.is_there(src)
+
+    def _arrived_all_the_same(self, job: Entry, dst: str) -> bool:
+        """Whether a refused rename, whose source is gone, was carried out all the same.
+
+        Another process of our id may have made a claim by the plain name: that is ours only
+        if it is this very job's, and if there was a source for us to rename.
+        """
+        only_ours = layout.parse_staged(split(dst)[1]) is not None
+        with self._no_answer_if_the_look_fails(dst):
+            return self.look.arrived_though_refused(dst, None if only_ours else job)
+
+    @contextmanager
+    def _no_answer_if_the_look_fails(self, dst: str) -> Iterator[None]:
+        try:
+            yield
+        except StoreError:
+            self.intents.note_no_answer(dst)
+            raise
 
     def _name_is_taken(self, path: str) -> None:
         """A claim by our name that we never asked for: an earlier process of our id left

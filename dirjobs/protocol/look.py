@@ -43,8 +43,8 @@ class Look:
         return None
 
     def arrived_though_refused(self, path: str, job: Entry | None = None) -> bool:
-        """Whether a rename to `path` that found no source was carried out all the same: a
-        proxy that sends a request twice hands on the second answer.
+        """Whether a rename to `path` whose source is gone was carried out though it was
+        refused: a proxy that sends a request twice hands on the second answer.
 
         Args:
             path: a name that only this worker asks for.

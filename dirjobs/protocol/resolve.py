@@ -76,19 +76,21 @@ class Resolver:
                 if doubt is not None:
                     doubts.pop(src, None)
                     return Outcome.GONE_IN_DOUBT
-                refused = self.intents.refused.setdefault(src, [])
-                if dst not in refused:
-                    refused.append(dst)
+                refused = self._note_refusal(src, dst)
                 if self._folder_is_at_fault(src, dst):
                     continue
                 arrived = any(self.look.arrived_though_refused(one, job) for one in refused)
                 self.intents.refused.pop(src, None)
                 if not arrived:
                     return Outcome.GONE
-                self.me.count("rename: no source, but it has arrived")
+                self.me.count("rename: refused, but it has arrived")
                 return Outcome.GONE_IN_DOUBT
             except AlreadyExists:
                 if doubt is None:
+                    if self._is_own_file(src, dst, job):
+                        self.intents.refused.pop(src, None)
+                        self.me.count("rename: refused, but it has arrived")
+                        return Outcome.GONE_IN_DOUBT
                     return Outcome.TAKEN
                 # The destination may be our own copy, whose source the server deletes next.
                 doubt.taken += 1
@@ -132,6 +134,23 @@ class Resolver:
         while (outcome := self.rename(src, f"{folder}/{name}", job)) is Outcome.TAKEN:
             name = next(free)
         return outcome, name
+
+    def _is_own_file(self, src: str, dst: str, job: Entry) -> bool:
+        """Whether a destination that exists is what we renamed: a proxy that sends a rename
+        twice hands on the second answer."""
+        if self.me.guarantees.final_refusals:
+            return False
+        refused = self._note_refusal(src, dst)  # should the looks fail, and we come again
+        is_own = not self.look.is_there(src) and self.look.arrived_though_refused(dst, job)
+        refused.remove(dst)
+        return is_own
+
+    def _note_refusal(self, src: str, dst: str) -> list[str]:
+        """The names that `src` was refused of late and may have come to; `dst` is one now."""
+        refused = self.intents.refused.setdefault(src, [])
+        if dst not in refused:
+            refused.append(dst)
+        return refused
 
     def _folder_is_at_fault(self, src: str, dst: str) -> bool:
         """Whether it was the folder of `dst` that was not found; if so it is made again."""

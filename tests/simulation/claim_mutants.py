@@ -130,7 +130,8 @@ CLAIM_MUTANTS = (
     Mutant(
         "a claim that found no source is taken for nobody's",
         doubled,
-        (("protocol.claim", "if self.look.arrived_though_refused(path):", "if False:"),),
+        (("protocol.claim", "            if not self._arrived_all_the_same(claim.job, path):",
+          "            if True:"),),
     ),
     Mutant(
         "an end that found no source is taken for a claim lost",
@@ -140,8 +141,8 @@ CLAIM_MUTANTS = (
     Mutant(
         "a name asked for in vain is forgotten before it was looked for",
         faulty_trust,
-        (("protocol.resolve", "                if dst not in refused:",
-          "                refused.clear()\n                if dst not in refused:"),),
+        (("protocol.resolve", "        if dst not in refused:",
+          "        refused.clear()\n        if dst not in refused:"),),
     ),
     Mutant(
         "the own claim is not looked for",
@@ -160,8 +161,8 @@ CLAIM_MUTANTS = (
             ("protocol.sweep", "doubtful = self.intents.in_state(State.IN_DOUBT)\n        if",
              "doubtful = self.intents.in_state(State.IN_DOUBT)"
              " | self.intents.in_state(State.PENDING)\n        if"),
-            ("protocol.intents", "intent.state is not State.IN_DOUBT",
-             "intent.state is State.HELD"),
+            ("protocol.intents", "if intent is None or intent.state is not State.IN_DOUBT:",
+             "if intent is None or intent.state is State.HELD:"),
         ),
     ),
     Mutant(

@@ -211,8 +211,10 @@ LIFE_MUTANTS = (
     Mutant(
         "done takes 404 for success",
         living(Kind.ATOMIC, pauses=3, pause=400.0, work=300.0),
-        (("protocol.exits", "if outcome is Outcome.GONE_IN_DOUBT"
-          " and not lease_may_have_expired(claim):", "if True:"),),
+        (("protocol.exits", "                outcome is Outcome.GONE_IN_DOUBT\n"
+          "                and not lease_may_have_expired(claim)\n"
+          "                and not attempts.was_given_back(self.share, job.name, claim.worker)\n",
+          "                True\n"),),
     ),
     Mutant(
         "a paused twin is taken over",

@@ -26,8 +26,8 @@ class Scenario:
         lost: chance that a request is never executed, and gets no answer.
         mute: chance that it is executed, and gets no answer.
         late: chance that it gets no answer, and is executed afterwards.
-        refused: chance that a rename is executed, and answered with "no source", as a proxy
-            does that sends it twice.
+        refused: chance that a rename is executed, and answered with "no source" or with "the
+            destination is there", as it happens behind a proxy that sends it twice.
         lateness: the longest that it is late.
         reuse: how many finished jobs are replaced by new ones of the same name.
         latency: the longest that a request takes on its way, one way.

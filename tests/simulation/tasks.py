@@ -158,7 +158,8 @@ class Task:
             sim.later(back, lambda: self.go(None, no_answer))
 
         def answer_twice(_result: object, error: StoreError | None) -> None:
-            sim.later(back, lambda: self.go(None, error or NotFound("404")))
+            refusal = rng.choice((NotFound("404"), AlreadyExists("412")))
+            sim.later(back, lambda: self.go(None, error or refusal))
 
         def silence(_result: object, _error: StoreError | None) -> None:
             pass

@@ -66,7 +66,23 @@ def test_trust(script, state):
 @pytest.mark.parametrize(("executed", "state"), [(True, State.HELD), (False, None)])
 def test_trust_where_a_proxy_may_have_asked_twice(executed, state):
     parts = worker(Mode.TRUST, UNSURE)
-    holds(parts, claim(parts, ren(*ASK[0], NotFound), there(MINE, executed)), state)
+    look = [there(MINE), ls(R, "w2.job")] if executed else [there(MINE, False)]
+    holds(parts, claim(parts, ren(*ASK[0], NotFound), *look), state)
+    # The other order of the two looks that a server may make.
+    parts = worker(Mode.TRUST, UNSURE)
+    script = [ren(*ASK[0], AlreadyExists), there(f"{W}/job", not executed)]
+    script += look if executed else []
+    holds(parts, claim(parts, *script), State.HELD if executed else State.RETIRED)
+
+
+@pytest.mark.parametrize("refusal", [NotFound, AlreadyExists])
+def test_an_older_claim_by_the_own_name_is_not_taken_for_ones_own(refusal):
+    """An earlier process of the same id left it."""
+    parts = worker(Mode.TRUST, UNSURE)
+    gone = [there(f"{W}/job", False)] if refusal is AlreadyExists else []
+    look = [there(MINE), ls(R, Entry("w2.job", 99.0, 7))]
+    assert claim(parts, ren(*ASK[0], refusal), *gone, *look) is None
+    assert parts.intents.in_state(State.HELD) == {}
 
 
 @pytest.mark.parametrize("error", [Unavailable, Denied])
@@ -75,6 +91,7 @@ def test_a_look_after_a_404_that_fails_leaves_the_name_to_the_sweep(error):
     outcome = claim(parts, ren(*ASK[0], NotFound), there(MINE, error))
     assert isinstance(outcome, error)
     assert set(parts.intents.in_state(State.IN_DOUBT)) == {MINE}
+    assert parts.intents.is_unanswered(MINE)
 
 
 @pytest.mark.parametrize("error", [Busy, Denied, Unavailable, Unsupported])
@@ -119,9 +136,20 @@ def test_verify_uncontended_is_five_requests_whatever_the_answers(first, across)
 
 def test_verify_where_a_proxy_may_have_asked_twice():
     parts = worker(Mode.VERIFY)
+    listed = ls(R, "w2.job")
     twice = [ren(*FIRST[0], NotFound), there(HALF), ren(*ACROSS[0], NotFound), there(MINE)]
-    holds(parts, claim(parts, *twice, ls(R, "w2.job"), *NOT_FINISHED), State.HELD)
+    holds(parts, claim(parts, *twice, listed, listed, *NOT_FINISHED), State.HELD)
     assert parts.intents.state(HALF) is None
+    parts = worker(Mode.VERIFY)
+    twice = [ren(*FIRST[0], AlreadyExists), there(f"{W}/job", False), there(HALF)]
+    twice += [ren(*ACROSS[0], AlreadyExists), there(HALF, False), there(MINE)]
+    holds(parts, claim(parts, *twice, listed, listed, *NOT_FINISHED), State.HELD)
+
+
+def test_a_claim_by_the_own_name_is_a_twins_if_there_was_nothing_to_rename():
+    parts = worker(Mode.VERIFY)
+    script = [ren(*FIRST[0], AmbiguousResult), ren(*ACROSS[0], NotFound)]
+    holds(parts, claim(parts, *script), State.IN_DOUBT)
 
 
 def test_a_source_that_outlives_its_copy_is_parked_when_the_job_is_finished():
@@ -142,7 +170,7 @@ def test_a_source_that_outlives_its_copy_is_parked_when_the_job_is_finished():
     ("script", "state", "half"),
     [
         ([ren(*FIRST[0], NotFound), there(HALF, False)], None, State.IN_DOUBT),
-        ([ren(*FIRST[0], AlreadyExists)], None, State.RETIRED),
+        ([ren(*FIRST[0], AlreadyExists), there(f"{W}/job")], None, State.RETIRED),
         (
             [FIRST, ren(*ACROSS[0], NotFound), there(MINE, False)],
             State.IN_DOUBT,
@@ -151,7 +179,7 @@ def test_a_source_that_outlives_its_copy_is_parked_when_the_job_is_finished():
         ([*BOTH, ls(R)], State.IN_DOUBT, State.IN_DOUBT),
         ([*BOTH, ls(R, "w1.job", "w3.job")], State.IN_DOUBT, State.IN_DOUBT),
         (
-            [FIRST, ren(*ACROSS[0], AlreadyExists), ren(HALF, f"{W}/job")],
+            [FIRST, ren(*ACROSS[0], AlreadyExists), there(HALF), ren(HALF, f"{W}/job")],
             State.RETIRED,
             State.IN_DOUBT,
         ),
@@ -326,6 +354,7 @@ def test_sync_looks_twice_and_never_asks_for_a_single_name():
             *LOOK,
             *ON_ITS_WAY_BACK,
             ren(HALF, f"{W}/job", AlreadyExists),
+            ls(W, "job", "~w2~tag.job"),
             ren(HALF, PARKED),
         ],
     ],

@@ -261,6 +261,8 @@ def test_finish_when_the_claim_is_gone(mode, script, has_expired, committed):
         (Mode.TRUST, [*GONE, there(DONE), ls(D, "job"), notes()], False, True),
         (Mode.TRUST, [*GONE, there(DONE), ls(D, "job")], True, False),
         (Mode.TRUST, [*GONE, there(DONE, False)], False, False),
+        (Mode.TRUST, [TAKEN, there(MINE, False), there(DONE), ls(D, "job"), notes()], False, True),
+        (Mode.TRUST, [TAKEN, there(MINE, False), there(DONE), ls(D, "job")], True, False),
         # Another job of that name, and an older one.
         (Mode.TRUST, [*GONE, there(DONE), ls(D, Entry("job", 100.0, 8))], False, False),
         (Mode.TRUST, [*GONE, there(DONE), ls(D, Entry("job", 99.0, 7))], False, False),
@@ -279,6 +281,16 @@ def test_finish_when_the_claim_is_gone(mode, script, has_expired, committed):
 )
 def test_finish_where_a_proxy_may_have_asked_twice(mode, script, has_expired, committed):
     finished(worker(mode, UNSURE), script, has_expired, committed)
+
+
+def test_a_name_asked_for_in_vain_is_looked_for_when_an_outage_is_over():
+    """Seen in the simulation: whoever came again asked for the first name only."""
+    parts, second = worker(Mode.TRUST, UNSURE), f"{D}/job~2"
+    taken = [TAKEN, there(MINE)]
+    outage = [ren(MINE, second, NotFound), there(D, Unavailable)]
+    assert isinstance(finish(parts, *taken, *outage), Unavailable)
+    assert finish(parts, *GONE, there(second), ls(D, "job~2"), notes()) == "job"
+    assert parts.intents.refused == {}
 
 
 def finished(parts, script, has_expired, committed):
