@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from collections import Counter
 
 import pytest
 
+from dirjobs import DirJobs, StoreError
 from dirjobs.layout import DONE
+from dirjobs.protocol.outage import QueueAway
 from tests.process.backends import BACKENDS
 from tests.process.crew import H, W, until
 
@@ -40,3 +45,33 @@ def test_the_server_is_away_for_two_leases(place, server, crew):
     assert crew.told("waiting until it can") >= 1
     starts = Counter(e["job"] for e in crew.journal() if e["event"] == "start")
     assert max(starts.values()) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="only root may mount")
+def test_a_mount_that_is_gone_for_a_while(tmp_path):
+    """Unmounted while a job runs: nothing is made at the bare mount point."""
+    share, mount = tmp_path / "share", tmp_path / "mount"
+    for folder in (share, mount):
+        folder.mkdir()
+    bind = ["mount", "--bind", share, mount]
+    if subprocess.run(bind, capture_output=True, check=False).returncode:
+        pytest.skip("no mounts here")
+    try:
+        with DirJobs(mount / "queue") as queue:
+            queue.add("a.txt")
+            job = queue.next_and_lock()
+            subprocess.run(["umount", "--lazy", mount], check=True)
+            done = threading.Thread(target=job.done)
+            done.start()
+            until(lambda: queue._generation.presence.is_away)
+            with pytest.raises(QueueAway):
+                queue._membership.beat()
+            with pytest.raises(StoreError):
+                queue.add("b.txt")
+            assert os.listdir(mount) == []
+            subprocess.run(bind, check=True)
+            done.join(60)
+            assert not done.is_alive()
+            assert os.listdir(mount / "queue" / DONE) == ["a.txt"]
+    finally:
+        subprocess.run(["umount", "--lazy", mount], check=False)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import random
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from dirjobs import DirJobs, StoreError
 from dirjobs.layout import DONE
 from tests.process.drain import Drain, wait_until
 from tests.servers.proxy import Proxy, is_rename
@@ -100,3 +102,26 @@ def test_a_server_that_freezes(proxy: Proxy, drain: Drain) -> None:
     proxy.thaw()
     more_done(drain, 20)
     finish(drain)
+
+
+@pytest.mark.parametrize("connections", ["kept", "killed"])
+def test_a_share_that_is_there_later_than_its_server(samba: Samba, connections: str) -> None:
+    """As after a restart of a NAS: the volume behind the share is mounted last."""
+    url, elsewhere = f"{samba.url}/queue", samba.root.with_name("elsewhere")
+    with DirJobs(url, storage_options=samba.options) as queue:
+        queue.add("a.txt")
+        job = queue.next_and_lock()
+        assert job is not None
+        samba.root.rename(elsewhere)
+        if connections == "killed":
+            samba.kill_serving_processes()
+        done = threading.Thread(target=job.done)
+        done.start()
+        wait_until(lambda: queue._generation.presence.is_away)
+        with pytest.raises(StoreError):
+            queue._membership.beat()
+        elsewhere.rename(samba.root)
+        done.join(60)
+        assert not done.is_alive()
+        assert [path.name for path in (samba.root / "queue" / DONE).iterdir()] == ["a.txt"]
+        queue._membership.beat()

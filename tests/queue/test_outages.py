@@ -194,25 +194,18 @@ def test_a_waiting_worker_goes_on(away):
     queue.close()
 
 
-def test_what_the_dead_left_is_given_back_when_the_queue_is_back(away):
-    with DirJobs(away.folder, "w2") as other:
-        other.add("a.txt")
-    queue = worker(away.folder)
-    assert queue._worker.release is not None
-    queue.add("b.txt")
-    held = queue.next_and_lock()
+def test_what_came_late_is_put_back_when_the_queue_is_back(away):
+    queue = worker(away.folder, "a.txt")
+    job = queue.next_and_lock()
     settled(queue)
-    path = f"{RUNNING}/{held.full_name()}"
-    queue._worker.intents.leave_in_doubt(path)
+    queue._worker.intents.leave_in_doubt(f"{RUNNING}/{job.full_name()}")
     away.go(away.how)
-    for _ in range(2):
-        with pytest.raises(StoreError):
-            queue._worker.parts.sweeper.sweep()
-            queue._membership.beat()
+    with pytest.raises(QueueAway):
+        queue._membership.beat()
     away.come_back()
     for _ in range(2):
         queue._membership.beat()
-    assert sorted(os.listdir(f"{away.folder}/{WAITING}")) == ["a.txt", "b.txt"]
+    assert os.listdir(f"{away.folder}/{WAITING}") == ["a.txt"]
     queue.close()
 
 
@@ -431,3 +424,101 @@ def test_while_it_is_away_nothing_is_asked_of_another_queue():
     with pytest.raises(QueueAway):
         same.write(f"{WORKERS}/w1.x.json", b"")
     assert store.asked == [("read", AGREEMENT)]
+
+
+# -- a worker that is to end ----------------------------------------------------------------------
+
+
+class Throttling(Refusing):
+    """Asks everybody to come back in five minutes."""
+
+    def call(self, verb, paths, action):
+        if self.state["kind"] is not None and verb in self.state["verbs"]:
+            self.asked.append((verb, *paths))
+            raise Unavailable("come back later", retry_after=1e9)
+        return action()
+
+    def throttle(self, *verbs):
+        self.asked.clear()
+        self.state.update(kind=Unavailable, verbs=verbs)
+
+
+def asked(store):
+    while not store.asked:
+        threading.Event().wait(0.01)
+
+
+@pytest.fixture
+def no_grace(monkeypatch):
+    monkeypatch.setattr("dirjobs.recovery.control._GRACE", 0.0)
+
+
+def test_no_wait_for_a_job_outlasts_a_worker(no_grace):
+    store = Throttling(MemoryStore())
+    queue = worker(store)
+    queue.next_and_lock()
+    store.throttle("list")
+    looking = Waiter(queue.next_and_lock)
+    asked(store)
+    queue.drain(at_once=True)
+    looking.join(30)
+    assert not looking.is_alive()
+    store.refuse(None)
+    queue.close()
+
+
+@pytest.mark.parametrize("verbs", [["rename"], ["rename", "exists"]])
+def test_no_end_of_a_job_outlasts_a_worker(no_grace, verbs):
+    store = Throttling(MemoryStore())
+    queue = worker(store, "a.txt")
+    job = queue.next_and_lock()
+    store.throttle(*verbs)
+    done = Waiter(job.done)
+    asked(store)
+    queue.drain(at_once=True)
+    done.join(30)
+    assert isinstance(done.result, Unavailable)
+    store.refuse(None)
+    queue.close()
+    assert [entry.name for entry in store.list(WAITING)] == ["a.txt"]
+
+
+def test_no_wait_of_a_heartbeat_outlasts_its_worker():
+    store = Throttling(MemoryStore())
+    queue = worker(store, heartbeat=0.05, lease=300)
+    queue.next_and_lock()
+    store.throttle("read")
+    asked(store)
+    closing = Waiter(queue.close)
+    closing.join(30)
+    assert not closing.is_alive()
+
+
+# -- what others have left ------------------------------------------------------------------------
+
+
+def test_a_claim_of_somebody_who_ended_is_given_back_when_the_queue_is_there(away):
+    with DirJobs(away.folder, "w2") as other:
+        other.add("a.txt")
+        os.rename(f"{away.folder}/{WAITING}/a.txt", f"{away.folder}/elsewhere")
+        other.next_and_lock()
+    queue = worker(away.folder)
+    queue.next_and_lock()
+    settled(queue)
+    os.rename(f"{away.folder}/elsewhere", f"{away.folder}/{RUNNING}/w2.a.txt")
+    away.go(away.how)
+    with pytest.raises(QueueAway):
+        queue._membership.beat()
+    with pytest.raises(QueueAway):
+        recover(queue)
+    away.come_back()
+    recover(queue)
+    assert os.listdir(f"{away.folder}/{WAITING}") == ["a.txt"]
+    queue.close()
+
+
+def recover(queue):
+    """What a worker does about the others when it begins."""
+    membership = queue._membership
+    peers = membership.peers
+    peers.recover_from(peers.snapshot(membership.incarnations.file_names()))

@@ -207,6 +207,15 @@ def test_pauses_are_jittered():
     assert time.pauses == [0.1, 0.1, 0.0]
 
 
+def test_nothing_is_repeated_when_nobody_waits_any_longer():
+    down, slept = Down(), []
+    down.retry_after = 7
+    store = Retrying(down, sleep=slept.append, over=lambda: len(slept) >= 3)
+    with pytest.raises(Unavailable):
+        store.exists("file")
+    assert slept == pytest.approx([0.2, 0.2, 0.2])
+
+
 def test_retry_after_is_honoured_within_the_bound():
     down = Down()
     down.retry_after = 7

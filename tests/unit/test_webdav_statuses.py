@@ -208,10 +208,28 @@ def test_delete(server, store, status, kind):
     assert type(raised(store.remove, "a")) is kind
 
 
+ABSURD = (
+    ("1000000000", 300.0),
+    ("9" * 400, 300.0),
+    ("Fri, 31 Dec 9999 23:59:59 GMT", 300.0),
+    ("Fri, 31 Dec 9999 23:59:59 -9999", None),
+    ("Fri, 31 Dec 99999 23:59:59 GMT", None),
+    ("1e9", None),
+)
+"""What a proxy says, and what is heeded of it."""
+
+
 def test_retry_after_in_seconds_and_as_a_date(server, store):
     now = time.time()
     date, later = email.utils.formatdate(now), email.utils.formatdate(now + 90)
-    for value, seconds in (("7", 7.0), (later, 90.0), ("soon", None), ("-5", None), (date, 0.0)):
+    for value, seconds in (
+        ("7", 7.0),
+        (later, 90.0),
+        ("soon", None),
+        ("-5", None),
+        (date, 0.0),
+        *ABSURD,
+    ):
         server.respond = lambda _, value=value: answer(503, Retry_After=value, Date=date)
         assert raised(store.mkdir, "a").retry_after == seconds
         assert raised(store.list, "").retry_after == seconds

@@ -20,6 +20,7 @@ from dirjobs.cli.options import (
 from dirjobs.console.errors import told_in_one_sentence
 from dirjobs.console.text import show, show_json
 from dirjobs.errors import ConfigurationError, NotFound
+from dirjobs.layers import with_retries
 from dirjobs.layout import AGREEMENT, WAITING
 from dirjobs.policy import Mode, Settings
 from dirjobs.protocol.agreement import from_bytes, to_bytes
@@ -60,12 +61,12 @@ def init(
     if sync_time is not None and mode not in (None, Mode.SYNC):
         raise click.UsageError(f"--sync-time means nothing with --mode {mode}")
     with opened_store(jobs, verbose) as store:
-        share = Share(store)
+        share = Share(with_retries(store))
         wish = Mode(mode) if mode else Mode.SYNC if sync_time is not None else None
         made = _make(share, wish, sync_time)
         url = store.url
         tried = None
-        if tries and wish is None and not store.exists(AGREEMENT):
+        if tries and wish is None and not share.exists(AGREEMENT):
             with check_progress() as tell:
                 tried = record(store, check(jobs, short=True, tell=tell))
     if as_json:

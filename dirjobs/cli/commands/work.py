@@ -177,7 +177,7 @@ def work(
     interruption = Interruption()
     try:
         with interruption:
-            from dirjobs.layers import Logged
+            from dirjobs.layers import Logged, with_retries
             from dirjobs.policy import DEFAULT_TIMEOUT
             from dirjobs.queue import DirJobs
             from dirjobs.registry import open_store
@@ -190,7 +190,7 @@ def work(
             store = open_store(jobs, timeout=DEFAULT_TIMEOUT)
             check_is_queue(store)
             folder = prepared(os.path.abspath(scratch) if scratch else scratch_folder())
-            if told := what_is_kept(folder, Share(store)):
+            if told := what_is_kept(folder, Share(with_retries(store))):
                 say(told)
             dj = DirJobs(
                 Logged(store) if verbose > 1 else store,

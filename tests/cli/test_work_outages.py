@@ -1,0 +1,159 @@
+"""A worker with a job, or without one, while its queue refuses everything."""
+
+import sys
+from threading import Thread
+
+import pytest
+
+from dirjobs.layers import Retrying
+from tests.cli.conftest import Queue
+from tests.command_line import wait_until
+from tests.fake_webdav.faults import Fault
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="jobs written for a POSIX shell")
+
+WAYS = {
+    "401": {"kind": "status", "status": 401, "times": 2},
+    "403": {"kind": "status", "status": 403},
+    "404": {"kind": "status", "status": 404},
+    "404, though it was done": {"kind": "status", "status": 404, "when": "after"},
+    "405": {"kind": "status", "status": 405},
+    "413": {"kind": "status", "status": 413},
+    "423": {"kind": "status", "status": 423},
+    "425": {"kind": "status", "status": 425},
+    "507": {"kind": "status", "status": 507},
+    "a redirect": {"kind": "redirect", "location": "http://127.0.0.1:1/login"},
+    "a login page": {"kind": "login_page"},
+}
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch):
+    monkeypatch.setattr(Retrying, "FIRST", 0.01)
+    monkeypatch.setattr("dirjobs.worker._FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("dirjobs.worker._LONGEST_PAUSE", 0.05)
+    monkeypatch.setattr("dirjobs.runner.upload._PAUSE", 0.01)
+    monkeypatch.setattr("dirjobs.protocol.outage.LOGON_PAUSES", (0.01, 0.01))
+
+
+@pytest.fixture
+def server(serve_fake):
+    return serve_fake()
+
+
+@pytest.fixture
+def far(server):
+    queue = Queue(f"{server.url}/jobs")
+    yield queue
+    queue.store.close()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_job_is_handed_in_when_its_queue_is_back(way, far, server, tmp_path):
+    far.put("00_waiting", "a")
+    fault = Fault(**{"times": 12} | WAYS[way])
+
+    def refuse_all():
+        wait_until((tmp_path / "begun").exists)
+        server.faults.add(fault)
+        (tmp_path / "go").touch()
+
+    thread = Thread(target=refuse_all)
+    thread.start()
+    script = (
+        f"touch {tmp_path}/begun; until [ -e {tmp_path}/go ]; do sleep 0.01; done;"
+        ' echo 1 > "$DIRJOBS_OUT/a.txt"'
+    )
+    told = far.run("work", "--", "sh", "-c", script)
+    thread.join()
+    assert fault.fired == fault.times
+    assert far.jobs() == {"02_done": ["a"]}
+    assert far.names("results/a") == ["a.txt"]
+    assert "1 done" in told
+    if way not in ("423", "425"):
+        assert far.stderr.count("the queue is away") == 1
+        assert far.stderr.count("the queue is there again") == 1
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_worker_that_waits_for_jobs_goes_on(way, far, server):
+    fault = Fault(**{"times": 12} | WAYS[way])
+    # One lost answer to a look for jobs, which tells that it has begun.
+    begun = server.faults.add(Fault("cut", method="PROPFIND", path="jobs/00_waiting", nth=3))
+
+    def refuse_all_then_add():
+        wait_until(lambda: begun.fired)
+        server.faults.add(fault)
+        wait_until(lambda: fault.fired == fault.times)
+        server.write("jobs/00_waiting/a", b"")
+
+    thread = Thread(target=refuse_all_then_add)
+    thread.start()
+    far.run("work", "--wait", "--poll", "0.02", "--max-jobs", "1", "--", "true")
+    thread.join()
+    assert far.jobs() == {"02_done": ["a"]}
+
+
+@pytest.mark.parametrize("way", ["403", "404", "a login page"])
+def test_the_patience_ends_with_one_sentence_and_the_results_are_kept(
+    way, far, server, tmp_path, scratch
+):
+    far.put("00_waiting", "a")
+    fault = Fault(**WAYS[way] | {"times": None})
+
+    def refuse_all():
+        wait_until((tmp_path / "begun").exists)
+        server.faults.add(fault)
+        (tmp_path / "go").touch()
+
+    thread = Thread(target=refuse_all)
+    thread.start()
+    script = (
+        f"touch {tmp_path}/begun; until [ -e {tmp_path}/go ]; do sleep 0.01; done;"
+        ' echo 1 > "$DIRJOBS_OUT/a.txt"'
+    )
+    far.run("work", "--patience", "0.1", "--", "sh", "-c", script, code=2)
+    thread.join()
+    server.faults.clear()
+    assert "The queue has been away for 0.1 s: giving up." in far.stderr
+    assert "dirjobs deliver" in far.stderr
+    assert [path.read_text() for path in scratch.rglob("a.txt")] == ["1\n"]
+    assert far.jobs() == {"01_running": far.names("01_running")}
+
+
+def test_a_login_that_is_refused_in_the_end_is_tried_three_times(far, server, tmp_path):
+    far.put("00_waiting", *"abcd")
+    fault = Fault("status", status=401, times=None)
+
+    def refuse_all():
+        wait_until(lambda: len(list(tmp_path.glob("begun*"))) == 4)
+        server.faults.add(fault)
+        (tmp_path / "go").touch()
+
+    thread = Thread(target=refuse_all)
+    thread.start()
+    script = f"touch {tmp_path}/begun$DIRJOBS_NAME; until [ -e {tmp_path}/go ]; do sleep 0.01; done"
+    far.run("work", "--slots", "4", "--", "sh", "-c", script, code=2)
+    thread.join()
+    server.faults.clear()
+    assert "is tried no more" in far.stderr
+    # Each slot may have a request under way when the first one is refused.
+    assert 3 <= fault.fired <= 3 + 3
+
+
+@pytest.mark.parametrize("status", [423, 425, 500, 503])
+@pytest.mark.parametrize("method", ["PROPFIND", "GET", "PUT"])
+def test_one_answer_that_will_pass_ends_no_worker(method, status, server):
+    """At each request of a worker's start, of a job and of the end."""
+    for n in range(1, 60):
+        queue = Queue(f"{server.url}/jobs{n}")
+        queue.put("00_waiting", "a", data=b"x")
+        fault = server.faults.add(Fault("status", method, status=status, nth=n))
+        queue.run("work", "--", "sh", "-c", 'echo 1 > "$DIRJOBS_OUT/a.txt"')
+        server.faults.clear()
+        done = queue.jobs()
+        queue.store.close()
+        assert done == {"02_done": ["a"]}, (n, queue.stderr)
+        if not fault.fired:
+            break
+    assert 2 < n < 59
