@@ -19,6 +19,7 @@ from dataclasses import replace
 
 import msgspec
 
+from dirjobs import names
 from dirjobs.clock import utc_now
 from dirjobs.errors import ConfigurationError, NotFound, StoreError
 from dirjobs.layout import AGREEMENT
@@ -31,6 +32,7 @@ from dirjobs.protocol.share import Share
 log = logging.getLogger(__name__)
 
 FORMAT = 1
+ID_LENGTH = 12
 
 
 class _Record(msgspec.Struct):
@@ -180,7 +182,7 @@ class Agreement:
         elif not self.queue_id:
             if not self.names_queue:
                 return keys
-            self.queue_id = self.me.nonce() + self.me.nonce()
+            self.queue_id = names.nonce(ID_LENGTH)
             self.named_queue = True
         return {**keys, "id": self.queue_id}
 

@@ -138,7 +138,11 @@ class Presence:
                 pauses = LOGON_PAUSES[self._refused_logons - 1 :]
                 self._next_logon = now + pauses[0] if pauses else math.inf
         if first:
-            log.warning("the queue is away (%s); waiting for it, at most %g s", seen, self.patience)
+            log.warning(
+                "the queue is away (%s); waiting for it, at most %g s",
+                str(seen).rstrip("."),
+                self.patience,
+            )
         return self._error()
 
     def refused_logon(self) -> StoreError | None:

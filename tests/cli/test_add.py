@@ -9,6 +9,7 @@ from dirjobs.cli.commands import add
 from dirjobs.errors import Unavailable
 from dirjobs.layers import Layer
 from dirjobs.protocol.share import Share
+from tests.cli.conftest import Queue
 
 
 def test_init_makes_a_queue(tmp_path, local):
@@ -243,3 +244,12 @@ def test_nothing_is_added_if_a_link_is_in_the_way(local, tmp_path):
     (tmp_path / "jobs" / "00_waiting" / "l.txt").symlink_to(tmp_path / "a.txt")
     assert "nothing was added" in local.refused("add", *files)
     assert local.names("00_waiting") == ["l.txt"]
+
+
+def test_a_queue_that_is_made_with_a_mode_gets_its_id_at_once(tmp_path):
+    queue = Queue(tmp_path / "jobs")
+    queue.run("init", "--mode", "verify", "--no-check")
+    made = json.loads(queue.store.read("_queue/queue.json"))["id"]
+    queue.run("work", "--", "true")
+    assert json.loads(queue.store.read("_queue/queue.json"))["id"] == made
+    queue.store.close()

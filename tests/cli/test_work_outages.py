@@ -157,3 +157,14 @@ def test_one_answer_that_will_pass_ends_no_worker(method, status, server):
         if not fault.fired:
             break
     assert 2 < n < 59
+
+
+@pytest.mark.parametrize("status", [423, 425])
+def test_the_file_of_a_job_is_waited_for(status, far, server, monkeypatch):
+    monkeypatch.setattr("dirjobs.runner.execution._PAUSE", 0.01)
+    far.put("00_waiting", "a", data=b"content")
+    fault = Fault("status", "GET", "jobs/01_running/*", status=status, times=12)
+    server.faults.add(fault)
+    far.run("work", "--", "grep", "content", "{}")
+    assert fault.fired == fault.times
+    assert far.jobs() == {"02_done": ["a"]}

@@ -22,8 +22,9 @@ from dirjobs.console.text import show, show_json
 from dirjobs.errors import ConfigurationError, NotFound
 from dirjobs.layers import with_retries
 from dirjobs.layout import AGREEMENT, WAITING
+from dirjobs.names import nonce
 from dirjobs.policy import Mode, Settings
-from dirjobs.protocol.agreement import from_bytes, to_bytes
+from dirjobs.protocol.agreement import ID_LENGTH, from_bytes, to_bytes
 from dirjobs.protocol.folders import make_folders
 from dirjobs.protocol.share import Share
 
@@ -90,7 +91,7 @@ def _make(share: Share, mode: Mode | None, sync_time: float | None) -> bool:
     try:
         agreed = from_bytes(share.read(AGREEMENT), wish)
     except NotFound:
-        share.write(AGREEMENT, to_bytes(wish.with_legal_lease()))
+        share.write(AGREEMENT, to_bytes(wish.with_legal_lease(), {"id": nonce(ID_LENGTH)}))
         return not there
     if (agreed.mode, agreed.sync_time) != (wish.mode, wish.sync_time):
         raise ConfigurationError(
