@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from dirjobs.errors import NotFound
 from dirjobs.layout import DONE, FAILED, RESULTS, JobFile
@@ -33,7 +33,14 @@ def with_results(share: Share) -> frozenset[str]:
     return frozenset(entry.name for entry in share.listed(RESULTS) if entry.kind is FileKind.FOLDER)
 
 
-def outcome(share: Share, place: JobFile, has_result: bool) -> dict[str, Any]:
+class Outcome(NamedTuple):
+    """A row of the table, and whether the result in it could be read."""
+
+    row: dict[str, Any]
+    is_readable: bool = True
+
+
+def outcome(share: Share, place: JobFile, has_result: bool) -> Outcome:
     """One row of the table: the job, its state, its parameters, its result.
 
     A name that is used twice gets a prefix: ``result.`` for what is a parameter's as well,
@@ -46,23 +53,29 @@ def outcome(share: Share, place: JobFile, has_result: bool) -> dict[str, Any]:
     """
     params: Mapping[str, Any] = {}
     if place.job.size is None or place.job.size <= LARGEST:
-        params = _object(share, place.path)
+        params = _object(share, place.path) or {}  # a job is a file, whatever its content
     row: dict[str, Any] = {"job": place.job.name, "state": place.state}
     for name, value in params.items():
         row[f"param.{name}" if name in _OURS else name] = value
     if has_result:
         result = _object(share, f"{RESULTS}/{place.job.name}/{RESULT}")
+        if result is None:
+            return Outcome(row, is_readable=False)
         for name, value in result.items():
             row[f"result.{name}" if name in row else name] = value
-    return row
+    return Outcome(row)
 
 
-def _object(share: Share, path: str) -> Mapping[str, Any]:
+def _object(share: Share, path: str) -> Mapping[str, Any] | None:
+    """The JSON object in a file, an empty one if there is no file; None if it is something
+    else."""
     try:
         value = json.loads(share.read(path))
-    except (NotFound, ValueError, RecursionError):
-        return {}  # a job is a file, whatever its content
-    return value if isinstance(value, dict) else {}
+    except NotFound:
+        return {}
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def columns(rows: Iterable[Mapping[str, Any]]) -> list[str]:

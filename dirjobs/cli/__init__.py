@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
+import sys
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -54,6 +56,14 @@ SECTIONS: dict[str, dict[str, str]] = {
 """Every command, as ``module:attribute``, under the headline that ``--help`` has for it."""
 
 
+def _forget_the_scripts_folder() -> None:
+    """Import nothing from beside an installed script: the ``smbclient.py`` that impacket puts
+    there is not smbprotocol's `smbclient`."""
+    folder, name = os.path.split(os.path.realpath(sys.argv[0]))
+    if name.startswith("dirjobs") and sys.path and os.path.realpath(sys.path[0]) == folder:
+        del sys.path[0]
+
+
 class Commands(click.Group):
     """The commands of `SECTIONS`, imported when they are asked for."""
 
@@ -65,6 +75,7 @@ class Commands(click.Group):
         standalone_mode: bool = True,
         **extra: Any,
     ) -> Any:
+        _forget_the_scripts_folder()
         program = partial(super().main, args, prog_name, complete_var, False, **extra)
         if standalone_mode:
             exit_with(program)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 import unicodedata
@@ -84,8 +85,16 @@ def printable(text: str) -> str:
 
 
 def show_json(document: object) -> None:
-    """Print one JSON document."""
-    click.echo(json.dumps(document, indent=1, ensure_ascii=False))
+    """Print one JSON document; NaN and infinities, which JSON doesn't know, are null in it."""
+    click.echo(json.dumps(_known_to_json(document), indent=1, ensure_ascii=False, allow_nan=False))
+
+
+def _known_to_json(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _known_to_json(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_known_to_json(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 class Bar:

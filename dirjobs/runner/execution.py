@@ -113,11 +113,13 @@ class Execution:
     Args:
         job: just claimed.
         toolbox: see `Toolbox`.
+        slot: number of the slot, from 1, that no other job has meanwhile.
     """
 
-    def __init__(self, job: Job, toolbox: Toolbox) -> None:
+    def __init__(self, job: Job, toolbox: Toolbox, slot: int) -> None:
         self.job = job
         self._toolbox = toolbox
+        self._slot = slot
         claim = layout.parse_claim(job.full_name())
         self._worker = claim.worker if claim else toolbox.dj.wid
         self._log_path = f"{LOGS}/{job.name()}.{self._worker}.log"
@@ -253,7 +255,9 @@ class Execution:
     def _attempt(self, subject: Subject, attempt: int, out: str, output: OutputBuffer) -> str:
         """Why one run of the command failed; nothing if it didn't."""
         toolbox = self._toolbox
-        variables = environment(subject, wid=toolbox.dj.wid, attempt=str(attempt), out=out)
+        variables = environment(
+            subject, wid=toolbox.dj.wid, slot=str(self._slot), attempt=str(attempt), out=out
+        )
         began = time.monotonic()
         try:
             command = toolbox.program.command_for(subject)

@@ -122,7 +122,7 @@ class Slot:
     """One job at a time, until the source has no more.
 
     Args:
-        number: from 1, for its thread's name.
+        number: from 1.
         source: gives the jobs.
         toolbox: what all executions share.
         summary: is told how each job ended.
@@ -137,6 +137,7 @@ class Slot:
         summary: Summary,
         ended: Callable[[Slot], None],
     ) -> None:
+        self._number = number
         self._source = source
         self._toolbox = toolbox
         self._summary = summary
@@ -158,7 +159,7 @@ class Slot:
     def _run(self) -> None:
         try:
             while (job := self._source.next()) is not None:
-                self.execution = Execution(job, self._toolbox)
+                self.execution = Execution(job, self._toolbox, self._number)
                 try:
                     self._summary.note(self._result_of(self.execution))
                 finally:

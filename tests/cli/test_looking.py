@@ -217,6 +217,19 @@ def test_results_as_csv(swept):
     assert (rows[0]["state"], rows[0]["loss"]) == ("failed", "")
 
 
+def test_a_result_that_is_no_json_is_told_of(swept):
+    swept.run("results", "--csv")
+    assert "result.json of 1 job is no JSON object, such as that of 'note.txt'" in swept.stderr
+
+
+def test_numbers_that_json_does_not_know_are_null(swept):
+    swept.store.mkdir("results/bad.json")
+    swept.put("results/bad.json", "result.json", data=b'{"loss": NaN, "x": [Infinity, 1e400]}')
+    text = swept.run("results", "--state", "failed", "--json")
+    (found,) = json.loads(text, parse_constant=pytest.fail)
+    assert (found["loss"], found["x"]) == (None, [None, None])
+
+
 def test_results_as_json_and_as_a_table(swept):
     found = swept.json("results", "--state", "done")
     assert found[0] == {

@@ -164,3 +164,18 @@ def test_nobody_reads_the_output_any_more(tmp_path):
         worker.stdout.close()
         assert b"Traceback" not in worker.stderr.read()
     assert where_jobs_are(queue)["01_running"] == []
+
+
+def test_what_lies_beside_the_installed_script_is_no_module_of_ours(tmp_path):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "smbclient.py").write_text("import no_such_package")
+    script = tmp_path / "bin" / "dirjobs"
+    script.write_text("from dirjobs.cli import main\nmain()\n")
+    done = subprocess.run(
+        [sys.executable, str(script), "status", "smb://me@127.0.0.1:1/share/jobs"],
+        env=environment(FSSPEC_SMB_PASSWORD="x"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "nothing listens there" in refusal(done)

@@ -122,6 +122,14 @@ def test_a_second_signal_ends_the_patience_of_draining(tmp_path, queue, worker):
     assert not any(map(is_alive, processes(tmp_path)))
 
 
+def test_jobs_that_run_at_once_have_slots_of_their_own(tmp_path, queue, start):
+    script = 'touch "$0/$DIRJOBS_SLOT"; until [ -e "$0/1" ] && [ -e "$0/2" ]; do sleep 0.02; done'
+    (tmp_path / "seen").mkdir()
+    process = start("work", "jobs", *TWO, "--", "sh", "-c", script, str(tmp_path / "seen"))
+    assert ended(process)[2] == 0
+    assert sorted(os.listdir(tmp_path / "seen")) == ["1", "2"]
+
+
 def test_an_idle_worker_ends_at_once(tmp_path, queue, start):
     process = start("work", "jobs", *TWO, "--wait", "--poll", "1000", "--", "true")
     wait_until(lambda: len(list(queue.glob("02_done/*"))) == 3)

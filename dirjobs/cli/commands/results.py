@@ -9,11 +9,18 @@ from typing import Any
 
 import click
 
-from dirjobs.admin.results import columns, ended, outcome, with_results
+from dirjobs.admin.results import (
+    RESULT,
+    Outcome,
+    columns,
+    ended,
+    outcome,
+    with_results,
+)
 from dirjobs.cli.options import QueueCommand, jobs_argument, json_option, opened, verbose_option
 from dirjobs.cli.parallel import each
-from dirjobs.console.errors import told_in_one_sentence
-from dirjobs.console.text import Bar, show, show_json, show_table
+from dirjobs.console.errors import say, told_in_one_sentence
+from dirjobs.console.text import Bar, printable, show, show_json, show_table
 from dirjobs.layout import JobFile
 from dirjobs.protocol.share import Share
 from dirjobs.runner.parameters import text_of
@@ -61,15 +68,21 @@ def results(jobs: str, as_csv: bool, state: str | None, as_json: bool, verbose: 
 def _rows(share: Share, places: Sequence[JobFile]) -> list[dict[str, Any]]:
     have = with_results(share)
 
-    def row_of(share: Share, at: int) -> dict[str, Any]:
+    def row_of(share: Share, at: int) -> Outcome:
         return outcome(share, places[at], places[at].job.name in have)
 
-    rows: dict[int, dict[str, Any]] = {}
+    found: dict[int, Outcome] = {}
     with Bar("reading", len(places)) as bar:
         for at, row in each(share, range(len(places)), row_of, _THREADS):
-            rows[at] = row
-            bar.show(len(rows))
-    return [rows[at] for at in range(len(places))]
+            found[at] = row
+            bar.show(len(found))
+    odd = [places[at].job.name for at in sorted(found) if not found[at].is_readable]
+    if odd:
+        say(
+            f"{RESULT} of {len(odd)} {'job' if len(odd) == 1 else 'jobs'} is no JSON object, such"
+            f" as that of {printable(odd[0])!r}: nothing of it is in the table."
+        )
+    return [found[at].row for at in range(len(places))]
 
 
 def _cell(value: object) -> str:

@@ -149,6 +149,7 @@ def work(
                       same, whatever the parameter is called; {{lr}}: the text {lr})
 
     and in its environment DIRJOBS_JOB (the path), DIRJOBS_NAME, DIRJOBS_WID, DIRJOBS_ATTEMPT,
+    DIRJOBS_SLOT (1 to --slots, of no two jobs at once),
     DIRJOBS_OUT and, for each parameter, DIRJOBS_PARAM_LR.  No shell is involved: for pipes
     write `-- bash -c 'sort "$DIRJOBS_JOB" | uniq -c'`.
 
