@@ -22,6 +22,9 @@ def _boot_clock() -> Callable[[], float]:
 monotonic = _boot_clock()
 """Seconds that never go back and, where the system can tell, count while suspended."""
 
+sleep = time.sleep
+"""Lets seconds pass."""
+
 
 def utc_now() -> str:
     """The date and the time, for people: ``2025-04-10T09:01:00+00:00``."""

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import atexit
 import logging
-import os
 from contextlib import suppress
-from queue import Empty, SimpleQueue
-from threading import Thread, current_thread
+from queue import Empty
 
 from dirjobs import threads
 from dirjobs.errors import Denied, FileStays, StoreError
@@ -35,10 +33,10 @@ class HeartbeatThread:
         self._share = membership.share
         # A garbage collection inside of its `put` or `get` may call `put` again; that of an
         # Event or a Condition would wait for itself.
-        self._told_to_end: SimpleQueue[None] = SimpleQueue()
+        self._told_to_end: threads.SimpleQueue[None] = threads.SimpleQueue()
         self._hurried = False
-        self._pid = os.getpid()
-        self._thread = Thread(target=self._run, name="dirjobs-heartbeat", daemon=True)
+        self._pid = threads.getpid()
+        self._thread = threads.Thread(target=self._run, name="dirjobs-heartbeat", daemon=True)
 
     def start(self) -> None:
         """Announce the worker, then keep it announced.
@@ -72,7 +70,7 @@ class HeartbeatThread:
     def tell_to_end(self) -> None:
         """Let it end by itself.  Takes no lock, sends nothing and waits for nothing: it may
         be called by the garbage collector, at any moment of any thread."""
-        if self._pid == os.getpid():  # a forked child has nothing of its parent's to end
+        if self._pid == threads.getpid():  # a forked child has nothing of its parent's to end
             self._worker.control.drain()
             self._hurried = True
             self._told_to_end.put(None)
@@ -85,7 +83,7 @@ class HeartbeatThread:
     def stop(self) -> None:
         """Let it end, and wait until it has; a thread doesn't wait for itself."""
         self.tell_to_end()
-        here = self._pid == os.getpid() and self._thread is not current_thread()
+        here = self._pid == threads.getpid() and not threads.is_current(self._thread)
         if here and self._thread.is_alive():
             self._thread.join()
 

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from threading import RLock
 from types import TracebackType
 from typing import BinaryIO, Self, TypeVar
 
+from dirjobs import threads
 from dirjobs.admin import enqueue
 from dirjobs.admin.inspect import Status, status
 from dirjobs.admin.requeue import requeue
@@ -81,7 +81,7 @@ class Generation:
     @property
     def is_here(self) -> bool:
         """Whether it is this process's, and not that of the process which forked it."""
-        return self.pid == os.getpid()
+        return self.pid == threads.getpid()
 
 
 class DirJobs:
@@ -168,9 +168,9 @@ class DirJobs:
         except BaseException:
             self.store.close()  # nobody gets this object, so nobody else could
             raise
-        self._lock = RLock()
+        self._lock = threads.RLock()
         _queues.add(self)
-        self._home = os.getpid()
+        self._home = threads.getpid()
         self._generation = self._new_generation()
 
     def _policy(self, share: Share) -> Policy:
@@ -351,18 +351,18 @@ class DirJobs:
 
     # -- life -----------------------------------------------------------------------------
 
-    def _new_generation(self, *, id_was_used: bool = False, drained: bool = False) -> Generation:
+    def _new_generation(self, earlier: Generation | None = None) -> Generation:
         """The parts of a worker: those that claim, those that end jobs, and the heartbeat's
         on a connection of its own; all know the same names.
 
         Args:
-            id_was_used: it may not claim under the plain id.
-            drained: it takes no job.
+            earlier: the one that is closed: if that was drained, so is the new one, and if it
+                may have claimed anything, the new one goes by a name of its own.
         """
         settings, store = self._settings, self.store
-        pid = os.getpid()
+        pid = threads.getpid()
         control = Control()
-        control.draining = drained
+        control.draining = earlier is not None and earlier.control.draining
         presence = Presence(settings.patience)
         same = SameQueue(with_retries(store, control.gives_up), presence)
         share = Share(same, gives_up=control.gives_up)
@@ -381,7 +381,7 @@ class DirJobs:
             this_process(),
             max_attempts=settings.max_attempts,
             control=control,
-            id_was_used=id_was_used,
+            earlier=None if earlier is None else earlier.membership,
         )
         candidates = Candidates(
             order=settings.picks,
@@ -455,10 +455,7 @@ class DirJobs:
             generation = self._generation
             try:
                 if generation.thread is not None and generation.is_here:
-                    self._generation = self._new_generation(
-                        id_was_used=not generation.worker.intents.are_none,
-                        drained=generation.control.draining,
-                    )
+                    self._generation = self._new_generation(generation)
                     self._finalizer.detach()
                     generation.thread.stop()
             finally:
@@ -485,7 +482,7 @@ _queues: weakref.WeakSet[DirJobs] = weakref.WeakSet()
 def _fresh_locks() -> None:
     """In a forked child: the thread that held a lock at the fork doesn't exist here."""
     for queue in _queues:
-        queue._lock = RLock()
+        queue._lock = threads.RLock()
 
 
 if hasattr(os, "register_at_fork"):

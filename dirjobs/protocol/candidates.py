@@ -7,9 +7,9 @@ import math
 import random
 import re
 from collections.abc import Callable, Collection, Iterable
-from threading import Lock
 from typing import NamedTuple
 
+from dirjobs import threads
 from dirjobs.errors import ConfigurationError
 from dirjobs.layout import WAITING, is_job_name, is_left_behind
 from dirjobs.names import unsafe_name
@@ -97,7 +97,7 @@ class Candidates:
         self.ripe_at: float | None = None
         """When the first of the files that are too young will be old enough; those that
         have gone on changing for long are not waited for."""
-        self._lock = Lock()
+        self._lock = threads.Lock()
         self._entries: list[Entry | str | None] = []  # None: taken
         self._left = 0  # how many are not
         self._head = 0  # all before are taken

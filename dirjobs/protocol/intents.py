@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
-from threading import Lock
 
+from dirjobs import threads
 from dirjobs.errors import AmbiguousResult, ClaimLost, JobClosed
 from dirjobs.store import Entry
 
@@ -88,7 +88,7 @@ class Intents:
     """
 
     def __init__(self) -> None:
-        self._lock = Lock()
+        self._lock = threads.Lock()
         self._intents: dict[str, Intent] = {}
         self._retired: set[str] = set()
         self._over: set[str] = set()

@@ -17,10 +17,10 @@ from __future__ import annotations
 
 import logging
 import math
-import threading
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
+from dirjobs import threads
 from dirjobs.clock import monotonic
 from dirjobs.errors import (
     AlreadyExists,
@@ -80,8 +80,8 @@ class Presence:
         self.beginning = False
         self.seen_at = -math.inf
         self._settled_at = -math.inf
-        self.lost_race = threading.local()
-        self._lock = threading.Lock()
+        self.lost_race = threads.local()
+        self._lock = threads.Lock()
         self._away_since: float | None = None
         self._seen: StoreError = Unavailable()
         self._refused_logons = 0

@@ -7,11 +7,10 @@ code that workers run.
 from __future__ import annotations
 
 import builtins
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from dirjobs.clock import monotonic
+from dirjobs import clock
 from dirjobs.errors import NotFound
 from dirjobs.layout import JobFile, job_files, may_be_removed
 from dirjobs.store import Entry, Store
@@ -31,12 +30,12 @@ class Share:
         self,
         store: Store,
         sleep: Callable[[float], None] | None = None,
-        now: Callable[[], float] = monotonic,
+        now: Callable[[], float] | None = None,
         gives_up: Callable[[], bool] | None = None,
     ) -> None:
         self.gives_up = gives_up
-        self.sleep = sleep or time.sleep
-        self.now = now
+        self.sleep = sleep or clock.sleep
+        self.now = now or clock.monotonic
         self.use(store)
 
     def use(self, store: Store) -> None:

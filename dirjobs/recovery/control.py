@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import logging
 import math
-import time
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 
-from dirjobs.clock import monotonic, sleep_unless
+from dirjobs import clock
+from dirjobs.clock import sleep_unless
 from dirjobs.errors import NotFound
 from dirjobs.layout import WORKERS
 from dirjobs.protocol.share import Share
@@ -77,13 +77,13 @@ class Control:
         """Take no other job; `at_once`: also abort the claim that is under way."""
         self.draining = True
         if at_once and not self.abort_now:
-            self._gives_up_at = monotonic() + _GRACE
+            self._gives_up_at = clock.monotonic() + _GRACE
             self.abort_now = True
 
     def gives_up(self) -> bool:
         """Whether a store that can't be reached is waited for no longer: this worker is to
         end at once, some seconds ago."""
-        return monotonic() >= self._gives_up_at
+        return clock.monotonic() >= self._gives_up_at
 
     def sleep_unless_aborted(self, seconds: float) -> None:
         """Let seconds pass in the middle of a claim.
@@ -91,9 +91,9 @@ class Control:
         Raises:
             ClaimAborted: this worker was drained at once.
         """
-        until = monotonic() + seconds
-        while (left := until - monotonic()) > 0 and not self.abort_now:
-            time.sleep(min(_SLICE, left))
+        until = clock.monotonic() + seconds
+        while (left := until - clock.monotonic()) > 0 and not self.abort_now:
+            clock.sleep(min(_SLICE, left))
         if self.abort_now:
             raise ClaimAborted
 

@@ -7,8 +7,8 @@ another name; the old heartbeat goes on while claims are held under the old one.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from threading import Lock
 
+from dirjobs import threads
 from dirjobs.errors import NotFound
 from dirjobs.protocol.folders import make_folders
 from dirjobs.protocol.intents import Intents, State
@@ -69,7 +69,7 @@ class Incarnations:
         self.throughput = throughput
         self.groups: set[int] = set()
         self.starting = False
-        self._lock = Lock()
+        self._lock = threads.Lock()
         """Under it the worker goes from one name to the next; no request is sent meanwhile."""
         self._all: list[Incarnation] = []
         self._unwritten: Incarnation | None = None

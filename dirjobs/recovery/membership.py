@@ -39,8 +39,7 @@ class Membership:
         process: who this process is.
         max_attempts: how many workers may die at a job before it counts as failed.
         control: what this worker is told to do.
-        id_was_used: whether claims were made under its plain id, by an earlier worker of this
-            process.
+        earlier: the worker that this process was under this id until it was closed.
     """
 
     def __init__(
@@ -50,14 +49,15 @@ class Membership:
         *,
         max_attempts: int = DEFAULT_MAX_ATTEMPTS,
         control: Control | None = None,
-        id_was_used: bool = False,
+        earlier: Membership | None = None,
     ) -> None:
         self.parts = parts
         self.me = parts.me
         self.share = parts.share
         self.process = process
         self.control = control or Control()
-        self.id_was_used = id_was_used
+        self._earlier = earlier
+        self._earlier_used_id = False
         self.throughput = Throughput()
         self.incarnations = Incarnations(
             parts.share, parts.me, parts.intents, process, self.throughput
@@ -152,7 +152,10 @@ class Membership:
         """Whether the plain id may not be used for new claims."""
         if base_id(first.worker) != first.worker:
             return False  # a forked child: nobody else has its name, its parent lives on
-        used = self.id_was_used
+        earlier, self._earlier = self._earlier, None
+        if earlier is not None:
+            self._earlier_used_id |= earlier._earlier_used_id or not earlier.parts.intents.are_none
+        used = self._earlier_used_id
         for peer in self._namesakes(found):
             heartbeat = peer.heartbeat
             if not peer.cause and not is_same(heartbeat.process, self.process):

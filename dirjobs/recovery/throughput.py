@@ -60,4 +60,4 @@ class Throughput:
     def pace(self, now: float) -> Pace:
         """How fast jobs ended lately."""
         ends = tuple(self._ends)
-        return Pace(len(ends) - 1, now - ends[0]) if ends else Pace()
+        return Pace(len(ends) - 1, max(0.0, now - ends[0])) if ends else Pace()

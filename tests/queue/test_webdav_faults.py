@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from types import SimpleNamespace
 
 import pytest
 
-from dirjobs import DirJobs
+from dirjobs import DirJobs, clock
 from dirjobs.errors import AmbiguousResult, ClaimLost, StoreError
 from dirjobs.layers import Retrying
 from tests.amounts import THOROUGH
@@ -108,8 +107,7 @@ def cases():
 @pytest.fixture(autouse=True)
 def no_long_pauses(monkeypatch):
     """The pauses between tries are made short; how long they are is tested elsewhere."""
-    brief = SimpleNamespace(sleep=lambda seconds: time.sleep(min(seconds, 0.002)))
-    monkeypatch.setattr("dirjobs.protocol.share.time", brief)
+    monkeypatch.setattr(clock, "sleep", lambda seconds: time.sleep(min(seconds, 0.002)))
     monkeypatch.setattr(Retrying, "FIRST", 0.002)
 
 

@@ -148,8 +148,7 @@ def test_a_password_is_never_shown(tmp_path, monkeypatch, capfd, in_url):
     level = root.level
     root.addHandler(handler)
     root.setLevel(logging.DEBUG)
-    brief = type("brief", (), {"sleep": staticmethod(lambda seconds: None)})
-    monkeypatch.setattr("dirjobs.protocol.share.time", brief)
+    monkeypatch.setattr("dirjobs.clock.sleep", lambda seconds: None)
     shown = io.StringIO()
     try:
         with FakeWebDAV(user="worker", password=CANARY) as server:

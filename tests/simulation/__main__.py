@@ -8,7 +8,9 @@ import os
 import secrets
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 
+from . import thread_runs
 from .rules import never_decided
 from .runs import ENOUGH_RUNS, Report, run_many
 from .scenarios import any_scenario, leavers, lives, people, recorded, within_bounds
@@ -30,20 +32,23 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     parser.add_argument(
         "--family",
-        choices=FAMILIES,
+        choices=[*FAMILIES, "threads"],
         default="any",
         help="what befalls workers; lives: they crash, stop, come back; leavers: they end when"
         " they find nothing; people: commands are given meanwhile; recorded: renames trusted by a"
-        " record  (default: %(default)s: nothing)",
+        " record; threads: several of one DirJobs, which is closed, forked, forgotten"
+        "  (default: %(default)s: nothing)",
     )
     options = parser.parse_args()
     logging.getLogger("dirjobs").setLevel(logging.CRITICAL)
     piece = max(1, min(500, options.runs // (4 * options.processes)))
     total = Report()
-    family = FAMILIES[options.family]
+    call = partial(run_many, family=FAMILIES.get(options.family, any_scenario))
+    if options.family == "threads":
+        call = partial(thread_runs.run_many)
     with ProcessPoolExecutor(options.processes) as pool:
         jobs = [
-            pool.submit(run_many, options.seed, first, min(first + piece, options.runs), family)
+            pool.submit(call, options.seed, first, min(first + piece, options.runs))
             for first in range(0, options.runs, piece)
         ]
         for job in jobs:
@@ -54,7 +59,7 @@ def main() -> int:
     print("how often each rule decided")
     for rule, count in sorted(total.decided.items()):
         print(f"  {count:8} {rule}")
-    never = never_decided(total.decided) if family is any_scenario else []
+    never = never_decided(total.decided) if options.family == "any" else []
     for rule in never:
         print(f"  {0:8} {rule}")
     print(f"{len(total.violations)} violations")

@@ -299,6 +299,13 @@ def test_a_heartbeat_with_nonsense_is_an_unreadable_one(world, watcher, field):
     assert watcher.look().workers[0].host == ""
 
 
+def test_the_pace_is_none_before_the_first_job_was_claimed():
+    """A heartbeat may be begun before another thread claims, and be written after it."""
+    throughput = Throughput()
+    throughput.claimed("path", 5.0)
+    assert throughput.pace(4.9) == Pace(0, 0.0)
+
+
 def test_the_pace_is_that_of_the_last_jobs():
     throughput = Throughput()
     assert throughput.pace(5.0) == Pace(0, 0.0)

@@ -1,0 +1,59 @@
+"""Holes between the threads of one `DirJobs`: `thread_runs` must find each of them.
+
+Each takes a mended race's fix out again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ThreadMutant:
+    """A changed package.
+
+    Attributes:
+        name: what it does wrong.
+        patches: module, old text (there exactly once), new text.
+        seed: of the runs; one that shows early what shows rarely.
+    """
+
+    name: str
+    patches: tuple[tuple[str, str, str], ...]
+    seed: str = "mutant"
+
+
+THREAD_MUTANTS = (
+    ThreadMutant(
+        "a job of a closed queue is ended by whatever has its name",
+        (
+            ("queue", "with self._generation.worker.intents.end_alone(claim.path):", "if True:"),
+            ("queue", "earlier=None if earlier is None else earlier.membership", "earlier=None"),
+        ),
+    ),
+    ThreadMutant(
+        "a call goes on with the worker after the one that was closed",
+        (("queue", "        worker = generation.worker\n        try:\n            try:",
+          "        worker = self._worker\n        try:\n            try:"),),
+    ),
+    ThreadMutant(
+        "a fork keeps the locks of threads that it does not have",
+        (("queue", "        queue._lock = threads.RLock()\n\n\nif", "        pass\n\n\nif"),),
+    ),
+    ThreadMutant(
+        "a forked child ends its parent's job",
+        (("queue", "return self._generation.is_here\n", "return True\n"),),
+    ),
+    ThreadMutant(
+        "who waits in a pause waits beyond the close",
+        (("heartbeat_thread", "            self._worker.control.drain()\n", ""),),
+    ),
+    ThreadMutant(
+        "the garbage collector joins the heartbeat's thread",
+        (
+            ("queue", "weakref.finalize(self, thread.tell_to_end)",
+             "weakref.finalize(self, thread.stop)"),
+            ("heartbeat_thread", " and not threads.is_current(self._thread)", ""),
+        ),
+    ),
+)  # fmt: skip
