@@ -31,6 +31,7 @@ class Incarnation:
         began: when the last writing that succeeded was begun.
         was_removed: whether somebody removed the file while this worker was silent: from then
             on the name was free.
+        over: whether the file says, or will say, that this incarnation has ended.
     """
 
     worker: str
@@ -38,6 +39,7 @@ class Incarnation:
     counter: int = 0
     began: float | None = None
     was_removed: bool = False
+    over: bool = False
 
     @property
     def file_name(self) -> str:
@@ -82,6 +84,7 @@ class Incarnations:
             if not self._all:
                 self._all.append(self._new(self.me.worker))
             first = self._all[0]
+            first.over = False
         self.write(first)
         return first
 
@@ -119,7 +122,7 @@ class Incarnations:
     def beat(self) -> None:
         """Write the heartbeats; those of earlier incarnations for as long as they work."""
         for one in self.all():
-            over = self._is_over(one)
+            one.over = over = self._is_over(one)
             self.write(one, ended=over)
             if over:
                 self.drop(one)
@@ -139,6 +142,8 @@ class Incarnations:
         """Those whose heartbeats are to be written a last time; there come no others."""
         with self._lock:
             self._ended = True
+            for one in self._all:
+                one.over = True
             return list(self._all)
 
     def all(self) -> list[Incarnation]:
@@ -189,6 +194,10 @@ class Incarnations:
         except NotFound:
             make_folders(share)
             share.write(one.path, data)
+        if one.over and not ended:
+            # Another thread has said so meanwhile, and this may have come after it.
+            self.write(one, share, ended=True)
+            return
         if self.me.own_lease_expired(share.now()):
             self.me.lease_gaps += 1
         one.began = began

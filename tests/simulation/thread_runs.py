@@ -154,6 +154,7 @@ class Plan:
     closers: int = 0
     forkers: int = 0
     snatches: int = 0
+    renames: int = 0
     pauses: bool = False
     forgets: bool = False
     rival: bool = True
@@ -161,7 +162,7 @@ class Plan:
     @classmethod
     def drawn(cls, rng: random.Random) -> Plan:
         if rng.random() < 0.25:  # names are used again and again
-            return cls(rng, jobs=2, takers=3, snatches=6)
+            return cls(rng, takers=3, snatches=3, renames=20)
         verify = rng.random() < 0.3
         return cls(
             rng,
@@ -218,6 +219,7 @@ class Run:
             for number in range(plan.forkers):
                 self._use(f"forker {number}", self.crews[0], self._fork)
             people = [lambda: self._snatch()] * plan.snatches
+            people += [self._rename] * plan.renames
             people += [self._pause_and_resume] * plan.pauses
             for person in people:
                 schedule.spawn("person", person)
@@ -316,6 +318,13 @@ class Run:
         if attempt is not None:
             attempt.free = True
         self.store.store.rename(f"{folder}/{name}", f"{WAITING}/{job}")
+
+    def _rename(self) -> None:
+        """The worker goes on under another name, as after a gap in its heartbeat."""
+        self._idle(4.0)
+        generation = self.crews[0].queue._generation
+        if generation.begun:
+            generation.worker._next_incarnation()
 
     def _pause_and_resume(self) -> None:
         self._idle(3.0)
