@@ -100,7 +100,6 @@ class Worker:
             StoreError: the store can't be used.
         """
         control, membership = self.control, self.membership
-        found = self.parts.evidence.found
         fruitless, busy_passes, pause = 0, 0, 0.05
         lost_before: frozenset[str] = frozenset()
         while True:
@@ -108,8 +107,6 @@ class Worker:
                 return None
             if control.paused and not control.wait_while_paused(self.share):
                 return None
-            if membership is not None and (found or membership.agreement.no_claims_before):
-                self._fall_back(membership)
             result = PassResult()
             claim = self._try_all(result)
             if claim is not None:
@@ -168,17 +165,21 @@ class Worker:
         return self.membership.take_over(self.parts, staged)
 
     def _fall_back(self, membership: Membership) -> None:
-        """Use a stricter mode if there is a reason, and wait until the others do as well."""
+        """Use a stricter mode if there is a reason, and wait until the others do as well.
+
+        Whoever knows of no others waits, too: they may have joined since the last heartbeat,
+        or be about to, with the mode that was agreed on before.
+        """
         agreement = membership.agreement
         agreement.fall_back_if_refuted(self.share)
-        if agreement.no_claims_before and membership.peers.any_alive:
-            hold = max(0.0, agreement.no_claims_before - self.share.now())
-            self.control.sleep_unless_drained(self.share, hold)
+        hold = max(0.0, agreement.no_claims_before - self.share.now())
+        self.control.sleep_unless_drained(self.share, hold)
         agreement.no_claims_before = 0.0
 
     def _try_all(self, result: PassResult) -> Claim | None:
         """Try candidates until one is ours or a fresh listing has no more."""
         candidates, claimer = self.candidates, self.parts.claimer
+        membership, found = self.membership, self.parts.evidence.found
         now = self.share.now()
         if self._needs_new_incarnation(now):
             self._next_incarnation()
@@ -201,6 +202,9 @@ class Worker:
                 if not self.parts.look.is_there(f"{WAITING}/{job.name}"):
                     continue
                 self._next_incarnation()
+            # The mode may have changed since the last candidate.
+            if membership is not None and (found or membership.agreement.no_claims_before):
+                self._fall_back(membership)
             try:
                 claim = claimer.claim(job)
             except Denied as error:

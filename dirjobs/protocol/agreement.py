@@ -269,9 +269,9 @@ class Agreement:
         if not found or not self.me.on_probation:
             return
         why, policy = found[0], self.me.policy
-        self.me.adopt(replace(policy, mode=Mode.VERIFY).with_legal_lease())
         # Others follow with their next heartbeat; whoever claims before, trusts.
         self.no_claims_before = self.share.now() + policy.heartbeat + policy.timeout
+        self.me.adopt(replace(policy, mode=Mode.VERIFY).with_legal_lease())
         log.error(
             "renames are not exclusive here, though a check found them so: %s; this queue"
             " works in mode verify from now on",

@@ -67,11 +67,6 @@ class Peers:
         self.is_provably_dead: Callable[[Heartbeat, Process], bool] = is_provably_dead
         self.known: dict[str, Heartbeat] = {}
 
-    @property
-    def any_alive(self) -> bool:
-        """Whether any other worker is known that may be alive."""
-        return any(not heartbeat.ended for heartbeat in self.known.values())
-
     def snapshot(self, ours: Collection[str], only: Collection[str] | None = None) -> list[Peer]:
         """Who is there, for somebody who has just written the file(s) `ours`.
 
