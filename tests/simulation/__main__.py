@@ -11,18 +11,10 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
 from . import thread_runs
+from .all_mutants import MUTANTS, table_row
 from .rules import never_decided
 from .runs import ENOUGH_RUNS, Report, run_many
-from .scenarios import any_scenario, leavers, lives, people, recorded, within_bounds
-
-FAMILIES = {
-    "any": any_scenario,
-    "lives": lives,
-    "within_bounds": within_bounds,
-    "leavers": leavers,
-    "people": people,
-    "recorded": recorded,
-}
+from .scenarios import FAMILIES, any_scenario
 
 
 def main() -> int:
@@ -39,8 +31,15 @@ def main() -> int:
         " record; threads: several of one DirJobs, which is closed, forked, forgotten"
         "  (default: %(default)s: nothing)",
     )
+    parser.add_argument(
+        "--mutants",
+        action="store_true",
+        help="instead: after how many runs each mutant of the protocol is found out",
+    )
     options = parser.parse_args()
     logging.getLogger("dirjobs").setLevel(logging.CRITICAL)
+    if options.mutants:
+        return _print_mutants(options.runs, options.processes)
     piece = max(1, min(500, options.runs // (4 * options.processes)))
     total = Report()
     call = partial(run_many, family=FAMILIES.get(options.family, any_scenario))
@@ -67,6 +66,23 @@ def main() -> int:
         print(f"  run {name}: {violation}")
     # Some rules decide once in a thousand runs.
     return 1 if total.violations or (never and total.runs >= ENOUGH_RUNS) else 0
+
+
+def _print_mutants(most_runs: int, processes: int) -> int:
+    with ProcessPoolExecutor(processes) as pool:
+        rows = [pool.submit(_row, number, most_runs) for number in range(len(MUTANTS))]
+        survivors = 0
+        for row in rows:
+            found, words = row.result()
+            survivors += not found
+            print(words, flush=True)
+    print(f"{len(MUTANTS)} mutants, {survivors} of them survive")
+    return 1 if survivors else 0
+
+
+def _row(number: int, most_runs: int) -> tuple[bool, str]:
+    logging.getLogger("dirjobs").setLevel(logging.CRITICAL)
+    return table_row(MUTANTS[number], most_runs)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from tests.simulation.world import Kind
 
 from .claim_mutants import of_kinds
 from .mutants import Mutant
-from .scenarios import JOBS, Family, leavers, lives, within_bounds
+from .scenarios import JOBS, Family, leavers, lives, withdrawals, within_bounds
 
 
 def living(
@@ -83,10 +83,9 @@ def muted_leavers(rng: random.Random) -> Scenario:
 LIFE_MUTANTS = (
     Mutant(
         "a copy on its way back is given its name without a look",
-        returning_copies,
+        withdrawals,
         (("protocol.exits", "        if not self.me.trusts:\n            if self._is_claimed",
           "        if False:\n            if self._is_claimed"),),
-        "pinned-e",
     ),
     Mutant(
         "a loser deletes its claim",

@@ -22,11 +22,13 @@ MODULES = (
     "protocol.intents",
     "protocol.look",
     "protocol.audit",
+    "protocol.agreement",
     "protocol.resolve",
     "protocol.exits",
     "protocol.sweep",
     "protocol.claim",
     "protocol.parts",
+    "recovery.control",
     "recovery.staleness",
     "recovery.incarnations",
     "recovery.orphans",
@@ -53,6 +55,11 @@ class Mutant:
     family: Family
     patches: tuple[tuple[str, str, str], ...] = ()
     seed: str = "mutant"
+
+    @property
+    def family_name(self) -> str:
+        """The family, if it has a name of its own."""
+        return getattr(self.family, "__name__", "").replace("family", "one of its own")
 
 
 @contextmanager

@@ -21,9 +21,6 @@ from tests.simulation.workers import SimulatedWorker, Violation
 if TYPE_CHECKING:
     from tests.simulation.simulation import Simulation
 
-LONGEST_BREAK = 10.0
-"""Virtual seconds after which somebody who paused a queue resumes it."""
-
 
 class Person(SimulatedWorker):
     """Somebody who gives one command.
@@ -34,6 +31,8 @@ class Person(SimulatedWorker):
         number: of the process.
         act: which command; one of `ACTS`.
     """
+
+    takes_jobs = False
 
     def __init__(self, simulation: Simulation, wid: str, number: int, act: str) -> None:
         super().__init__(simulation, wid, number)
@@ -125,7 +124,7 @@ def _pause(person: Person) -> None:
     try:
         sim.acts[f"pause: {'new' if control.pause(person.share) else 'was paused'}"] += 1
     finally:
-        person.share.sleep(sim.rng.uniform(0, LONGEST_BREAK))
+        person.share.sleep(sim.rng.uniform(0, sim.scenario.longest_break))
         control.resume(person.share)
         sim.acts["resume"] += 1
 

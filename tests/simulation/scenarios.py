@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 
+from dirjobs.layout import DONE, FAILED, RUNNING
 from dirjobs.policy import Mode, Policy
 from dirjobs.store import split
 from tests.simulation.requests import Rename, Request
@@ -13,6 +14,7 @@ from tests.simulation.scenario import Scenario
 from tests.simulation.world import Kind
 
 JOBS = ("job.txt", "bigjob.txt", "job2.txt", "ä b.txt")
+MANY_JOBS = tuple((f"job{number}.txt", 1000) for number in range(1, 13))
 EPSILON = 0.01
 
 
@@ -149,9 +151,275 @@ def recorded(rng: random.Random, kind: Kind | None = None) -> Scenario:
     return replace(plain, recorded=True, policy=replace(plain.policy, mode=Mode.TRUST))
 
 
+def calm(rng: random.Random, kind: Kind, **changes: object) -> Scenario:
+    """Workers with heartbeats whom nothing befalls but what `changes` says."""
+    plain = replace(
+        lives(rng, kind, 0.0),
+        crashes=0,
+        restarts=False,
+        twins=False,
+        pauses=0,
+        outage=0.0,
+        missing=0,
+        visits=0,
+        clock_step=0.0,
+        lost=0.0,
+        mute=0.0,
+        late=0.0,
+        refused=0.0,
+        release=0.0,
+        work=rng.choice((0.0, 5.0, 60.0)),
+        latency=rng.choice((0.001, 0.05, 0.5)),
+    )
+    return replace(plain, **changes)  # type: ignore[arg-type]
+
+
+def attempts(rng: random.Random, kind: Kind | None = None) -> Scenario:
+    """Jobs at which workers die, again and again, until they are given up."""
+    return calm(
+        rng,
+        kind or rng.choice((Kind.ATOMIC, Kind.ATOMIC, Kind.COPYING)),
+        workers=("w1", "w2", "w3", "w4", "w5", "w6"),
+        jobs=((JOBS[0], 1000), (JOBS[1], 7))[: rng.choice((1, 2))],
+        crashes=rng.choice((4, 6, 8)),
+        restarts=True,
+        same_host=rng.random() < 0.7,
+        max_attempts=rng.choice((2, 3)),
+        counts_deaths=True,
+        fatal=lambda request: isinstance(request, Rename) and request.src.startswith(RUNNING),
+        deaths=rng.choice((0, 2)),
+        work=300.0,
+        latency=rng.choice((0.05, 2.0)),
+        troubled_until=rng.choice((300.0, 900.0)),
+    )
+
+
+def again(rng: random.Random, kind: Kind | None = None) -> Scenario:
+    """Few workers give jobs back and take them again, while late requests are under way."""
+    return calm(
+        rng,
+        kind or rng.choice((Kind.ATOMIC, Kind.COPYING)),
+        workers=("w1", "w2")[: rng.choice((1, 2, 2))],
+        release=0.5,
+        lost=0.1,
+        mute=0.1,
+        late=0.2,
+        refused=0.05,
+        lateness=rng.choice((5.0, 60.0)),
+        troubled_until=300.0,
+    )
+
+
+def namesakes(rng: random.Random, kind: Kind | None = None) -> Scenario:
+    """One id is given to several workers, on several hosts; all but one are refused."""
+    return calm(
+        rng,
+        kind or rng.choice((Kind.ATOMIC, Kind.COPYING, Kind.MOUNT)),
+        workers=("w1", "w1", "W1", "w2")[: rng.choice((2, 3, 4))],
+        namesakes=True,
+        punctual=True,
+        leaves=rng.random() < 0.3,
+        troubled_until=300.0,
+    )
+
+
+def unseen(rng: random.Random, kind: Kind | None = None) -> Scenario:
+    """A worker whose heartbeat was deleted gets a twin; they part before anything is lost."""
+    plain = calm(
+        rng,
+        kind or rng.choice((Kind.ATOMIC, Kind.COPYING)),
+        workers=("w1", "w2"),
+        acts=("add",) * 8,
+        hidden=1,
+        mute=0.3,
+        lost=0.1,
+        faults_from=120.0,
+        work=60.0,
+        troubled_until=600.0,
+    )
+    return replace(plain, policy=replace(plain.policy, heartbeat=10.0))
+
+
+def resumed(rng: random.Random, kind: Kind | None = None) -> Scenario:
+    """Everybody is silent for long, and then people start every worker anew."""
+    return calm(
+        rng,
+        kind or rng.choice((Kind.ATOMIC, Kind.COPYING)),
+        namesakes=True,
+        within_bounds=True,
+        outage=rng.choice((300.0, 900.0)),
+        work=900.0,
+        troubled_until=50.0,
+    )
+
+
+def comers(rng: random.Random, kind: Kind | None = None) -> Scenario:
+    """Workers end when they find nothing, and come back under their ids for new jobs."""
+    return calm(
+        rng,
+        kind or rng.choice((Kind.ATOMIC, Kind.COPYING)),
+        leaves=True,
+        comes_back=True,
+        within_bounds=True,
+        acts=("add",) * 8,
+        latency=rng.choice((0.5, 4.0)),
+        work=60.0,
+        troubled_until=500.0,
+    )
+
+
+def withdrawals(rng: random.Random, kind: Kind | None = None) -> Scenario:
+    """Several rename one job at once where renames are copies; withdrawing is slow."""
+    plain = calm(
+        rng,
+        kind or Kind.COPYING,
+        workers=("w1", "w2", "w3", "w4"),
+        jobs=((JOBS[0], 1000), (JOBS[1], 7)),
+        gap=rng.choice((0.3, 3.0)),
+        slow=lambda request: isinstance(request, Rename) and request.src.startswith(RUNNING),
+        slowness=8.0,
+        latency=0.5,
+        work=0.0,
+        troubled_until=90.0,
+    )
+    wait = 3 * plain.gap + 1.0
+    policy = replace(plain.policy, mode=Mode.SYNC, sync_time=wait, heartbeat=10.0)
+    return replace(plain, policy=policy.with_legal_lease())
+
+
+def sleepers(rng: random.Random, kind: Kind | None = None) -> Scenario:
+    """Some sleep for longer than the lease, beat again, and then end what was their job; the
+    answer to that is often missing."""
+    plain = calm(
+        rng,
+        kind or Kind.ATOMIC,
+        workers=("w1", "w2", "w3", "w4"),
+        pauses=4,
+        pause=1500.0,
+        mute=0.8,
+        faulty=lambda request: (
+            isinstance(request, Rename) and request.dst.startswith((DONE, FAILED))
+        ),
+        work=2000.0,
+        troubled_until=4000.0,
+    )
+    return replace(plain, policy=replace(plain.policy, heartbeat=10.0))
+
+
+def torn(rng: random.Random, kind: Kind | None = None) -> Scenario:
+    """The same, and most of them are killed over it."""
+    return replace(
+        withdrawals(rng, kind),
+        workers=("w1", "w2", "w3", "w4", "w5"),
+        slowness=0.0,
+        fatal=lambda request: isinstance(request, Rename) and request.dst.startswith(RUNNING),
+        deaths=rng.choice((1, 2, 4)),
+        same_host=rng.random() < 0.7,
+        work=rng.choice((0.0, 60.0)),
+    )
+
+
+def modes(rng: random.Random, kind: Kind | None = None) -> Scenario:
+    """Somebody asks for another mode than the others work in."""
+    kind = kind or rng.choice((Kind.ATOMIC, Kind.COPYING))
+    plain = calm(
+        rng,
+        kind,
+        jobs=MANY_JOBS,
+        newcomers=rng.choice((1, 1, 2)),
+        punctual=True,
+        work=60.0,
+        troubled_until=100.0,
+    )
+    own = replace(plain.policy, mode=Mode.TRUST if kind is Kind.ATOMIC else Mode.VERIFY)
+    careful = replace(own, mode=Mode.SYNC, sync_time=rng.choice((2.0, 7.0))).with_legal_lease()
+    if rng.random() < 0.5:
+        return replace(plain, policy=own, wish=careful, insists=True)
+    forgets = rng.random() < 0.5
+    return replace(plain, policy=careful, wish=own, insists=not forgets, forgets=forgets)
+
+
+def refuted(rng: random.Random, kind: Kind | None = None) -> Scenario:
+    """Renames are copies, though a check has recorded that they are exclusive."""
+    plain = calm(
+        rng,
+        kind or Kind.COPYING,
+        workers=("w1", "w2", "w3", "w4"),
+        jobs=MANY_JOBS,
+        recorded=True,
+        refuted=True,
+        punctual=True,
+        gap=rng.choice((0.3, 3.0)),
+        work=rng.choice((5.0, 60.0)),
+        latency=rng.choice((0.05, 0.5)),
+        troubled_until=300.0,
+    )
+    return replace(plain, policy=replace(plain.policy, mode=Mode.TRUST, sync_time=0.0))
+
+
+def paused(rng: random.Random, kind: Kind | None = None) -> Scenario:
+    """People pause the queue for long, add jobs, and resume it."""
+    plain = calm(
+        rng,
+        kind or rng.choice((Kind.ATOMIC, Kind.COPYING)),
+        acts=("pause", "add", "add", "add", "pause", "add"),
+        longest_break=120.0,
+        punctual=True,
+        troubled_until=100.0,
+    )
+    return replace(plain, policy=replace(plain.policy, heartbeat=10.0))
+
+
+def closers(rng: random.Random, kind: Kind | None = None) -> Scenario:
+    """Workers are closed by another thread, at any moment."""
+    return calm(
+        rng,
+        kind or rng.choice(list(Kind)),
+        closes=rng.choice((1, 2, 4)),
+        work=60.0,
+        troubled_until=rng.choice((10.0, 100.0)),
+    )
+
+
+def forks(rng: random.Random, kind: Kind | None = None) -> Scenario:
+    """Workers fork while they claim and work; the children take jobs as well."""
+    return calm(
+        rng,
+        kind or rng.choice((Kind.ATOMIC, Kind.COPYING, Kind.MOUNT)),
+        forks=rng.choice((1, 2, 4)),
+        crashes=rng.choice((0, 0, 1, 2)),
+        restarts=rng.random() < 0.5,
+        work=60.0,
+        troubled_until=100.0,
+    )
+
+
 def inside_waiting(request: Request) -> bool:
     """Faults hit only the first of the two renames of a claim in mode verify."""
     return isinstance(request, Rename) and split(request.src)[0] == split(request.dst)[0]
 
 
 Family = Callable[[random.Random], Scenario]
+
+FAMILIES: dict[str, Family] = {
+    "any": any_scenario,
+    "lives": lives,
+    "within_bounds": within_bounds,
+    "leavers": leavers,
+    "people": people,
+    "recorded": recorded,
+    "attempts": attempts,
+    "again": again,
+    "namesakes": namesakes,
+    "modes": modes,
+    "refuted": refuted,
+    "paused": paused,
+    "closers": closers,
+    "forks": forks,
+    "unseen": unseen,
+    "resumed": resumed,
+    "comers": comers,
+    "withdrawals": withdrawals,
+    "sleepers": sleepers,
+    "torn": torn,
+}

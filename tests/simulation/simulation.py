@@ -22,6 +22,7 @@ from dirjobs.protocol.candidates import longest_use
 from dirjobs.protocol.exits import Claim
 from dirjobs.recovery.control import PAUSE
 from dirjobs.store import split
+from tests.simulation.checks import Checks
 from tests.simulation.people import Person
 from tests.simulation.scenario import Scenario
 from tests.simulation.trouble import Trouble
@@ -63,6 +64,8 @@ class Simulation:
         self.excused: set[str] = set()
         """Jobs that may rightly start again: a person or a suspicion took them back."""
         self.snatched: set[str] = set()
+        self.killed: set[str] = set()
+        """Processes that ended at once, without a word."""
         self.suspicions = Counter[str]()
         self.outage_began = float("inf")
         self._claimed_by: dict[str, str] = {}
@@ -76,6 +79,8 @@ class Simulation:
         self._reuses_left = scenario.reuse
         self._pending_reuses = 0
         self.held = 0
+        self.checks = Checks(self)
+        self.trouble = Trouble(self)
         self._checked = -1
         self._quiet_from = 0.0
         self.workers = [
@@ -107,7 +112,7 @@ class Simulation:
         if self.scenario.leftover:
             self.leave_behind()
         if self.scenario.lives:
-            Trouble(self).plan()
+            self.trouble.plan()
         for worker in self.workers:
             self.later(
                 self.rng.choice((0.0, self.rng.uniform(0, 1), self.rng.uniform(0, 60))),
@@ -134,15 +139,25 @@ class Simulation:
         """Somebody starts a worker with an id that nobody has had."""
         self.start(SimulatedWorker(self, f"w{90 + len(self.workers)}", len(self.workers)))
 
+    def start_newcomer(self) -> None:
+        """The same, who may ask for another mode than the others."""
+        number, wish = len(self.workers), self.scenario.wish
+        insists = wish is not None and self.scenario.insists
+        if self.scenario.forgets:
+            self.world.put(AGREEMENT, None)
+        self.start(SimulatedWorker(self, f"n{number}", number, wish=wish, insists=insists))
+
     def start_again(self, worker: SimulatedWorker) -> None:
         """The id of a worker comes back, in a process of its own."""
         if self.is_busy():
             self.start(SimulatedWorker(self, worker.wid, len(self.workers)))
 
-    def note_end(self) -> None:
+    def note_end(self, worker: SimulatedWorker) -> None:
         """A worker has ended; what it did last may be on its way yet."""
         pause = self.scenario.lag + self.scenario.write_lag
         self._quiet_from = self.now + pause
+        if self.scenario.comes_back:
+            self.later(self.rng.uniform(0, 60), lambda: self.start_again(worker))
         self.later(pause, self._look_in)
 
     def _look_in(self) -> None:
@@ -165,9 +180,10 @@ class Simulation:
         file = self.world.get(src)
         if split(dst)[0] == RUNNING and file is not None:
             self._claimed_by[dst] = worker.view
+        owner = self._claimed_by.get(src, worker.view)
+        self.checks.note_rename(worker, owner, src, dst)
         if isinstance(worker, Person):
             return
-        owner = self._claimed_by.get(src, worker.view)
         if split(dst)[0] in (DONE, FAILED) and file is not None and folder == RUNNING:
             reaped = worker.parts.intents.state(src) is None
             if owner != worker.view and not reaped and self.scenario.kind is Kind.ATOMIC:
@@ -268,7 +284,15 @@ class Simulation:
 
     def jobs_in(self, folder: str) -> list[str]:
         """What is in a folder, but for uploads that never got their names."""
-        return [name for name in self.world.folders[folder] if not name.endswith(".part")]
+        names = [name for name in self.world.folders[folder] if not name.endswith(".part")]
+        if self.scenario.refuted and folder == RUNNING:
+            # Losers were told "no", and have copies: nobody knew that the record is wrong.
+            names = [name for name in names if not self._is_over(self.world.folders[folder][name])]
+        return names
+
+    def _is_over(self, file: File) -> bool:
+        """Whether a whole copy of a file's job is done or failed."""
+        return any(split(p)[0] in (DONE, FAILED) for p in self.world.copies(file.content))
 
     def snatch(self) -> None:
         """A person drags a claim back to ``00_waiting``; what was started may start again."""
@@ -301,9 +325,13 @@ class Simulation:
 
     def start_job(self, worker: SimulatedWorker, held: Claim) -> str:
         """A worker believes that it holds a job; returns which bytes that is."""
+        self.checks.starts(worker, held)
         file = self.world.get(held.path)
         if self.scenario.kind is Kind.SYNCED:
             file = self.world.seen(worker.view, RUNNING).get(split(held.path)[1])
+        trusted = self.scenario.refuted and self.checks.trusted(worker, held.job.name)
+        if trusted and (file is None or file.size != file.whole):
+            return f"{held.job.name}#torn"  # nobody knows yet that the record is wrong
         if file is None:
             taken = [c for c in self.excused if c.rpartition("#")[0] == held.job.name]
             if not taken:
@@ -312,7 +340,8 @@ class Simulation:
         if file.size != file.whole:
             raise Violation(f"{worker.view} starts a torn copy: {held.path}")
         self.started[file.content] += 1
-        if self.started[file.content] > 1 and file.content not in self.excused:
+        excused = trusted or file.content in self.excused
+        if self.started[file.content] > 1 and not excused:
             raise Violation(f"{file.content} is started twice, now by {worker.view}")
         return file.content
 
@@ -320,6 +349,8 @@ class Simulation:
 
     def check(self) -> None:
         """No job is lost (I1)."""
+        if self.scenario.punctual:
+            self.checks.note_modes()
         if self.world.version == self._checked:
             return
         self._checked = self.world.version

@@ -138,8 +138,11 @@ class Task:
         rng = sim.rng
         there, back = rng.uniform(0, scenario.latency), rng.uniform(0, scenario.latency)
         there += self.worker.hesitate(request)
+        if scenario.slowness and scenario.slow(request) and rng.random() < 0.5:
+            there += rng.uniform(0, scenario.slowness)
         fate = 1.0
-        if scenario.faulty(request) and sim.now < scenario.troubled_until:
+        troubled = scenario.faults_from <= sim.now < scenario.troubled_until
+        if scenario.faulty(request) and troubled:
             fate = rng.random()
         if sim.outage_began <= sim.now < sim.outage_began + scenario.outage:
             fate = 0.0 if scenario.lost else -1.0
@@ -189,6 +192,7 @@ class Task:
                 case Rename(src, dst):
                     self.simulation.note_rename(self.worker, src, dst)
                     world.rename(self.view, src, dst, lambda error: answer(None, error))
+                    self.simulation.trouble.strike(self.worker, request)
                     return
                 case List(folder):
                     result: object = world.entries(self.view, folder)

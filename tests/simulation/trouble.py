@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING
 
 from dirjobs import layout
 from dirjobs.layout import WORKERS
-from tests.simulation.people import LONGEST_BREAK, Person
+from tests.simulation.people import Person
+from tests.simulation.requests import Request
 from tests.simulation.workers import SimulatedWorker, Visitor
 
 if TYPE_CHECKING:
     from tests.simulation.simulation import Simulation
+
+_FATALITY = 0.25
+"""Chance that a worker is killed after a request that may be its last."""
 
 
 class Trouble:
@@ -23,6 +27,7 @@ class Trouble:
 
     def __init__(self, simulation: Simulation) -> None:
         self._sim = simulation
+        self._deaths_left = simulation.scenario.deaths
 
     def plan(self) -> None:
         """Draw when what happens, and when all heals."""
@@ -36,14 +41,26 @@ class Trouble:
             sim.later(rng.uniform(0, end), self._delete_heartbeat)
         for _ in range(scenario.visits):
             sim.later(rng.uniform(0, end), self._visit)
+        for _ in range(scenario.newcomers):
+            sim.later(rng.uniform(0, end), sim.start_newcomer)
+        for _ in range(scenario.hidden):
+            sim.later(rng.uniform(0, scenario.faults_from / 2), self._hide_one)
+        for _ in range(scenario.closes):
+            sim.later(rng.uniform(0, end), self._close_one)
+        for _ in range(scenario.forks):
+            sim.later(rng.uniform(0, end), self._fork_one)
         for act in scenario.acts:
             sim.later(rng.uniform(0, end), partial(self._act, act))
         if scenario.outage:
             sim.outage_began = sim.now + rng.uniform(0, end)
+            if scenario.namesakes:
+                over = sim.outage_began - sim.now + scenario.outage
+                sim.later(over + rng.uniform(0, 1), self._start_all_again)
         if scenario.clock_step:
             sim.later(rng.uniform(0, end), sim.world.step_clock(scenario.clock_step))
         if "pause" in scenario.acts:
-            sim.later(end + LONGEST_BREAK + scenario.lateness + 60.0, sim.resume_for_good)
+            over = end + scenario.longest_break + scenario.lateness + 60.0
+            sim.later(over, sim.resume_for_good)
         # From then on nothing goes wrong, and somebody is there to work.
         sim.later(end, sim.start_another)
 
@@ -58,6 +75,24 @@ class Trouble:
             return
         # Rather one that holds something: that is what a crash is about.
         worker = sim.rng.choice([w for w in living if w.holding] or living)
+        self._kill(worker)
+
+    def strike(self, worker: SimulatedWorker, request: Request) -> None:
+        """A request has been carried out: its worker may be killed before it is told so."""
+        sim = self._sim
+        if (
+            self._deaths_left
+            and worker.takes_jobs
+            and not worker.crashed
+            and sim.now < sim.scenario.troubled_until
+            and sim.scenario.fatal(request)
+            and sim.rng.random() < _FATALITY
+        ):
+            self._deaths_left -= 1
+            self._kill(worker)
+
+    def _kill(self, worker: SimulatedWorker) -> None:
+        sim = self._sim
         worker.crash()
         if sim.scenario.restarts:
             delay = sim.rng.choice((0.1, sim.rng.uniform(0, 2 * sim.scenario.policy.lease)))
@@ -71,6 +106,36 @@ class Trouble:
                 # Somebody takes it for dead and starts it again.
                 delay = sim.rng.uniform(0, sim.scenario.pause)
                 sim.later(delay, partial(sim.start_again, worker))
+
+    def _hide_one(self) -> None:
+        """Nobody sees that an id is in use."""
+        sim = self._sim
+        joined = [worker for worker in self._living() if worker.joined]
+        if joined:
+            worker = sim.rng.choice(joined)
+            for name in sorted(sim.world.folders[WORKERS]):
+                if layout.base_id(name.partition(".")[0]) == worker.wid:
+                    sim.world.put(f"{WORKERS}/{name}", None)
+            sim.start(SimulatedWorker(sim, worker.wid, len(sim.workers)))
+
+    def _start_all_again(self) -> None:
+        """People take for dead whoever was silent during an outage."""
+        sim = self._sim
+        for worker in [worker for worker in self._living() if worker.joined]:
+            sim.start(SimulatedWorker(sim, worker.wid, len(sim.workers)))
+
+    def _close_one(self) -> None:
+        living = self._living()
+        if living:
+            self._sim.rng.choice(living).close()
+
+    def _fork_one(self) -> None:
+        sim = self._sim
+        living = [worker for worker in self._living() if worker.joined]
+        if living:
+            parent = sim.rng.choice(living)
+            name = layout.next_incarnation(parent.wid, "".join(sim.rng.choices("abcdef", k=4)))
+            sim.start(SimulatedWorker(sim, parent.wid, len(sim.workers), forked=name))
 
     def _delete_heartbeat(self) -> None:
         sim = self._sim

@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dirjobs.admin.requeue import give_back
-from dirjobs.errors import ClaimLost, WorkerIdInUse
+from dirjobs.errors import ClaimLost, ConfigurationError, WorkerIdInUse
+from dirjobs.heartbeat_thread import HeartbeatThread
 from dirjobs.layout import DONE, FAILED
-from dirjobs.policy import Order, cautious
+from dirjobs.policy import Order, Policy, cautious
 from dirjobs.protocol.candidates import Candidates
 from dirjobs.protocol.exits import Claim
 from dirjobs.protocol.me import Me
@@ -44,14 +45,31 @@ class SimulatedWorker:
     membership_class: type[Membership] = Membership
     worker_class: type[Worker] = Worker
 
-    def __init__(self, simulation: Simulation, wid: str, number: int) -> None:
+    takes_jobs = True
+
+    def __init__(
+        self,
+        simulation: Simulation,
+        wid: str,
+        number: int,
+        *,
+        wish: Policy | None = None,
+        insists: bool = False,
+        forked: str = "",
+    ) -> None:
         self.simulation = simulation
+        self.forked = forked
+        self.joined = False
+        self.began_at = self.joined_at = simulation.now
+        self.insists = insists
+        self._takes = False
         self.wid = wid
         self.number = number
         self.view = f"{wid}/{number}"
         self.crashed = False
         """Whether the process is gone, be it by a clean end."""
         self.leaving = False
+        self.closing = self.closed = False
         self._beats = False
         self.frozen_until = 0.0
         self.holding: dict[str, Claim] = {}
@@ -64,17 +82,19 @@ class SimulatedWorker:
             promises = replace(promises, final_refusals=False)
         self.share = Share(SimulatedStore(), sleep, lambda: simulation.now)
         self.me = self.me_class(
-            wid,
-            cautious(promises) if scenario.recorded else scenario.policy,
+            forked or wid,
+            wish or (cautious(promises) if scenario.recorded else scenario.policy),
             promises,
             lambda: "".join(rng.choices(_ALPHABET, k=6)),
         )
         self.parts = self.parts_class(self.share, self.me)
         self.membership: Membership | None = None
         if scenario.lives:
-            self.me.mode_not_requested = True
+            self.me.mode_not_requested = not insists
             process = Process(host=f"host{number}", pid=number)
-            self.membership = self.membership_class(self.parts, process, max_attempts=100)
+            self.membership = self.membership_class(
+                self.parts, process, max_attempts=scenario.max_attempts
+            )
             self.membership.peers.is_provably_dead = self._is_provably_dead
         candidates = Candidates(order=Order.NATURAL, rng=rng)
         sure = not (scenario.lost or scenario.mute or scenario.late or scenario.outage)
@@ -95,6 +115,7 @@ class SimulatedWorker:
 
     def begin(self) -> None:
         """Start working, and sweeping or beating."""
+        self.began_at = self.simulation.now
         if self.membership is not None:
             self._persist(self.membership.start, self._began)
             return
@@ -104,11 +125,20 @@ class SimulatedWorker:
 
     def _began(self, _: object, error: Exception | None) -> None:
         sim = self.simulation
-        if isinstance(error, WorkerIdInUse) and self.membership is not None:
+        if isinstance(error, WorkerIdInUse) and self.membership is not None and not self.forked:
             Task(self, self.membership.end, self._refused).go()
+            return
+        if isinstance(error, ConfigurationError) and self.insists:
+            self.crashed = True  # as the message says: its mode was not to be had
             return
         if error is not None:
             raise Violation(f"{self.view}: start raised {error!r}")
+        if self.leaving:
+            self._close()
+            return
+        self.joined = True
+        self.joined_at = sim.now
+        sim.checks.joins(self)
         self._take()
         sim.later(self.me.policy.heartbeat, self._keep_up)
 
@@ -124,9 +154,36 @@ class SimulatedWorker:
     def crash(self) -> None:
         """The process is gone, at once; what it asked for may still be executed."""
         self.crashed = True
+        self.simulation.killed.add(self.view)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """What it held may rightly start again."""
         self.simulation.held -= len(self.holding)
         for content in self.holding:
             self.simulation.excused.add(content)
+
+    def close(self) -> None:
+        """Another thread closes the queue: the heartbeat's thread is told to end."""
+        if self.leaving or self.membership is None:
+            return
+        self.leaving = self.closing = self.closed = True
+        self.worker.control.drain()
+        if self.joined and not self._beats:
+            self._close()
+
+    def _close(self) -> None:
+        assert self.membership is not None
+        self._let_go()
+        self.holding.clear()
+        Task(self, HeartbeatThread(self.worker, self.membership)._leave, self._closed).go()
+
+    def _closed(self, _: object, error: Exception | None) -> None:
+        if error is not None and not isinstance(error, TRANSIENT_ERRORS):
+            raise Violation(f"{self.view}: close() raised {error!r}")
+        self.closing = False
+        if not self._takes:
+            self._left(None, None)
 
     def _persist(
         self, call: Callable[[], Any], end: Callable[[Any, Exception | None], None]
@@ -142,12 +199,18 @@ class SimulatedWorker:
         Task(self, through_outages, end).go()
 
     def _take(self) -> None:
+        self._takes = True
         self._persist(self.worker.next, self._took)
 
     def _took(self, held: Claim | None, error: Exception | None) -> None:
         sim = self.simulation
+        self._takes = False
         if error is not None:
             raise Violation(f"{self.view}: next() raised {error!r}")
+        if self.closed and held is None:
+            if not self.closing:
+                self._left(None, None)
+            return
         if held is None and (sim.scenario.leaves or self.worker.control.draining):
             self._leave()
             return
@@ -174,15 +237,15 @@ class SimulatedWorker:
         if error is not None:
             raise Violation(f"{self.view}: end() raised {error!r}")
         self.crashed = True
-        self.simulation.note_end()
+        self.simulation.note_end(self)
 
     def _again(self) -> None:
-        if not self.crashed:
+        if not (self.crashed or self.leaving):
             self._take()
 
     def _finish(self, held: Claim, content: str) -> None:
         sim = self.simulation
-        if self.crashed:
+        if self.crashed or content not in self.holding:
             return
         if sim.now < self.frozen_until:
             sim.later(self.frozen_until - sim.now, lambda: self._finish(held, content))
@@ -203,7 +266,9 @@ class SimulatedWorker:
             gap = self.membership is not None and (
                 self.me.lease_gaps > held.lease_gaps or self.me.own_lease_expired(sim.now)
             )
-            if isinstance(error, ClaimLost) and (content in sim.excused or gap):
+            if isinstance(error, ClaimLost) and (
+                content in sim.excused or gap or sim.scenario.refuted
+            ):
                 error = None  # whoever was silent for too long can't be sure
             self._finished(content, name, error)
 
@@ -227,7 +292,9 @@ class SimulatedWorker:
             if error is not None and not isinstance(error, TRANSIENT_ERRORS):
                 raise Violation(f"{self.view}: heartbeat or sweep raised {error!r}")
             self._beats = False
-            if self.leaving:
+            if self.closed:
+                self._close()
+            elif self.leaving:
                 self._leave()
             elif self.simulation.is_busy():
                 took = self.simulation.now - began
@@ -242,6 +309,8 @@ class SimulatedWorker:
 
 class Visitor(SimulatedWorker):
     """A person, on a machine of their own, who requeues once what the dead left."""
+
+    takes_jobs = False
 
     def hesitate(self, request: Request) -> float:
         rng, scenario = self.simulation.rng, self.simulation.scenario
