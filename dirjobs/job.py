@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from types import TracebackType
-from typing import BinaryIO, Protocol, Self
+from typing import BinaryIO, Protocol, Self, TypeVar
 
 from dirjobs.errors import ClaimLost, JobClosed
 from dirjobs.layout import DONE, FAILED
 from dirjobs.protocol.exits import Claim
 from dirjobs.store import Entry, split
+
+T = TypeVar("T")
 
 
 class Handle(Protocol):
@@ -41,8 +43,8 @@ class Handle(Protocol):
     def finish(self, claim: Claim, folder: str, reason: str) -> None:
         """Move a claim to ``02_done`` or ``99_failed``."""
 
-    def release(self, claim: Claim) -> None:
-        """Give a claim back."""
+    def release(self, claim: Claim) -> bool:
+        """Give a claim back; False if it was not there any more."""
 
 
 class Job:
@@ -155,27 +157,31 @@ class Job:
         """
         self._end("failed", self._queue.finish, FAILED, reason)
 
-    def release(self) -> None:
+    def release(self) -> bool:
         """Give the job back to ``00_waiting``, for any worker.
+
+        Returns:
+            False if the claim was not there any more: somebody else has the job, or had it.
 
         Raises:
             JobClosed: as `done`.
             StoreError: not known; call it again.
         """
-        self._end("given back", self._queue.release)
+        return self._end("given back", self._queue.release)
 
-    def _end(self, how: str, end: Callable[..., None], *details: str) -> None:
+    def _end(self, how: str, end: Callable[..., T], *details: str) -> T:
         if self._ended:
             raise JobClosed(
                 f"job {self.name()!r} was {self._ended} already: call done(), failed() or"
                 " release() once."
             )
         try:
-            end(self._claim, *details)
+            result = end(self._claim, *details)
         except ClaimLost:
             self._ended = "lost"
             raise
         self._ended = how
+        return result
 
     def __enter__(self) -> Self:
         return self

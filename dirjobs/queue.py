@@ -530,9 +530,10 @@ class QueueHandle:
                 attempts.note(self._generation.share, claim.job.name, claim.worker, reason)
             self._persist(lambda worker: worker.finish(claim, folder))
 
-    def release(self, claim: Claim) -> None:
+    def release(self, claim: Claim) -> bool:
         with suppress(ClaimLost), self._end_alone(claim):
-            self._persist(lambda worker: worker.release(claim))
+            return self._persist(lambda worker: worker.release(claim))
+        return False
 
     @contextmanager
     def _end_alone(self, claim: Claim) -> Iterator[None]:

@@ -183,8 +183,7 @@ class Execution:
         if isinstance(error, TRANSIENT_ERRORS):
             return  # it was waited for already; `DirJobs.close` asks once more
         with suppress(JobClosed, StoreError):
-            self.job.release()
-            self.given_back = True
+            self.given_back = self.job.release()
 
     def _kept(self) -> str:
         """Keep what the command has left, if that is worth anything; tells where.
@@ -364,8 +363,10 @@ class Execution:
     def _give_back(self) -> JobResult:
         self._note("given back")
         self.log(patient=False)
-        self.job.release()
-        return JobResult(self.job.name(), End.GIVEN_BACK)
+        if self.job.release():
+            return JobResult(self.job.name(), End.GIVEN_BACK)
+        say(f"job {self.job.name()!r} could not be given back: its claim was gone.")
+        return JobResult(self.job.name(), End.LOST)
 
     def _note_end(self, workspace: Workspace, reason: str, output: OutputBuffer) -> None:
         """From now on there are results that nobody may throw away."""

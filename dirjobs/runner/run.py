@@ -218,9 +218,10 @@ class Runner:
         self._end(stage)
 
     def _end(self, stage: Stage) -> None:
+        is_further = stage > self._shutdown.stage
         self._shutdown.advance_to(stage)
         self._dj.drain(at_once=stage >= Stage.STOPPING)
-        if stage >= Stage.STOPPING:
+        if stage >= Stage.STOPPING and is_further:
             self._leave_at = time.monotonic() + _LEAVE_BEHIND
 
     def _may_leave(self) -> bool:

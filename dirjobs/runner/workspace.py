@@ -163,8 +163,8 @@ class Workspace:
         Raises:
             OSError: this machine has no room for that.
         """
-        self.record(ended=ended, problem=problem)
         _replace(self.log, log)
+        self.record(ended=ended, problem=problem)
 
     def record(self, **changes: object) -> None:
         """Change the note.

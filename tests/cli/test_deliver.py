@@ -10,6 +10,7 @@ import pytest
 
 from dirjobs import Denied, NoSpace
 from dirjobs.runner import workspace
+from dirjobs.runner.signals import Interruption
 from dirjobs.runner.workspace import opened
 from tests.cli.test_work import log_of, reasons
 from tests.cli.test_work_delivery import kept, refusing
@@ -95,6 +96,19 @@ def test_the_summary_says_what_became_of_it(local, monkeypatch):
     assert "1 not ended in" in out
     assert "given back" not in out
     assert local.jobs() == {"01_running": ["w1.a"]}
+
+
+def test_a_job_that_went_elsewhere_was_not_given_back(local, monkeypatch):
+    """Its claim is gone when the worker wants to return it."""
+    local.put("00_waiting", "a")
+    with monkeypatch.context() as patch:
+        patch.setattr("dirjobs.runner.process.GRACE", 0.2)
+        script = f"rm {local.url}/01_running/w1.a; kill -TERM $PPID; sleep 60"
+        with Interruption():  # the signal is meant for the worker in this very process
+            out = local.run("work", "--wid", "w1", "--", "sh", "-c", script, code=143)
+    assert "could not be given back: its claim was gone" in local.stderr
+    assert "given back" not in out
+    assert "1 lost in" in out
 
 
 @pytest.mark.parametrize("code", [0, 3])

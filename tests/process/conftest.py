@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.fake_webdav.fixtures import serve_fake  # noqa: F401
 from tests.process.backends import BACKENDS
 from tests.process.crew import Crew
 

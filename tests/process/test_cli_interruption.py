@@ -5,7 +5,9 @@ import sys
 
 import pytest
 
-from dirjobs import DirJobs
+from dirjobs import DirJobs, open_store
+from dirjobs.protocol.folders import make_folders
+from dirjobs.protocol.share import Share
 from tests.command_line import (
     heartbeats,
     is_alive,
@@ -14,6 +16,7 @@ from tests.command_line import (
     wait_until,
     where_jobs_are,
 )
+from tests.fake_webdav.faults import Fault
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX processes and signals")
 
@@ -94,3 +97,64 @@ def test_the_heartbeat_names_the_process_group_of_the_program(tmp_path):
         with dj.runs_group(12345):
             wait_until(lambda: heartbeats(tmp_path / "jobs")[0]["groups"] == [12345])
         wait_until(lambda: heartbeats(tmp_path / "jobs")[0]["groups"] == [])
+
+
+# -- while results are handed in -------------------------------------------------------------
+
+HAND_IN = 'echo said; echo 1 > "$DIRJOBS_OUT/a.txt"'
+
+
+@pytest.fixture
+def stalled(tmp_path, serve_fake):
+    """A server that lets no result in, and a queue on it with one job."""
+    server = serve_fake()
+    fault = Fault("status", method="PUT", path="jobs/results/*", status=503, times=None)
+    server.faults.add(fault)
+    url = f"{server.url}/jobs"
+    store = open_store(url)
+    make_folders(Share(store))
+    store.write("00_waiting/a.txt", b"")
+    yield server, fault, url
+    store.close()
+
+
+def kept(scratch):
+    """The folder in which results are kept, once the command has ended."""
+    found = []
+
+    def is_there():
+        found[:] = [note.parent for note in scratch.glob("*/note.json") if '"ended":"2' in
+                    note.read_text()]  # fmt: skip
+        return found
+
+    wait_until(is_there)
+    return found[0]
+
+
+@pytest.mark.parametrize("ending", ["signals", "kill -9"])
+def test_results_on_their_way_outlive_the_worker(tmp_path, start, stalled, ending):
+    server, fault, url = stalled
+    scratch = tmp_path / "scratch"
+    options = ("--wid", "w1", "--scratch", scratch, "--mode", "trust")
+    worker = start("work", url, *options, "--", "sh", "-c", HAND_IN)
+    folder = kept(scratch)
+    wait_until(lambda: fault.fired)
+    if ending == "signals":
+        # Two that come at once may be one; the last may meet the interpreter's end.
+        wait_until(lambda: worker.poll() is not None or worker.send_signal(signal.SIGINT))
+    else:
+        worker.kill()
+    out, err = worker.communicate(timeout=60)
+    if ending == "signals":
+        assert worker.returncode in (130, -signal.SIGINT)
+        assert f"results and its log are kept in '{folder}'" in err
+        assert "given back" not in out
+    assert (folder / "results" / "a.txt").read_text() == "1\n"
+    assert "said" in (folder / "log").read_text()
+    server.faults.clear()
+    if ending == "kill -9":  # else the worker gave the job back when it ended
+        deliver = start("deliver", url, "--scratch", scratch)
+        out, err = deliver.communicate(timeout=60)
+        assert (deliver.returncode, err) == (0, ""), out
+        assert out == "job 'a.txt' is done; its results are stored.\n"
+        assert list(scratch.iterdir()) == []
