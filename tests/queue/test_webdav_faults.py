@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from dirjobs import DirJobs, clock
+from dirjobs import DirJobs, clock, open_store
 from dirjobs.errors import AmbiguousResult, ClaimLost, StoreError
 from dirjobs.layers import Retrying
 from tests.amounts import THOROUGH
@@ -199,3 +199,17 @@ def test_what_is_said_is_true(serve_fake, step, script):
     if said in ("done", "failed"):
         assert started == []
     assert server.files("_queue/parked") == {}
+
+
+def test_files_that_look_like_pages_are_read_by_many_threads_at_once(serve_fake):
+    """Whether it is a folder is asked while the answer is open, on a second connection."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    server = serve_fake()
+    with open_store(f"{server.url}/jobs", {"timeout": 5.0}) as store:
+        store.mkdir("")
+        store.write("a", b"content")
+        page = Fault("body", method="GET", body=b"content", times=None)
+        server.faults.add(page)
+        with ThreadPoolExecutor(8) as pool:
+            assert set(pool.map(store.read, ["a"] * 64)) == {b"content"}

@@ -68,6 +68,7 @@ class Session:
         # close the socket of one that is just reading (httpcore takes an answer that
         # came quickly for a server that hung up).
         self._slots = threading.BoundedSemaphore(MAX_CONNECTIONS)
+        self._held = threading.local()
         self._free: list[httpx.Client] = []
         self._closed = False
 
@@ -90,11 +91,15 @@ class Session:
 
     @contextmanager
     def _connection(self) -> Iterator[httpx.Client]:
-        if not self._slots.acquire(timeout=self._config.timeout):
+        # A question within an answer (is this page a folder?) waits for no other thread: that
+        # one may be about to do the same.
+        within = getattr(self._held, "by_me", False)
+        if not within and not self._slots.acquire(timeout=self._config.timeout):
             raise Unavailable(
                 f"all {MAX_CONNECTIONS} connections to {self._config.origin} are in use"
                 f" for more than {self._config.timeout:g} s."
             )
+        self._held.by_me = True
         try:
             try:
                 client = self._free.pop()
@@ -107,7 +112,9 @@ class Session:
                 if self._closed:
                     self.close()
         finally:
-            self._slots.release()
+            if not within:
+                self._held.by_me = False
+                self._slots.release()
 
     def close(self) -> None:
         """Hang up; a connection in use is closed by whoever uses it."""
