@@ -142,7 +142,7 @@ class Execution:
             ConfigurationError: the command can't work for any job; this one was given back.
             OSError: this machine, or the store, refuses; the same.
         """
-        job = self.job
+        job, toolbox = self.job, self._toolbox
         try:
             with ExitStack() as stack:
                 workspace = self._workspace = self._new_workspace()
@@ -163,6 +163,8 @@ class Execution:
         except BaseException as error:
             if kept := self._kept():
                 say(f"job {job.name()!r} could not be ended.{kept}")
+            if isinstance(error, TRANSIENT_ERRORS) and toolbox.shutdown.stage >= Stage.STOPPING:
+                return JobResult(job.name(), End.NOT_ENDED)  # for the worker is to stop
             self._give_back_after(error)
             raise
 

@@ -158,3 +158,21 @@ def test_results_on_their_way_outlive_the_worker(tmp_path, start, stalled, endin
         assert (deliver.returncode, err) == (0, ""), out
         assert out == "job 'a.txt' is done; its results are stored.\n"
         assert list(scratch.iterdir()) == []
+
+
+def test_a_signal_ends_the_wait_for_a_share_that_is_away(tmp_path, start, stalled):
+    """The first one does, and no error is made of it."""
+    _, fault, url = stalled
+    scratch = tmp_path / "scratch"
+    options = ("--scratch", scratch, "--mode", "trust")
+    worker = start("work", url, *options, "--", "sh", "-c", HAND_IN)
+    folder = kept(scratch)
+    wait_until(lambda: fault.fired)
+    fired = fault.fired
+    fault.status, fault.path, fault.method = 403, None, None  # everything is refused
+    wait_until(lambda: fault.fired > fired)
+    worker.send_signal(signal.SIGTERM)
+    out, err = worker.communicate(timeout=60)
+    assert worker.returncode == 143
+    assert f"results and its log are kept in '{folder}'" in err
+    assert "a.txt  not ended" in out
