@@ -17,6 +17,7 @@ from dirjobs.layout import DONE, FAILED, FOLDERS, PARKED, RUNNING, WAITING
 from dirjobs.protocol import attempts
 from dirjobs.protocol.exits import Claim
 from dirjobs.protocol.intents import State
+from dirjobs.protocol.outage import SameQueue
 from dirjobs.worker import TRANSIENT_ERRORS, retry_through_outages
 from tests.unit.lives import World
 
@@ -40,6 +41,9 @@ class Scene:
         for name, content in JOBS.items():
             self.world.job(name, content)
         self.life.start()
+        if isinstance(faulty, SameQueue):
+            faulty.presence.now = lambda: self.world.now
+            faulty.presence.adopt(self.life.membership.agreement.queue_id)
 
     def failing(self, wid):
         """A worker, or somebody else, on the store that will fail."""
@@ -150,14 +154,25 @@ def give_back(scene):
     assert scene.where()[JOBS[held.job.name]] == [f"{WAITING}/{held.job.name}"]
 
 
+def beat_again(scene, times):
+    """Until so many heartbeats have gone well; a refused login is tried again after minutes."""
+    for _ in range(16 + times):
+        try:
+            scene.life.beat()
+        except StoreError:
+            pass
+        else:
+            times -= 1
+        if not times:
+            return
+        scene.world.now += scene.policy.heartbeat
+    raise AssertionError("the heartbeat never came back")
+
+
 def heartbeat(scene):
     held = scene.next()
     yield
-    try:
-        scene.life.beat()
-    except StoreError:
-        scene.world.now += scene.policy.heartbeat
-        scene.life.beat()
+    beat_again(scene, 1)
     yield
     assert scene.where()[JOBS[held.job.name]] == [held.path]
     scene.life.done(held)
@@ -184,12 +199,7 @@ def requeue(scene):
     scene.world.heartbeat_of("w0", policy=scene.policy, running={"job1.txt": len(JOBS["job1.txt"])})
     scene.world.watched_for(scene.life, scene.policy.lease)
     yield
-    for _ in range(4):
-        scene.world.now += scene.policy.heartbeat
-        try:
-            scene.life.beat()
-        except StoreError:
-            continue
+    beat_again(scene, 3)
     yield
     scene.world.watched_for(scene.life, 10 * scene.policy.heartbeat)
     assert scene.where()[JOBS["job1.txt"]] == [f"{WAITING}/job1.txt"]
@@ -225,13 +235,14 @@ def _by_hand(change, start, target, prepare):
         person = scene.failing("person")
         person.membership.announce()
         yield
-        for _ in range(8):
+        for _ in range(16):
             try:
                 files = person.share.jobs_in(start)
                 found = [file for file in files if file.job.name == "job1.txt"]
                 for file in found:
                     change(person.parts, file)
             except StoreError:
+                scene.world.now += scene.policy.heartbeat
                 continue
             if not found:
                 break
