@@ -4,7 +4,7 @@ in what its job has made, and ends well."""
 import errno
 import os
 import sys
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 
@@ -13,13 +13,19 @@ from dirjobs.backends.posix import store as posix
 from dirjobs.backends.posix.errnos import refusal
 from dirjobs.layers import Retrying
 from dirjobs.runner import slots, workspace
+from tests.amounts import THOROUGH, amount
 from tests.cli.conftest import Queue
 from tests.cli.test_work import said
 from tests.command_line import wait_until
 from tests.fake_webdav.faults import Fault
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="jobs written for a POSIX shell")
+pytestmark = [
+    pytest.mark.skipif(sys.platform == "win32", reason="jobs written for a POSIX shell"),
+    pytest.mark.timeout(300),
+]
 
+LASTS = amount(0, 60)
+"""Seconds for which all is refused once that was noticed."""
 ENOUGH = 4
 """Requests that must have been refused before all is well again."""
 LOGIN = b"<!doctype html><title>Welcome</title><form>please log in</form>"
@@ -40,7 +46,8 @@ def hasty(monkeypatch):
     monkeypatch.setattr("dirjobs.runner.upload._PAUSE", 0.02)
     monkeypatch.setattr("dirjobs.worker._FIRST_PAUSE", 0.05)
     monkeypatch.setattr("dirjobs.worker._LONGEST_PAUSE", 0.05)
-    monkeypatch.setattr("dirjobs.protocol.outage.LOGON_PAUSES", (0.2, 1e6))
+    if not THOROUGH:
+        monkeypatch.setattr("dirjobs.protocol.outage.LOGON_PAUSES", (0.2, 1e6))
 
 
 class Far:
@@ -141,6 +148,7 @@ def during(begins_when, place, then):
         place.begin()
         then()
         wait_until(place.is_noticed)
+        Event().wait(LASTS)
         place.end()
 
     thread = Thread(target=outage, daemon=True)
@@ -203,6 +211,7 @@ def test_while_a_worker_waits_for_jobs(place, scratch):
         wait_until(lambda: idle)
         place.begin()
         wait_until(place.is_noticed)
+        Event().wait(LASTS)
         place.end()
         place.queue.put("00_waiting", "a")
 
