@@ -22,7 +22,6 @@ from .life_mutants import returning_copies
 from .mutants import Mutant
 from .scenarios import (
     again,
-    any_scenario,
     attempts,
     calm,
     comers,
@@ -73,7 +72,7 @@ EXIT_MUTANTS = (
     ),
     Mutant(
         "a name taken at the last step back is not parked",
-        any_scenario,
+        torn,
         (("protocol.exits", '            self.me.count("put back: name taken, parked")\n'
           "            self.park(path, job)", "            pass"),),
     ),

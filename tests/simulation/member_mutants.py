@@ -5,7 +5,6 @@ from __future__ import annotations
 from .life_mutants import living
 from .mutants import Mutant
 from .scenarios import (
-    again,
     closers,
     forks,
     leavers,
@@ -58,11 +57,6 @@ MEMBER_MUTANTS = (
         "a start reaps whoever looks dead by the share's clock",
         living(Kind.ATOMIC, bounds=True, outage=500.0),
         (("recovery.membership", "if peer.proven or peer in ours]", "if peer.cause]"),),
-    ),
-    Mutant(
-        "heartbeats sweep 01_running alone",
-        again,
-        (("recovery.membership", "(WAITING,) if self._beats % 2 else (RUNNING,)", "(RUNNING,)"),),
     ),
     Mutant(
         "a newcomer ignores the modes of the living",
