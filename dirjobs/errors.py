@@ -109,6 +109,10 @@ class JobsRefused(Denied):
         return refusal
 
 
+TRANSIENT_ERRORS = (Unavailable, AmbiguousResult, Busy)
+"""What passes: the store can't be reached, or somebody has the file open."""
+
+
 class DirJobsError(Exception):
     """The base of the errors that are about the queue and not about its store."""
 

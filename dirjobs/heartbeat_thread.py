@@ -8,11 +8,11 @@ from contextlib import suppress
 from queue import Empty
 
 from dirjobs import threads
-from dirjobs.errors import Denied, FileStays, StoreError
+from dirjobs.errors import TRANSIENT_ERRORS, Denied, FileStays, StoreError
 from dirjobs.protocol.exits import Claim
 from dirjobs.protocol.outage import QueueAway
 from dirjobs.recovery.membership import Membership
-from dirjobs.worker import TRANSIENT_ERRORS, Worker
+from dirjobs.worker import Worker
 
 log = logging.getLogger(__name__)
 

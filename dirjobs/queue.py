@@ -17,7 +17,7 @@ from dirjobs import threads
 from dirjobs.admin import enqueue
 from dirjobs.admin.inspect import Status, status
 from dirjobs.admin.requeue import requeue
-from dirjobs.errors import ClaimLost, JobClosed, NotFound, StoreError
+from dirjobs.errors import TRANSIENT_ERRORS, ClaimLost, JobClosed, NotFound, StoreError
 from dirjobs.heartbeat_thread import HeartbeatThread
 from dirjobs.job import Job
 from dirjobs.layers import with_retries
@@ -49,7 +49,7 @@ from dirjobs.recovery.membership import Membership
 from dirjobs.recovery.process import this_process
 from dirjobs.registry import open_store
 from dirjobs.store import Entry, Store
-from dirjobs.worker import TRANSIENT_ERRORS, Worker, retry_through_outages
+from dirjobs.worker import Worker, retry_through_outages
 
 T = TypeVar("T")
 

@@ -10,14 +10,13 @@ from typing import TypeVar
 
 from dirjobs.clock import growing_pauses, sleep_unless
 from dirjobs.errors import (
-    AmbiguousResult,
+    TRANSIENT_ERRORS,
     Busy,
     ClaimLost,
     Denied,
     FileStays,
     JobsRefused,
     StoreError,
-    Unavailable,
 )
 from dirjobs.layout import RUNNING, WAITING
 from dirjobs.protocol.candidates import Candidates
@@ -32,9 +31,6 @@ from dirjobs.recovery.membership import Membership
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
-
-TRANSIENT_ERRORS = (Unavailable, AmbiguousResult, Busy)
-"""What passes: the store can't be reached, or somebody has a claim of ours open."""
 
 _MAX_FRUITLESS_PASSES = 8
 """Listings in a row that show the same jobs, all gone when asked for, before we give up:

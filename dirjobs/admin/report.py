@@ -152,7 +152,7 @@ class Heard:
         terms, age = self.heartbeat.policy, self.age or 0.0
         if self.heartbeat.ended:
             return State.ENDED
-        if self.gone or age > 2 * terms.lease:
+        if self.gone or (age > 2 * terms.lease and not self.heartbeat.is_unreadable):
             return State.DEAD
         if age > 2 * terms.heartbeat + terms.timeout:
             return State.SILENT

@@ -54,6 +54,7 @@ class Me:
         self.last_beat = math.inf
         self.decided: Counter[str] = Counter()
         self._refusals_told: set[str] = set()
+        self._told: set[str] = set()
 
     def adopt(self, policy: Policy) -> None:
         """Go by another policy from now on."""
@@ -103,6 +104,13 @@ class Me:
     def count(self, rule: str) -> None:
         """Note that a rule decided."""
         self.decided[rule] += 1
+
+    def tell_once(self, message: str, *values: object) -> None:
+        """Log a warning that this worker has not logged yet."""
+        said = message % values
+        if said not in self._told:
+            self._told.add(said)
+            log.warning("%s", said)
 
     def tell_refusal(self, path: str, error: StoreError) -> None:
         """Tell once that the store does not let go of a file."""

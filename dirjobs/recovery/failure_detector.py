@@ -6,6 +6,7 @@ import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from dirjobs.errors import TRANSIENT_ERRORS, StoreError
 from dirjobs.protocol.parts import Parts
 from dirjobs.recovery.heartbeat import Heartbeat, worker_of
 from dirjobs.recovery.peers import Peers
@@ -55,6 +56,9 @@ class FailureDetector:
     ) -> list[Heartbeat]:
         """Take in a listing of the heartbeat files; returns whom it shows for the first time.
 
+        Reading many heartbeats must not delay our own: whom half an interval is too short for
+        is met the next time, and counts as alive.
+
         Args:
             listing: of ``_queue/workers``.
             ours: names of this worker's own files.
@@ -74,20 +78,30 @@ class FailureDetector:
         for entry in theirs:
             before = known.get(entry.name)
             changed = self.staleness.unchanged_for(entry.name, now) == 0.0
-            if before is None or (before.starting and changed):
-                now_there = self.peers.read(entry.name)
-                if now_there is not None and not now_there.starting:
-                    new.append(now_there)
+            may_be_another = before is None or before.starting or before.is_unreadable
+            if before is not None and not (may_be_another and changed):
+                continue
+            if self.parts.share.now() > now + self.parts.me.policy.heartbeat / 2:
+                break
+            try:
+                there_now = self.peers.read(entry.name)
+            except TRANSIENT_ERRORS as error:
+                self._tell_of(entry.name, error)
+                continue
+            if there_now is None or there_now.starting:
+                continue
+            if before is None or not there_now.is_unreadable:
+                new.append(there_now)
         return new
 
     def declare_dead(self, now: float) -> None:
         """Find out who is dead by now, and give back what they left.
 
-        Reading many heartbeats must not delay our own: what half an interval is too short
-        for is left to the next time.
+        Whatever many have left must delay neither our own heartbeat nor what we learn from
+        the others': what half an interval is too short for is left to the next time.
         """
         peers, staleness = self.peers, self.staleness
-        until = now + self.parts.me.policy.heartbeat / 2
+        until = self.parts.share.now() + self.parts.me.policy.heartbeat / 2
         causes: dict[str, str] = {}
         already_dead: set[str] = set()
         for file, heartbeat in list(peers.known.items()):
@@ -105,7 +119,11 @@ class FailureDetector:
             if quiet == 0.0:
                 self._causes.pop(file, None)
             if file not in self._causes:
-                cause = self._cause_of_death(file, heartbeat, now)
+                try:
+                    cause = self._cause_of_death(file, heartbeat, now)
+                except TRANSIENT_ERRORS as error:
+                    self._tell_of(file, error)
+                    cause = ""  # it alone counts as alive
                 if cause:
                     self._causes[file] = cause
             if file in self._causes:
@@ -117,8 +135,10 @@ class FailureDetector:
             return
         verdicts = {file: peers.known[file] for file in causes}
         by_worker = {verdicts[file].worker: cause for file, cause in causes.items()}
-        peers.recover(verdicts, by_worker, already_dead)
+        peers.recover(verdicts, by_worker, already_dead, until=until)
         for file, heartbeat in verdicts.items():
+            if not peers.orphans.is_complete or self.parts.share.now() > until:
+                break
             self._after_a_pass(file, heartbeat, now)
 
     def _leave_out_namesakes(self, causes: dict[str, str], already_dead: Collection[str]) -> None:
@@ -164,13 +184,23 @@ class FailureDetector:
             self._suspects.pop(file, None)
             return ""
         if file not in self._suspects:
-            self._suspects[file] = _Suspect(peers.read(file) or heartbeat, now)
+            suspect = _Suspect(peers.read(file) or heartbeat, now)
+            self._suspects[file] = suspect
+            if suspect.heartbeat.is_stand_in and not suspect.heartbeat.is_unreadable:
+                peers.parts.me.tell_once(
+                    "%r is no heartbeat, or one half written: worker %s counts as dead when it"
+                    " has stayed like that for the whole lease",
+                    file,
+                    suspect.heartbeat.worker,
+                )
             return ""
         suspect = self._suspects[file]
         long_enough = staleness.tells_time(file) or now - suspect.since > lease
         if quiet <= lease or not long_enough:
             return ""
         fresh = peers.read(file)
+        if fresh is not None and fresh.is_unreadable:
+            return ""
         if fresh is not None and fresh.counter != suspect.heartbeat.counter:
             del self._suspects[file]
             staleness.saw_change(file, now)
@@ -178,6 +208,11 @@ class FailureDetector:
         if fresh is not None and fresh.ended:
             return "it has ended"
         return f"no heartbeat for {quiet:.0f} s"
+
+    def _tell_of(self, file: str, error: StoreError) -> None:
+        """If the share is away, the next request tells; else it is about this file."""
+        self.parts.me.tell_once("the heartbeat %r can't be read now; trying on", file)
+        log.info("the heartbeat %r: %s", file, error)
 
     def _remove(self, file: str) -> None:
         """Remove a heartbeat file that no claim depends on, and watch it no more."""

@@ -6,7 +6,7 @@ import zlib
 
 import msgspec
 
-from dirjobs.errors import NotFound
+from dirjobs.errors import TRANSIENT_ERRORS, NotFound, StoreError
 from dirjobs.layout import WORKERS, parse_claim
 from dirjobs.policy import Policy, Seconds
 from dirjobs.protocol.records import convert, loads
@@ -15,6 +15,8 @@ from dirjobs.recovery.process import Process
 from dirjobs.recovery.throughput import Pace
 
 FORMAT = 1
+_UNREADABLE = -(1 << 40)
+"""The counter of what stands for a heartbeat that the store does not let us read."""
 
 
 class Heartbeat(msgspec.Struct, frozen=True):
@@ -48,6 +50,17 @@ class Heartbeat(msgspec.Struct, frozen=True):
     pace: Pace = Pace()
     format: int = FORMAT
 
+    @property
+    def is_stand_in(self) -> bool:
+        """Whether it stands for a file that can't be read, or makes no sense."""
+        return self.counter < 0
+
+    @property
+    def is_unreadable(self) -> bool:
+        """Whether it stands for a file that can't be read: its worker is unknown, may be alive,
+        and may be in any state."""
+        return self.counter == _UNREADABLE
+
     def to_bytes(self) -> bytes:
         return msgspec.json.format(msgspec.json.encode(self), indent=1)
 
@@ -66,21 +79,31 @@ class Heartbeat(msgspec.Struct, frozen=True):
 def read(share: Share, file_name: str, policy: Policy | None = None) -> Heartbeat | None:
     """What a file in ``_queue/workers`` says; None if it is gone, or is no heartbeat.
 
-    A heartbeat that can't be read is half written, or cut off for good because its worker
-    died while writing: what stands for it has a counter that changes with its content.
+    A heartbeat that makes no sense is half written, or cut off for good because its worker
+    died while writing: what stands for it has a counter that changes with its content.  So
+    does a heartbeat that names another worker than its file: a copy, or a forgery.  For a file
+    that the store refuses to give (another user's, a folder, a link) stands what
+    `Heartbeat.is_unreadable` says.
 
     Args:
         share: where it is.
         file_name: its name in ``_queue/workers``.
         policy: by which a worker is judged whose heartbeat can't be read.
+
+    Raises:
+        StoreError: one of `TRANSIENT_ERRORS`.
     """
+    worker = worker_of(file_name)
     try:
         data = share.read(f"{WORKERS}/{file_name}")
     except NotFound:
         return None
+    except TRANSIENT_ERRORS:
+        raise
+    except StoreError:
+        return None if worker is None else Heartbeat(worker, _UNREADABLE, policy or Policy())
     heartbeat = Heartbeat.from_bytes(data)
-    worker = worker_of(file_name)
-    if heartbeat is not None or worker is None:
+    if worker is None or (heartbeat is not None and heartbeat.worker == worker):
         return heartbeat
     return Heartbeat(worker, -1 - zlib.crc32(data), policy or Policy())
 

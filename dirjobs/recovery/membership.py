@@ -158,6 +158,9 @@ class Membership:
         used = self._earlier_used_id
         for peer in self._namesakes(found):
             heartbeat = peer.heartbeat
+            if heartbeat.is_stand_in:
+                used = True  # whoever that is, it has another name than our next one
+                continue
             if not peer.cause and not is_same(heartbeat.process, self.process):
                 self._withdraw()
                 age = "unknown time" if peer.age is None else f"{peer.age:.0f} s"
@@ -201,12 +204,13 @@ class Membership:
         """Become as strict as ``queue.json`` and whoever is new; part from a twin."""
         for heartbeat in new:
             if not heartbeat.ended and heartbeat.worker.casefold() == self.me.worker.casefold():
+                process = heartbeat.process
+                who = f"process {process.pid} on {process.host}"
                 log.error(
-                    "another worker uses the id %r as well (process %d on %s): give each worker"
+                    "another worker uses the id %r as well (%s): give each worker"
                     " an id of its own; this one goes on under a new name",
                     base_id(heartbeat.worker),
-                    heartbeat.process.pid,
-                    heartbeat.process.host,
+                    "its heartbeat can't be read" if heartbeat.is_stand_in else who,
                 )
                 self.incarnations.next()
         self.agreement.follow(

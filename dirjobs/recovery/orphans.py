@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -66,6 +67,7 @@ class OrphanRecovery:
         found_files_of: of which dead workers the last pass found files, whatever became of
             them.
         still_growing: whether the last pass left files alone that may be copies still growing.
+        is_complete: whether the last pass had time for everything.
     """
 
     def __init__(self, parts: Parts, max_attempts: int = DEFAULT_MAX_ATTEMPTS) -> None:
@@ -74,13 +76,16 @@ class OrphanRecovery:
         self.requeued: list[str] = []
         self.found_files_of: set[str] = set()
         self.still_growing = False
+        self.is_complete = True
         self._sizes: dict[str, int | None] = {}
+        self._tries: dict[str, int] = {}
 
     def recover(
         self,
         dead: Mapping[str, Heartbeat],
         causes: Mapping[str, str],
         still_dead: Callable[[str], bool],
+        until: float = math.inf,
     ) -> None:
         """Deal with everything that dead workers left.
 
@@ -88,26 +93,36 @@ class OrphanRecovery:
             dead: incarnations and their last heartbeats.
             causes: for each, how its death was found out, for people.
             still_dead: reads a heartbeat once more, right before it counts.
+            until: when to leave the rest to the next pass, by the clock of `Share`.
         """
+        now = self.parts.share.now
         sizes: dict[str, int | None] = {}
-        self.found_files_of, self.still_growing = set(), False
-        checked: dict[str, bool] = {}
+        self.found_files_of, self.still_growing, self.is_complete = set(), False, True
+        checked: dict[str, tuple[bool, float]] = {}
         for folder in (RUNNING, WAITING):
-            for orphan in orphans_in(folder, self.parts.share.listed(folder), dead):
+            orphans = orphans_in(folder, self.parts.share.listed(folder), dead)
+            # What can't be moved must not take the time of the others, pass after pass.
+            for orphan in sorted(orphans, key=lambda one: self._tries.get(one.path, 0)):
                 worker = orphan.worker
                 sizes[orphan.path] = orphan.job.size
                 self.found_files_of.add(worker)
                 if self._may_still_grow(orphan, dead[worker].running):
                     self.still_growing = True
                     continue
-                if worker not in checked:
-                    checked[worker] = still_dead(worker)
-                if checked[worker]:
+                if now() > until:
+                    self.is_complete = False
+                    continue
+                self._tries[orphan.path] = self._tries.get(orphan.path, 0) + 1
+                is_dead, when = checked.get(worker, (True, -math.inf))
+                if is_dead and now() - when > self.parts.me.policy.heartbeat / 2:
+                    is_dead, _ = checked[worker] = still_dead(worker), now()
+                if is_dead:
                     try:
                         self._deal_with(orphan, dead[worker], causes[worker], dead)
                     except (Denied, FileStays) as error:  # the others don't wait
                         self.parts.me.tell_refusal(orphan.path, error)
         self._sizes = sizes
+        self._tries = {path: tries for path, tries in self._tries.items() if path in sizes}
 
     def _may_still_grow(self, orphan: Orphan, told: Mapping[str, int | None]) -> bool:
         """Where a rename may be a copy, its size must have been told, or seen twice."""

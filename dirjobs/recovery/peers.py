@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 
-from dirjobs.errors import NotFound
+from dirjobs.errors import TRANSIENT_ERRORS, Denied, NotFound, Unsupported
 from dirjobs.layout import WORKERS
 from dirjobs.policy import DEFAULT_MAX_ATTEMPTS
 from dirjobs.protocol.exits import GROWING_PAUSE
@@ -91,7 +91,8 @@ class Peers:
             age = None if now is None or entry.mtime is None else now - entry.mtime
             cause = self.proof_of_death(heartbeat)
             proven = bool(cause)
-            if not cause and age is not None and age > 2 * self.lease_of(heartbeat):
+            too_old = age is not None and age > 2 * self.lease_of(heartbeat)
+            if too_old and not cause and not heartbeat.is_unreadable:
                 cause = f"no heartbeat for {age:.0f} s"
             found.append(Peer(entry.name, heartbeat, age, cause, proven))
         return found
@@ -108,9 +109,13 @@ class Peers:
             return f"process {heartbeat.process.pid} on this machine is gone"
         return ""
 
-    def recover_from(self, found: Iterable[Peer]) -> bool:
+    def recover_from(self, found: Iterable[Peer], until: float = math.inf) -> bool:
         """Give back what the dead among `found` left; files of workers that ended long
         ago and left nothing are removed.
+
+        Args:
+            found: workers.
+            until: when to leave the rest to the heartbeats, by the clock of `Share`.
 
         Returns:
             whether they had left anything.
@@ -121,12 +126,14 @@ class Peers:
         verdicts = {peer.file: peer.heartbeat for peer in gone}
         causes = {peer.heartbeat.worker: peer.cause for peer in gone}
         orphans = self.orphans
-        self.recover(verdicts, causes)
+        self.recover(verdicts, causes, until=until)
         found_any = bool(orphans.found_files_of)
         if orphans.still_growing:
             self.parts.share.sleep(GROWING_PAUSE)
-            self.recover(verdicts, causes)
+            self.recover(verdicts, causes, until=until)
         for peer in gone:
+            if not orphans.is_complete or self.parts.share.now() > until:
+                break
             is_old = peer.age is not None and peer.age > self.lease_of(peer.heartbeat)
             left_nothing = peer.heartbeat.worker not in orphans.found_files_of
             if peer.heartbeat.ended and is_old and left_nothing:
@@ -138,6 +145,8 @@ class Peers:
         verdicts: Mapping[str, Heartbeat],
         causes: Mapping[str, str],
         already_dead: Collection[str] = (),
+        *,
+        until: float = math.inf,
     ) -> None:
         """Give back what workers left, all of whose heartbeat files are of the dead.
 
@@ -148,26 +157,35 @@ class Peers:
             verdicts: files and what they said when their workers were found dead.
             causes: why, by worker.
             already_dead: files whose workers were found dead earlier.
+            until: when to leave the rest to another time, by the clock of `Share`.
         """
 
         def still_dead(worker: str) -> bool:
             # After the claims were listed: whoever made one of them had a file before.
-            for entry in self.parts.share.list(WORKERS):
-                if worker_of(entry.name) == worker and entry.name not in {
-                    *verdicts,
-                    *already_dead,
-                }:
-                    namesake = read(self.parts.share, entry.name, self.parts.me.policy)
-                    if namesake is not None and not namesake.starting:  # may be our own
-                        return False
-            return all(
-                self._is_unchanged(file, heartbeat)
-                for file, heartbeat in verdicts.items()
-                if heartbeat.worker == worker
-            )
+            files = [
+                entry.name
+                for entry in self.parts.share.list(WORKERS)
+                if worker_of(entry.name) == worker and entry.name not in {*verdicts, *already_dead}
+            ]
+            try:
+                if any(self._is_of_a_holder(file) for file in files):  # may be our own
+                    return False
+                return all(
+                    self._is_unchanged(file, heartbeat)
+                    for file, heartbeat in verdicts.items()
+                    if heartbeat.worker == worker
+                )
+            except TRANSIENT_ERRORS as error:  # one file: the others' jobs don't wait for it
+                log.info("whether %s is dead can't be told now (%s)", worker, error)
+                return False
 
         heartbeats = {heartbeat.worker: heartbeat for heartbeat in verdicts.values()}
-        self.orphans.recover(heartbeats, causes, still_dead)
+        self.orphans.recover(heartbeats, causes, still_dead, until)
+
+    def _is_of_a_holder(self, file: str) -> bool:
+        """Whether whoever wrote a heartbeat may hold claims."""
+        heartbeat = self._read(file)
+        return heartbeat is not None and not heartbeat.starting
 
     def _is_unchanged(self, file: str, verdict_on: Heartbeat) -> bool:
         """Whether a heartbeat is the one that the verdict was about, read once more."""
@@ -176,16 +194,32 @@ class Peers:
 
     def read(self, file: str) -> Heartbeat | None:
         """Another worker's heartbeat, to be remembered; None if the file is gone."""
-        heartbeat = read(self.parts.share, file, self.parts.me.policy)
+        heartbeat = self._read(file)
         if heartbeat is not None:
             self.known[file] = heartbeat
         return heartbeat
 
+    def _read(self, file: str) -> Heartbeat | None:
+        heartbeat = read(self.parts.share, file, self.parts.me.policy)
+        if heartbeat is not None and heartbeat.is_unreadable:
+            self.parts.me.tell_once(
+                "%s/%s can't be read: worker %s counts as alive, and what it holds is left alone;"
+                " remove the file if no such worker runs",
+                WORKERS,
+                file,
+                heartbeat.worker,
+            )
+        return heartbeat
+
     def remove(self, file: str) -> None:
-        """Remove a heartbeat file that no claim depends on."""
+        """Remove a heartbeat file that no claim depends on, if the store lets us."""
         self.known.pop(file, None)
-        with suppress(NotFound):  # somebody else did it
+        try:
             self.parts.share.remove(f"{WORKERS}/{file}")
+        except NotFound:
+            pass  # somebody else did it
+        except (Denied, Unsupported) as error:
+            self.parts.me.tell_once("%s/%s can't be removed (%s)", WORKERS, file, error)
 
 
 def is_provably_dead(heartbeat: Heartbeat, me: Process) -> bool:

@@ -138,7 +138,7 @@ def group_is_gone(group: int) -> bool:
         os.killpg(group, 0)
     except ProcessLookupError:
         return True
-    except OSError:
+    except (OSError, OverflowError):  # a number that no system has was not written by dirjobs
         return False
     return only_zombies(group)
 
@@ -191,7 +191,7 @@ def _is_free(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return True
-    except OSError:
+    except (OSError, OverflowError):
         return False
     return False
 

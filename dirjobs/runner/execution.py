@@ -20,6 +20,7 @@ from dirjobs.clock import growing_pauses, utc_now
 from dirjobs.console.errors import say
 from dirjobs.console.text import duration, printable
 from dirjobs.errors import (
+    TRANSIENT_ERRORS,
     ClaimLost,
     ConfigurationError,
     JobClosed,
@@ -38,7 +39,6 @@ from dirjobs.runner.template import Subject, UnknownParameter, environment
 from dirjobs.runner.upload import Delivery, files_in
 from dirjobs.runner.watchdog import Watchdog
 from dirjobs.runner.workspace import Workspace, make, new_note
-from dirjobs.worker import TRANSIENT_ERRORS
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from typing import BinaryIO, TypeVar
 
 from dirjobs.clock import growing_pauses, monotonic
 from dirjobs.console.errors import say
-from dirjobs.errors import NoSpace, NotFound, StoreError, TooLarge
+from dirjobs.errors import TRANSIENT_ERRORS, NoSpace, NotFound, StoreError, TooLarge
 from dirjobs.layout import AGREEMENT, ATTEMPTS, RESULTS
 from dirjobs.policy import DEFAULT_HEARTBEAT
 from dirjobs.protocol import attempts
@@ -23,7 +23,7 @@ from dirjobs.protocol.share import Share
 from dirjobs.runner.output_buffer import shortened
 from dirjobs.runner.shutdown import Shutdown
 from dirjobs.store import split
-from dirjobs.worker import TRANSIENT_ERRORS, retry_through_outages
+from dirjobs.worker import retry_through_outages
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)

@@ -12,13 +12,13 @@ from collections import Counter
 from dirjobs.admin import enqueue
 from dirjobs.admin.cancel import cancel
 from dirjobs.admin.retry import retry
-from dirjobs.errors import AmbiguousResult, ClaimLost, StoreError
+from dirjobs.errors import TRANSIENT_ERRORS, AmbiguousResult, ClaimLost, StoreError
 from dirjobs.layout import DONE, FAILED, FOLDERS, PARKED, RUNNING, WAITING
 from dirjobs.protocol import attempts
 from dirjobs.protocol.exits import Claim
 from dirjobs.protocol.intents import State
 from dirjobs.protocol.outage import SameQueue
-from dirjobs.worker import TRANSIENT_ERRORS, retry_through_outages
+from dirjobs.worker import retry_through_outages
 from tests.unit.lives import World
 
 JOBS = {"job1.txt": b"first", "job2.txt": b"the second one"}

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dirjobs.admin.requeue import give_back
-from dirjobs.errors import ClaimLost, ConfigurationError, WorkerIdInUse
+from dirjobs.errors import TRANSIENT_ERRORS, ClaimLost, ConfigurationError, WorkerIdInUse
 from dirjobs.heartbeat_thread import HeartbeatThread
 from dirjobs.layout import DONE, FAILED
 from dirjobs.policy import Order, Policy, cautious
@@ -21,7 +21,7 @@ from dirjobs.recovery.heartbeat import Heartbeat
 from dirjobs.recovery.membership import Membership
 from dirjobs.recovery.process import Process
 from dirjobs.store import Guarantees
-from dirjobs.worker import TRANSIENT_ERRORS, Worker, retry_through_outages
+from dirjobs.worker import Worker, retry_through_outages
 from tests.simulation.requests import Request
 from tests.simulation.scenario import PROMISES
 from tests.simulation.tasks import SimulatedStore, Task, sleep

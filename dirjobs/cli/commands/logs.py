@@ -19,11 +19,10 @@ from dirjobs.cli.options import (
 )
 from dirjobs.console.errors import Outage, told_in_one_sentence
 from dirjobs.console.text import show_json
-from dirjobs.errors import ConfigurationError, NotFound
+from dirjobs.errors import TRANSIENT_ERRORS, ConfigurationError, NotFound
 from dirjobs.layout import RUNNING, WAITING
 from dirjobs.names import unsafe_name
 from dirjobs.protocol.share import Share
-from dirjobs.worker import TRANSIENT_ERRORS
 
 _INTERVAL = 3.0
 _OVERLAP = 4096

@@ -16,8 +16,8 @@ from dirjobs.cli.options import (
 from dirjobs.clock import monotonic
 from dirjobs.console.errors import Outage, say, told_in_one_sentence
 from dirjobs.console.text import Bar, show, show_json
+from dirjobs.errors import TRANSIENT_ERRORS
 from dirjobs.protocol.share import Share
-from dirjobs.worker import TRANSIENT_ERRORS
 
 TIMED_OUT = 3
 

@@ -21,10 +21,10 @@ from dirjobs.console.dashboard import Board
 from dirjobs.console.errors import out_of_reach, say, sentence, show_log, told_in_one_sentence
 from dirjobs.console.text import clock_time, on_terminal, printable, show
 from dirjobs.console.words import counted
+from dirjobs.errors import TRANSIENT_ERRORS
 from dirjobs.protocol.share import Share
 from dirjobs.recovery.process import this_process
 from dirjobs.runner.signals import Interrupted, Interruption
-from dirjobs.worker import TRANSIENT_ERRORS
 
 _LOCAL, _REMOTE = 2.0, 10.0
 _REST = 5.0
