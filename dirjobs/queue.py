@@ -432,7 +432,7 @@ class DirJobs:
             thread = generation.thread = HeartbeatThread(generation.worker, generation.membership)
             # A connection of its own, so that a long transfer delays no heartbeat.
             beating = with_retries(self.store.another(), thread.hurries)
-            generation.membership.share.use(SameQueue(beating, generation.presence))
+            generation.membership.use(SameQueue(beating, generation.presence))
             generation.presence.beginning = True
             # Knows the thread only, so that a forgotten queue can go.
             self._finalizer = weakref.finalize(self, thread.tell_to_end)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from dirjobs import layout
@@ -37,7 +38,11 @@ class Sweeper:
         self.exits = exits
 
     def sweep(
-        self, folders: tuple[str, ...] = (WAITING, RUNNING), *, unanswered: bool = False
+        self,
+        folders: tuple[str, ...] = (WAITING, RUNNING),
+        *,
+        unanswered: bool = False,
+        until: float = math.inf,
     ) -> int:
         """Put back what late requests of ours brought about.
 
@@ -49,6 +54,7 @@ class Sweeper:
             unanswered: only for names whose request got no answer, and for those that
                 nobody else asks for; the others have been refused, and if they turn up, a
                 twin of this worker may hold them.
+            until: when to leave the rest to another time, by the clock of `Share`.
 
         Returns:
             how many were put back or parked.
@@ -67,7 +73,9 @@ class Sweeper:
             for entry in self.share.listed(folder):
                 path = f"{folder}/{entry.name}"
                 intent = doubtful.get(path)
-                if intent is None or not self.intents.take(path):
+                if intent is None or (swept and self.share.now() > until):
+                    continue
+                if not self.intents.take(path):
                     continue
                 try:
                     swept += self._sweep_one(path, entry, intent)

@@ -35,6 +35,20 @@ class _Suspect:
     since: float
 
 
+@dataclass(frozen=True)
+class _Verdict:
+    """A worker was found dead.
+
+    Attributes:
+        cause: why, for people.
+        counter: of its heartbeat.  Another one is a sign of life; an outage of the share is
+            none, and changes nothing about who was dead before.
+    """
+
+    cause: str
+    counter: int
+
+
 class FailureDetector:
     """Watches the heartbeats of the others while we live.
 
@@ -48,7 +62,7 @@ class FailureDetector:
         self.peers = peers
         self.staleness = Staleness(2 * parts.me.policy.heartbeat)
         self._suspects: dict[str, _Suspect] = {}
-        self._causes: dict[str, str] = {}
+        self._verdicts: dict[str, _Verdict] = {}
         self._empty_passes: dict[str, int] = {}
 
     def observe(
@@ -70,7 +84,8 @@ class FailureDetector:
         theirs = [e for e in listing if e.name not in ours and worker_of(e.name) is not None]
         self.staleness.longest_gap = 2 * self.parts.me.policy.heartbeat
         self.staleness.look(theirs, began, now)
-        new = []
+        new, met = [], False
+        until = now + self.parts.me.policy.heartbeat / 2
         there = {entry.name for entry in theirs}
         for file, heartbeat in list(known.items()):
             if heartbeat.starting and file not in there:
@@ -81,8 +96,9 @@ class FailureDetector:
             may_be_another = before is None or before.starting or before.is_unreadable
             if before is not None and not (may_be_another and changed):
                 continue
-            if self.parts.share.now() > now + self.parts.me.policy.heartbeat / 2:
+            if met and self.parts.share.now() > until:
                 break
+            met = True
             try:
                 there_now = self.peers.read(entry.name)
             except TRANSIENT_ERRORS as error:
@@ -116,18 +132,8 @@ class FailureDetector:
                 elif quiet <= _KEPT_LEASES * lease:
                     already_dead.add(file)
                     continue
-            if quiet == 0.0:
-                self._causes.pop(file, None)
-            if file not in self._causes:
-                try:
-                    cause = self._cause_of_death(file, heartbeat, now)
-                except TRANSIENT_ERRORS as error:
-                    self._tell_of(file, error)
-                    cause = ""  # it alone counts as alive
-                if cause:
-                    self._causes[file] = cause
-            if file in self._causes:
-                causes[file] = self._causes[file]
+            if self._judge(file, heartbeat, now):
+                causes[file] = self._verdicts[file].cause
             if self.parts.share.now() > until:
                 break  # whose turn did not come counts as alive
         self._leave_out_namesakes(causes, already_dead)
@@ -136,10 +142,29 @@ class FailureDetector:
         verdicts = {file: peers.known[file] for file in causes}
         by_worker = {verdicts[file].worker: cause for file, cause in causes.items()}
         peers.recover(verdicts, by_worker, already_dead, until=until)
-        for file, heartbeat in verdicts.items():
-            if not peers.orphans.is_complete or self.parts.share.now() > until:
-                break
+        for file, heartbeat in verdicts.items() if peers.orphans.is_complete else ():
             self._after_a_pass(file, heartbeat, now)
+            if self.parts.share.now() > until:
+                break
+
+    def _judge(self, file: str, heartbeat: Heartbeat, now: float) -> bool:
+        """Whether the worker of a heartbeat file is dead, as found now or earlier."""
+        verdict = self._verdicts.get(file)
+        if verdict is not None and heartbeat.counter != verdict.counter:
+            self.staleness.saw_change(file, now)  # as was read right before a file was moved
+            self._suspects.pop(file, None)
+            verdict = None
+        if verdict is not None and not self.staleness.has_changed(file):
+            return True
+        self._verdicts.pop(file, None)
+        try:
+            cause = self._cause_of_death(file, heartbeat, now)
+        except TRANSIENT_ERRORS as error:
+            self._tell_of(file, error)
+            return False  # it alone counts as alive
+        if cause:
+            self._verdicts[file] = _Verdict(cause, self.peers.known[file].counter)
+        return bool(cause)
 
     def _leave_out_namesakes(self, causes: dict[str, str], already_dead: Collection[str]) -> None:
         """Leave out who has a living namesake: whatever has that name is the living one's."""
@@ -222,6 +247,6 @@ class FailureDetector:
     def _forget(self, file: str) -> None:
         self.peers.known.pop(file, None)
         self._suspects.pop(file, None)
-        self._causes.pop(file, None)
+        self._verdicts.pop(file, None)
         self._empty_passes.pop(file, None)
         self.staleness.forget(file)

@@ -133,6 +133,16 @@ class Incarnations:
         with self._lock:
             return one.worker != self.me.worker and self.intents.end_incarnation(one.worker)
 
+    def due(self) -> list[Incarnation]:
+        """Those to be written before anything else: half an interval is over, so that a
+        request that takes long does not make them late."""
+        latest = self.share.now() - self.me.policy.heartbeat / 2
+        return [
+            one
+            for one in self.all()
+            if one.began is not None and one.began <= latest and not one.over
+        ]
+
     def drop(self, one: Incarnation) -> None:
         """Write the heartbeat of an incarnation no more."""
         with self._lock:

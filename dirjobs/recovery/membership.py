@@ -26,7 +26,9 @@ from dirjobs.recovery.heartbeat import Heartbeat, read, worker_of
 from dirjobs.recovery.incarnations import Incarnation, Incarnations
 from dirjobs.recovery.peers import Peer, Peers
 from dirjobs.recovery.process import Process, is_same, this_process
+from dirjobs.recovery.punctual import Punctual
 from dirjobs.recovery.throughput import Throughput
+from dirjobs.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +70,10 @@ class Membership:
         self._beats = 0
         self._gaps_seen_to = 0
 
+    def use(self, store: Store) -> None:
+        """Go on over a connection of its own, on which no long work delays the heartbeat."""
+        self.share.use(Punctual(store, self.incarnations))
+
     # -- joining --------------------------------------------------------------------------
 
     def start(self) -> None:
@@ -80,7 +86,9 @@ class Membership:
         # Store times may lie (somebody sets the clock): they are enough to take over our own
         # id, whose names we avoid; for the rest we watch.
         ours = self._namesakes(found)
-        self.peers.recover_from([peer for peer in found if peer.proven or peer in ours])
+        dead = [peer for peer in found if peer.proven or peer in ours]
+        # No longer than until the first beat is due: it follows the mode of the others.
+        self.peers.recover_from(dead, self.share.now() + self.me.policy.heartbeat / 2)
 
     def announce(self) -> list[Peer]:
         """Announce this worker, and agree on the mode; returns the others.
@@ -198,7 +206,8 @@ class Membership:
             self.parts.audit.torn_claims({path: intent.job for path, intent in held.items()})
             self.agreement.fall_back_if_refuted()
         self._beats += 1
-        self.parts.sweeper.sweep((WAITING,) if self._beats % 2 else (RUNNING,))
+        until = self.share.now() + me.policy.heartbeat / 2
+        self.parts.sweeper.sweep((WAITING,) if self._beats % 2 else (RUNNING,), until=until)
 
     def _follow(self, recorded: Policy | None, new: list[Heartbeat]) -> None:
         """Become as strict as ``queue.json`` and whoever is new; part from a twin."""
@@ -360,8 +369,10 @@ def new_member(
         max_attempts: how many workers may die at a job before it counts as failed.
     """
     guarantees = share.store.guarantees
+    own = Share(share.store, share.sleep, share.now)
     me = Me(f"{purpose}-{names.nonce()}", policy or cautious(guarantees), guarantees)
     me.mode_not_requested = True
-    membership = Membership(Parts(share, me), this_process(), max_attempts=max_attempts)
+    membership = Membership(Parts(own, me), this_process(), max_attempts=max_attempts)
+    membership.use(share.store)
     membership.agreement.names_queue = False
     return membership

@@ -93,9 +93,10 @@ class OrphanRecovery:
             dead: incarnations and their last heartbeats.
             causes: for each, how its death was found out, for people.
             still_dead: reads a heartbeat once more, right before it counts.
-            until: when to leave the rest to the next pass, by the clock of `Share`.
+            until: when to leave the rest to the next pass, by the clock of `Share`; one is
+                dealt with in any case.
         """
-        now = self.parts.share.now
+        now, tried = self.parts.share.now, False
         sizes: dict[str, int | None] = {}
         self.found_files_of, self.still_growing, self.is_complete = set(), False, True
         checked: dict[str, tuple[bool, float]] = {}
@@ -109,9 +110,10 @@ class OrphanRecovery:
                 if self._may_still_grow(orphan, dead[worker].running):
                     self.still_growing = True
                     continue
-                if now() > until:
+                if tried and now() > until:
                     self.is_complete = False
                     continue
+                tried = True
                 self._tries[orphan.path] = self._tries.get(orphan.path, 0) + 1
                 is_dead, when = checked.get(worker, (True, -math.inf))
                 if is_dead and now() - when > self.parts.me.policy.heartbeat / 2:

@@ -15,10 +15,12 @@ class _Sight:
     Attributes:
         mark: what changes when it is written.
         since: when it was first seen like this (or first missed).
+        changed: whether the last look showed another mark than the one before.
     """
 
     mark: object
     since: float
+    changed: bool = False
 
 
 class Staleness:
@@ -57,14 +59,21 @@ class Staleness:
             marks[name] = None  # it vanished, which alone proves nothing
         for name, mark in marks.items():
             sight = self._sights.get(name)
+            changed = sight is not None and sight.mark != mark
             if sight is None or sight.mark != mark or not watching:
                 # What changed did so after this listing was begun, at the latest now.
-                self._sights[name] = _Sight(mark, now)
+                sight = self._sights[name] = _Sight(mark, now)
+            sight.changed = changed
 
     def unchanged_for(self, name: str, now: float) -> float:
         """Seconds for which a file was seen unchanged (or missing) without a break."""
         sight = self._sights.get(name)
         return 0.0 if sight is None else now - sight.since
+
+    def has_changed(self, name: str) -> bool:
+        """Whether the last look showed a file otherwise than the one before."""
+        sight = self._sights.get(name)
+        return sight is not None and sight.changed
 
     def tells_time(self, name: str) -> bool:
         """Whether a file's mark changes with every writing: False if the store shows no

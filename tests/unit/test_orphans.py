@@ -86,6 +86,28 @@ def test_after_an_outage_nobody_is_dead(world):
     assert world.names(RUNNING) == ["w1.job.txt"]
 
 
+def test_who_was_dead_before_an_outage_is_so_after_it(world):
+    """An outage makes silence no death, and no death undone."""
+    observer = world.life("w2").start()
+    world.heartbeat_of("w1")
+    world.claim_of("w1")
+    world.watched_for(observer, POLICY.lease)
+
+    class Down(Layer):
+        def rename(self, src, dst):
+            raise Unavailable("down")
+
+    observer.over(Down(world.store))
+    for _ in range(3):
+        world.now += POLICY.heartbeat
+        with suppress(Unavailable):
+            observer.beat()
+    observer.over(world.store)
+    world.now += 500
+    observer.beat()
+    assert world.names(WAITING) == ["job.txt"]
+
+
 class Timeless(Layer):
     """A store that tells no mtimes."""
 
@@ -106,6 +128,31 @@ def test_without_mtimes_the_counter_shows_who_lives(world):
             one.beat()
     assert world.names(RUNNING) == ["w1.job.txt"]
     world.watched_for(observer, 3 * POLICY.lease)
+    assert world.names(WAITING) == ["job.txt"]
+
+
+def test_a_verdict_is_about_one_counter(world):
+    """Where no times tell, and it beats so seldom that it was found dead wrongly: what was read
+    right before its job would be moved undoes that, also when nothing changes next time."""
+    world.store = Timeless(world.store)
+    observer = world.life("w2").start()
+    world.heartbeat_of("w1")
+    world.claim_of("w1")
+    world.watched_for(observer, 150)
+
+    class Late(Layer):
+        def list(self, folder):
+            entries = self.store.list(folder)
+            if folder == RUNNING and world.names(RUNNING):
+                world.heartbeat_of("w1", counter=8)
+            return entries
+
+    observer.over(Late(world.store))
+    world.watched_for(observer, 4 * POLICY.heartbeat)
+    observer.over(world.store)
+    world.watched_for(observer, POLICY.lease / 2)
+    assert world.names(RUNNING) == ["w1.job.txt"]
+    world.watched_for(observer, 2 * POLICY.lease)
     assert world.names(WAITING) == ["job.txt"]
 
 
@@ -403,7 +450,8 @@ def test_a_file_that_can_not_be_moved_does_not_hold_up_the_others(world, caplog,
     for job in "abc":
         world.claim_of("w1", f"{job}.txt")
     observer.over(InUse(world.store))
-    world.watched_for(observer, POLICY.lease + 2 * POLICY.heartbeat)
+    # Trying it takes more than half an interval: then the others' turn comes the next time.
+    world.watched_for(observer, POLICY.lease + 3 * POLICY.heartbeat)
     assert world.names(WAITING) == ["b.txt", "c.txt"]
     world.watched_for(observer, 5 * POLICY.lease)
     assert caplog.text.count("can't be taken back now") == 1
