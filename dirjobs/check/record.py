@@ -55,12 +55,16 @@ def record(store: Store, done: Check) -> Recorded:
     found = membership.announce()
     try:
         agreement, before = membership.agreement, membership.me.policy
-        live = [peer for peer in found if not peer.cause]
         mode, why = verdict.mode, ""
         if mode is Mode.TRUST and agreement.refuted:
             mode, why = Mode.VERIFY, f", for {agreement.refuted}"
         policy = replace(before, mode=mode, sync_time=verdict.sync_time)
-        if live and policy.at_least_as_strict_as(before.mode, before.sync_time) != policy:
+        loosens = policy.at_least_as_strict_as(before.mode, before.sync_time) != policy
+        silent = [peer for peer in found if peer.cause and not peer.proven]
+        if loosens and silent:
+            found = membership.snapshot_after_pause(silent)
+        live = [peer for peer in found if not peer.cause]
+        if live and loosens:
             policy = policy.at_least_as_strict_as(before.mode, before.sync_time)
             why = f", for {len(live)} other worker(s) run: check again when none does"
         policy = replace(policy, lease=max(before.lease, verdict.lease)).with_legal_lease()

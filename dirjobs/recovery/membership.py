@@ -114,7 +114,11 @@ class Membership:
         first = incarnations.start()
         self.share.sleep(me.policy.wait)
         found = self.peers.snapshot(incarnations.file_names())
-        silent = [peer for peer in self._namesakes(found) if peer.cause and not peer.proven]
+        silent = [peer for peer in found if peer.cause and not peer.proven]
+        keeps_record = recorded is not None and not self.agreement.insists
+        if keeps_record or not self._would_loosen(wish, recorded, silent):
+            namesakes = self._namesakes(found)
+            silent = [peer for peer in silent if peer in namesakes]
         if silent:
             found = self.snapshot_after_pause(silent)
         id_was_used = self._id_was_used(first, found)
@@ -133,11 +137,23 @@ class Membership:
             raise
         return found
 
+    @staticmethod
+    def _would_loosen(wish: Policy, recorded: Policy | None, silent: list[Peer]) -> bool:
+        """Whether ``queue.json`` would become less strict than it is, or than somebody works
+        who may be alive."""
+        theirs = [peer.heartbeat.policy for peer in silent]
+        if recorded is not None:
+            theirs.append(recorded)
+        return any(
+            wish.at_least_as_strict_as(policy.mode, policy.sync_time) != wish for policy in theirs
+        )
+
     def snapshot_after_pause(self, silent: list[Peer]) -> list[Peer]:
         """Who is there after as long as the `silent` need for their next heartbeat.
 
         By their age they are dead; but so is everybody right after an outage of the share,
-        or after its clock was set.
+        or after its clock was set.  So dead is, unless it is proved, who was silent before and
+        has not written since, whatever the times say.
         """
         policies = [peer.heartbeat.policy for peer in silent]
         pause = max(2 * policy.heartbeat + policy.timeout for policy in policies)
@@ -149,7 +165,14 @@ class Membership:
         )
         self.share.sleep(pause)
         self.incarnations.tell()
-        return self.peers.snapshot(self.incarnations.file_names())
+        found = self.peers.snapshot(self.incarnations.file_names())
+        unchanged = {(peer.file, peer.heartbeat.counter) for peer in silent}
+        return [
+            peer
+            if peer.proven or (peer.file, peer.heartbeat.counter) in unchanged
+            else replace(peer, cause="")
+            for peer in found
+        ]
 
     def _namesakes(self, found: list[Peer]) -> list[Peer]:
         """Those who have, or had, our id."""
@@ -164,7 +187,8 @@ class Membership:
         if earlier is not None:
             self._earlier_used_id |= earlier._earlier_used_id or not earlier.parts.intents.are_none
         used = self._earlier_used_id
-        for peer in self._namesakes(found):
+        namesakes = self._namesakes(found)
+        for peer in namesakes:
             heartbeat = peer.heartbeat
             if heartbeat.is_stand_in:
                 used = True  # whoever that is, it has another name than our next one
@@ -177,8 +201,21 @@ class Membership:
                     f" {heartbeat.process.host!r} (last heartbeat {age} ago): give this worker a"
                     " wid of its own, or wait until that one has ended."
                 )
-            used = used or not heartbeat.ended or bool(heartbeat.unsettled)
-        return used
+            clean = heartbeat.ended and not heartbeat.unsettled and not heartbeat.running
+            used = used or not clean
+        # Claims there may be without a heartbeat, by the first dirjobs: nobody may give them
+        # back for our death.
+        folders = (RUNNING, WAITING) if namesakes and not self.me.trusts else (RUNNING,)
+        return used or self._has_left_files(first.worker, folders)
+
+    def _has_left_files(self, worker: str, folders: Collection[str]) -> bool:
+        """Whether files lie under a plain id that is free: what an earlier process left, or a
+        person.  Under the same name nobody could tell them from ours, and give them back."""
+        return any(
+            (file.stager or file.worker or "").casefold() == worker.casefold()
+            for folder in folders
+            for file in self.share.jobs_in(folder)
+        )
 
     # -- beating --------------------------------------------------------------------------
 

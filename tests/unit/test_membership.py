@@ -22,6 +22,8 @@ from dirjobs.recovery.heartbeat import Heartbeat
 from dirjobs.store import Entry
 from tests.unit.lives import POLICY, World
 
+VERIFY = Policy(Mode.VERIFY, 0, 10, 100, 10, 20)
+
 
 @pytest.fixture(autouse=True)
 def audible(caplog):
@@ -204,6 +206,64 @@ def test_claims_under_the_old_name_are_kept_up_after_a_twin_was_met(world):
 # -- a name used again ------------------------------------------------------------------------
 
 
+def test_what_was_left_under_an_ended_id_goes_back_when_the_id_comes_back(world):
+    world.heartbeat_of("w1", ended=True)
+    world.claim_of("w1")
+    life = world.life("w1").start()
+    assert base_id(life.me.worker) == "w1"
+    assert life.me.worker != "w1"
+    assert world.names(WAITING) == ["job.txt"]
+    assert life.next().path == f"{RUNNING}/{life.me.worker}.job.txt"
+
+
+def test_what_was_left_half_way_under_an_ended_id_goes_back_as_well(world):
+    world.heartbeat_of("w1", ended=True)
+    world.store.write(f"{WAITING}/~w1~abcdef.job.txt", b"data")
+    life = world.life("w1", policy=VERIFY).start()
+    world.watched_for(life, POLICY.lease + 3 * POLICY.heartbeat)
+    assert world.names(WAITING) == ["job.txt"]
+
+
+@pytest.mark.parametrize(
+    "left", [{"unsettled": 1}, {"running": {"job.txt": 4}}], ids=["unsettled", "held"]
+)
+def test_an_id_that_may_have_left_something_is_not_used_again(world, left):
+    """What it asked for may be executed, or given back by somebody slow, at any time."""
+    world.heartbeat_of("w1", ended=True, **left)
+    life = world.life("w1").start()
+    assert base_id(life.me.worker) == "w1" != life.me.worker
+
+
+def test_claims_of_the_first_dirjobs_do_not_become_ours(world):
+    """It has no heartbeat; a worker of ours with its id must not stand, or fall, for it."""
+    world.claim_of("w1")
+    observer = world.life("w2").start()
+    life = world.life("w1").start()
+    assert life.me.worker != "w1"
+    life.end()
+    world.watched_for(observer, 5 * POLICY.lease)
+    assert world.names(RUNNING) == ["w1.job.txt"]
+
+
+def test_what_another_thread_asks_for_at_the_end_is_said_to_be_unsettled(world):
+    """A process that ends while a thread of it claims: the answer comes when it has ended."""
+    life = world.life("w1").start()
+    world.job()
+
+    class EndsInTheMiddle(Layer):
+        def rename(self, src, dst):
+            life.end()
+            self.store.rename(src, dst)
+
+    life.over(EndsInTheMiddle(world.store))
+    life.next()
+    assert beats(world)["w1"].ended
+    assert beats(world)["w1"].unsettled == 1
+    again = world.life("w1").start()
+    assert again.me.worker != "w1"
+    assert world.names(WAITING) == ["job.txt"]
+
+
 def test_an_ended_namesake_costs_nobody_a_job(world):
     """w1 ends, w1 starts again and works; w2 starts, and finds both heartbeats."""
     world.job()
@@ -264,6 +324,80 @@ def test_alone_one_may_insist_on_less(world):
     world.life("w1", policy=Policy(Mode.VERIFY, 0, 10, 100, 10, 20)).start().end()
     world.life("w2", insists=True).start()
     assert json.loads(world.store.read(AGREEMENT))["mode"] == "trust"
+
+
+def living_while_others_wait(world, life):
+    """Time passes for everybody: whoever waits lets `life` beat."""
+
+    def wait(seconds):
+        end = world.now + seconds
+        while world.now + POLICY.heartbeat < end:
+            world.now += POLICY.heartbeat
+            life.beat()
+        world.now = end
+
+    return wait
+
+
+@pytest.mark.parametrize("away", [3 * POLICY.lease, 3600])
+def test_right_after_an_outage_nobody_is_overridden(world, away):
+    """By their age the others are dead; but so is everybody."""
+    one = world.life("w1", policy=VERIFY).start()
+    world.now += away
+    late = world.life("w2", insists=True)
+    late.share.sleep = living_while_others_wait(world, one)
+    with pytest.raises(ConfigurationError, match="1 other worker"):
+        late.start()
+    assert json.loads(world.store.read(AGREEMENT))["mode"] == "verify"
+    assert one.me.policy.mode is Mode.VERIFY
+
+
+def test_after_the_death_of_all_others_one_may_insist_on_less(world):
+    """...when they stay silent for as long as they need for their next heartbeat."""
+    world.life("w1", policy=VERIFY).start()
+    world.now += 3 * POLICY.lease
+    began = world.now
+    world.life("w2", insists=True).start()
+    assert json.loads(world.store.read(AGREEMENT))["mode"] == "trust"
+    assert world.now - began >= 2 * POLICY.heartbeat + POLICY.timeout
+
+
+def test_whoever_asks_for_nothing_less_strict_waits_for_nobody(world):
+    world.life("w1", policy=VERIFY).start()
+    world.now += 3 * POLICY.lease
+    began = world.now
+    world.life("w2").start()
+    world.life("w3", policy=VERIFY, insists=True).start()
+    assert world.now == began
+
+
+def test_a_clock_that_is_set_in_the_middle_kills_nobody(world):
+    """At the second look, too, everybody may look dead."""
+    one = world.life("w1", policy=VERIFY).start()
+    other = world.life("w3", policy=VERIFY).start()
+    world.now += 3 * POLICY.lease
+
+    def wait(seconds):
+        if seconds:
+            one.beat()
+            other.beat()
+            world.now += 3600  # they have written, and the clock is set right after that
+
+    late = world.life("w2", insists=True)
+    late.share.sleep = wait
+    with pytest.raises(ConfigurationError, match=r"2 other worker\(s\)"):
+        late.start()
+
+
+def test_without_a_record_the_silent_count_as_well(world):
+    """Somebody has deleted queue.json, and the share was away."""
+    one = world.life("w1", policy=VERIFY).start()
+    world.store._tree.folders["_queue"].pop("queue.json", None)
+    world.now += 3 * POLICY.lease
+    late = world.life("w2")
+    late.share.sleep = living_while_others_wait(world, one)
+    late.start()
+    assert late.me.policy.mode is Mode.VERIFY
 
 
 def test_a_broken_agreement_is_one_clear_sentence(world):
