@@ -47,6 +47,7 @@ from dirjobs.protocol.share import Share
 from dirjobs.recovery.control import ClaimAborted, Control
 from dirjobs.recovery.membership import Membership
 from dirjobs.recovery.process import this_process
+from dirjobs.recovery.silence import Silence
 from dirjobs.registry import open_store
 from dirjobs.store import Entry, Store
 from dirjobs.worker import Worker, retry_through_outages
@@ -222,6 +223,33 @@ class DirJobs:
         except ClaimAborted:
             return None
         return None if claim is None else Job(QueueHandle(self, generation), claim)
+
+    def silence(self) -> Silence | None:
+        """Whether jobs that this worker would take are held by workers that may be dead.
+
+        `next_and_lock` does not wait for them.  Ask again every now and then: they are given
+        back as soon as the lease is over, or whoever holds them shows that it lives.
+
+        Returns:
+            how many, by whom, and in how many seconds it is clear; None if there are none.
+
+        Raises:
+            StoreError: the store refuses.
+        """
+        generation = self._current()
+        if not generation.begun:
+            return None
+        worker = generation.worker
+
+        def ask() -> Silence | None:
+            return generation.membership.silence(worker.share, worker.candidates.wants)
+
+        with suppress(ClaimAborted):
+            try:
+                return ask()
+            except TRANSIENT_ERRORS as error:
+                return retry_through_outages(worker.share, ask, error, generation.control)
+        return None
 
     def __iter__(self) -> Iterator[Job]:
         """Jobs until the queue is empty or closed; each is meant for a ``with`` block."""

@@ -205,6 +205,12 @@ class Candidates:
             ):
                 return entry
 
+    def wants(self, name: str) -> bool:
+        """Whether a job of this name is one to take, once it is waiting."""
+        return name.endswith(self.job_ext) and (
+            self.job_filter is None or self._passes(self.job_filter, name)
+        )
+
     def won(self) -> None:
         """The last candidate became ours."""
         self._lost_in_a_row = 0

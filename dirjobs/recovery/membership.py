@@ -7,7 +7,7 @@ is seen by one of the two at least.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -27,6 +27,7 @@ from dirjobs.recovery.incarnations import Incarnation, Incarnations
 from dirjobs.recovery.peers import Peer, Peers
 from dirjobs.recovery.process import Process, is_same, this_process
 from dirjobs.recovery.punctual import Punctual
+from dirjobs.recovery.silence import Silence, SilentHolders
 from dirjobs.recovery.throughput import Throughput
 from dirjobs.store import Store
 
@@ -67,6 +68,7 @@ class Membership:
         self.agreement = Agreement(parts.share, parts.me, parts.evidence)
         self.peers = Peers(parts, process, max_attempts, self.control)
         self.failure_detector = FailureDetector(parts, self.peers)
+        self.silent_holders = SilentHolders(self.failure_detector)
         self._beats = 0
         self._gaps_seen_to = 0
 
@@ -297,6 +299,15 @@ class Membership:
             self.parts.intents.give_up(worker)
             if worker == self.me.worker:
                 self.incarnations.next(share)
+
+    def silence(self, share: Share, wanted: Callable[[str], bool]) -> Silence | None:
+        """Who holds jobs and may be dead, for whoever finds nothing else to do.
+
+        Args:
+            share: the caller's connection.
+            wanted: says of a job's name whether the caller would take it.
+        """
+        return self.silent_holders.find(share, self.incarnations.file_names(), wanted)
 
     # -- leaving --------------------------------------------------------------------------
 

@@ -8,9 +8,11 @@ from threading import Condition, Lock, Thread
 
 from dirjobs import threads
 from dirjobs.console.errors import explained, say
+from dirjobs.console.text import brief_duration
 from dirjobs.errors import JobsRefused
 from dirjobs.job import Job
 from dirjobs.queue import DirJobs
+from dirjobs.recovery.silence import Silence
 from dirjobs.runner import children
 from dirjobs.runner.execution import End, Execution, JobResult, Toolbox
 from dirjobs.runner.shutdown import Shutdown, Stage
@@ -26,7 +28,8 @@ class Source:
     """Hands out jobs to all slots of a worker until there is a reason to end.
 
     As long as another slot has a job, a slot that finds none looks again every now and then,
-    so that jobs that are added meanwhile find all slots at work.
+    so that jobs that are added meanwhile find all slots at work; so it does while jobs are
+    held by workers that may be dead, until that is clear.
 
     Args:
         dj: the queue.
@@ -56,6 +59,9 @@ class Source:
         """When to look again; None while there seem to be jobs."""
         self.refusal: JobsRefused | None = None
         """Why no job was taken at the latest look, though jobs were waiting."""
+        self._told = False
+        self._silence: Silence | None = None
+        """Jobs that are waited for, since those who hold them may be dead."""
 
     def next(self) -> Job | None:
         """A job; None if this slot is to end.
@@ -71,9 +77,12 @@ class Source:
                     left = _SLICE if self._look_at is None else self._look_at - time.monotonic()
                     self._changed.wait(max(0.01, min(left, _SLICE)))
                 self._asking += 1
-            job = refusal = None
+            job = refusal = silence = None
             try:
                 job = self._dj.next_and_lock()
+                if job is None and not self._wait and not self._busy:
+                    silence = self._dj.silence()
+                    self._tell_of(silence)
             except JobsRefused as error:
                 refusal = error
                 if self._wait and self.refusal is None:
@@ -85,6 +94,7 @@ class Source:
                     if job is not None:
                         self._taken += 1
                         self._busy += 1
+                    self._silence = silence
                     self._look_at = None if job else time.monotonic() + self._poll
                     self._changed.notify_all()
             if job is not None:
@@ -112,7 +122,20 @@ class Source:
         ):
             return True
         found_nothing = self._look_at is not None and not self._busy and not self._asking
-        return found_nothing and not self._wait
+        return found_nothing and not self._wait and self._silence is None
+
+    def _tell_of(self, silence: Silence | None) -> None:
+        """Say, once, for whom this worker waits."""
+        if silence is None or self._told:
+            return
+        self._told = True
+        workers = silence.workers
+        others = f" and {len(workers) - 1} other workers" if len(workers) > 1 else ""
+        are = "job is" if silence.jobs == 1 else "jobs are"
+        say(
+            f"{silence.jobs} {are} held by {workers[0]}{others}, without a sign of life for"
+            f" {brief_duration(silence.age)}; waiting {brief_duration(silence.sure_in)} to be sure."
+        )
 
     def _all_taken(self, number: int) -> bool:
         return self._max_jobs is not None and number >= self._max_jobs

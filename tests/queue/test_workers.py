@@ -6,11 +6,17 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import weakref
 
 import pytest
 
 from dirjobs import DirJobs, WorkerIdInUse
+from dirjobs.policy import Policy
+from dirjobs.recovery.heartbeat import Heartbeat
+from dirjobs.recovery.process import Process
+from dirjobs.runner.shutdown import Shutdown
+from dirjobs.runner.slots import Source
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
@@ -42,6 +48,24 @@ job = queue.next_and_lock()
 print(job.full_name(), flush=True)
 sys.stdin.readline()
 """
+
+
+# -- what others have left --------------------------------------------------------------------
+
+
+def test_a_new_worker_does_what_a_machine_left_days_ago(local):
+    """It finds nothing else: before it ends, it makes sure of the other's death."""
+    quick = {"heartbeat": 0.2, "timeout": 0.1, "max_pause": 0.1}
+    local.open("setup", lease=1.0, **quick).next_and_lock()
+    local.close()
+    local.put("w3.job1.txt", folder="01_running")
+    process = Process("far", "machine", "boot", "namespace", 7, "1")
+    heartbeat = Heartbeat("w3", 7, Policy(lease=1.0, **quick), process)
+    local.store.write("_queue/workers/w3.aaaaaa.json", heartbeat.to_bytes())
+    old = time.time() - 3 * 86400
+    os.utime(f"{local.folder}/_queue/workers/w3.aaaaaa.json", (old, old))
+    worker = local.open("w1", lease=1.0, **quick)
+    assert Source(worker, Shutdown(), poll=0.05).next().name() == "job1.txt"
 
 
 # -- the end ----------------------------------------------------------------------------------
