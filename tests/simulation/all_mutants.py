@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 
 from .claim_mutants import CLAIM_MUTANTS
+from .dead_mutants import DEAD_MUTANTS
 from .exit_mutants import EXIT_MUTANTS
 from .life_mutants import LIFE_MUTANTS
 from .member_mutants import MEMBER_MUTANTS
 from .mutants import Mutant, in_place
 from .runs import run_many
 
-MUTANTS = CLAIM_MUTANTS + LIFE_MUTANTS + EXIT_MUTANTS + MEMBER_MUTANTS
+MUTANTS = CLAIM_MUTANTS + LIFE_MUTANTS + EXIT_MUTANTS + MEMBER_MUTANTS + DEAD_MUTANTS
 
 
 def table_row(mutant: Mutant, most_runs: int) -> tuple[bool, str]:

@@ -80,6 +80,13 @@ def muted_leavers(rng: random.Random) -> Scenario:
     return replace(leavers(rng, Kind.COPYING), mute=0.1, gap=3.0)
 
 
+BY_TIMES_ALONE = (
+    "recovery.membership",
+    "if peer.proven or (peer.file, peer.heartbeat.counter) in unchanged",
+    "if True",
+)
+"""The second look at the silent goes by ages, not by what was written meanwhile."""
+
 LIFE_MUTANTS = (
     Mutant(
         "a copy on its way back is given its name without a look",
@@ -176,6 +183,7 @@ LIFE_MUTANTS = (
              "own = [e for e in self.parts.share.list(WORKERS) if e.name in ours]\n"
              "        listing = own + [e for e in self.before if e.name not in ours]\n"
              "        self.control"),
+            BY_TIMES_ALONE,
         ),
     ),
     Mutant(
@@ -227,6 +235,7 @@ LIFE_MUTANTS = (
             work=300.0,
         ),
         (("recovery.peers",
-             "age > 2 * self.lease_of(heartbeat)", "age > self.lease_of(heartbeat) / 8"),),
+             "age > 2 * self.lease_of(heartbeat)", "age > self.lease_of(heartbeat) / 8"),
+         BY_TIMES_ALONE),
     ),
 )  # fmt: skip

@@ -34,6 +34,8 @@ MODULES = (
     "recovery.orphans",
     "recovery.peers",
     "recovery.failure_detector",
+    "recovery.punctual",
+    "recovery.silence",
     "recovery.membership",
     "worker",
 )

@@ -38,6 +38,8 @@ class Scenario:
         snatches: how many claims a person drags back to ``00_waiting``.
         leftover: an earlier process of the first worker's id left a claim behind, and a
             person moves it away some time later.
+        orphans: how many workers died long ago, each at a job; some of those that live are far
+            from the share, the others near.
         crashes: how many workers are killed at some moment.
         fatal: after which requests of its own a worker may be killed at once.
         deaths: how many are killed like that, at most.
@@ -101,6 +103,7 @@ class Scenario:
     leftover: bool = False
     lives: bool = False
     leaves: bool = False
+    orphans: int = 0
     crashes: int = 0
     fatal: Callable[[Request], bool] = lambda request: False
     deaths: int = 0

@@ -111,6 +111,28 @@ def within_bounds(
     )
 
 
+def orphaned(rng: random.Random, kind: Kind | None = None) -> Scenario:
+    """A rack of machines lost its power; those who give its jobs back hold long ones."""
+    plain = within_bounds(rng, kind or rng.choice((Kind.ATOMIC, Kind.COPYING)), 0.0)
+    return replace(
+        plain,
+        orphans=rng.choice((10, 40)),
+        workers=("w1", "w2", "w3")[: rng.choice((2, 3))],
+        latency=rng.choice((0.5, 2.0)),
+        crashes=0,
+        restarts=False,
+        twins=False,
+        pauses=0,
+        outage=0.0,
+        missing=0,
+        visits=0,
+        clock_step=0.0,
+        release=0.0,
+        troubled_until=50.0,
+        work=rng.choice((60.0, 900.0)),
+    )
+
+
 def leavers(rng: random.Random, kind: Kind | None = None) -> Scenario:
     """Workers that end as soon as they find nothing: nothing may stay half way."""
     return replace(
@@ -408,6 +430,7 @@ FAMILIES: dict[str, Family] = {
     "leavers": leavers,
     "people": people,
     "recorded": recorded,
+    "orphaned": orphaned,
     "attempts": attempts,
     "again": again,
     "namesakes": namesakes,

@@ -21,6 +21,8 @@ from dirjobs.protocol.agreement import to_bytes
 from dirjobs.protocol.candidates import longest_use
 from dirjobs.protocol.exits import Claim
 from dirjobs.recovery.control import PAUSE
+from dirjobs.recovery.heartbeat import Heartbeat, heartbeat_path
+from dirjobs.recovery.process import Process
 from dirjobs.store import split
 from tests.simulation.checks import Checks
 from tests.simulation.people import Person
@@ -111,6 +113,8 @@ class Simulation:
             self.later(self.rng.uniform(1, 40), self.snatch)
         if self.scenario.leftover:
             self.leave_behind()
+        for number in range(self.scenario.orphans):
+            self.leave_orphan(number)
         if self.scenario.lives:
             self.trouble.plan()
         for worker in self.workers:
@@ -308,6 +312,17 @@ class Simulation:
                 self.snatched.add(file.content)
                 self.started[file.content] = 0
                 return
+
+    def leave_orphan(self, number: int) -> None:
+        """A claim, and the heartbeat of its worker, who will never write again."""
+        name, worker = f"left{number}.txt", f"d{number}"
+        content = self.new_content(name, 7)
+        self.promise(content)
+        self.world.put(f"{RUNNING}/{layout.claim_name(worker, name)}", self.contents[content])
+        process = Process(host="far", pid=-1)
+        heartbeat = Heartbeat(worker, 7, self.scenario.policy, process, running={name: 7})
+        path, data = heartbeat_path(worker, "aaaaaa"), heartbeat.to_bytes()
+        self.world.put(path, File(path, len(data), len(data), 0.0, data))
 
     def leave_behind(self) -> None:
         """A claim of the first worker's id, by a process that is no more."""

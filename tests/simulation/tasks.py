@@ -136,7 +136,8 @@ class Task:
         """Carry the request to the share and its answer back, or not."""
         sim, scenario = self.simulation, self.simulation.scenario
         rng = sim.rng
-        there, back = rng.uniform(0, scenario.latency), rng.uniform(0, scenario.latency)
+        latency = self.worker.latency
+        there, back = rng.uniform(0, latency), rng.uniform(0, latency)
         there += self.worker.hesitate(request)
         if scenario.slowness and scenario.slow(request) and rng.random() < 0.5:
             there += rng.uniform(0, scenario.slowness)

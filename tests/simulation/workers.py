@@ -75,6 +75,10 @@ class SimulatedWorker:
         self.holding: dict[str, Claim] = {}
         scenario = simulation.scenario
         rng = random.Random(simulation.rng.random())
+        self.latency = scenario.latency
+        """The longest that its requests take on their way, one way."""
+        if scenario.orphans and rng.random() < 0.5:
+            self.latency /= 100
         promises = PROMISES.get(scenario.kind, Guarantees(visible_after=0))
         if scenario.recorded:
             promises = replace(promises, atomic_rename=False)
@@ -92,9 +96,12 @@ class SimulatedWorker:
         if scenario.lives:
             self.me.mode_not_requested = not insists
             process = Process(host=f"host{number}", pid=number)
+            # A connection of its own, as in `DirJobs`.
+            beating = self.parts.over(Share(SimulatedStore(), sleep, lambda: simulation.now))
             self.membership = self.membership_class(
-                self.parts, process, max_attempts=scenario.max_attempts
+                beating, process, max_attempts=scenario.max_attempts
             )
+            self.membership.use(SimulatedStore())
             self.membership.peers.is_provably_dead = self._is_provably_dead
         candidates = Candidates(order=Order.NATURAL, rng=rng)
         sure = not (scenario.lost or scenario.mute or scenario.late or scenario.outage)
@@ -105,8 +112,8 @@ class SimulatedWorker:
         return 0.0
 
     def _is_provably_dead(self, heartbeat: Heartbeat, _me: Process) -> bool:
-        sim = self.simulation
-        return sim.scenario.same_host and sim.workers[heartbeat.process.pid].crashed
+        sim, pid = self.simulation, heartbeat.process.pid
+        return sim.scenario.same_host and pid >= 0 and sim.workers[pid].crashed
 
     @property
     def is_paused(self) -> bool:
