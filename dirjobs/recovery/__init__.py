@@ -17,6 +17,11 @@ arrives and the observer's listing take W at most, the worker may stop once, and
 may see it late.  By default that is 210 s, and T is 300 s.  A user's lease that is shorter is
 refused.  A verdict goes by the longer one of the observer's lease and the worker's own.
 
+However much there is to do in the heartbeat's thread, a heartbeat goes before any other request
+once half an interval is over: with W <= H two of them are begun no further apart than the law
+allows.  Reading the others', giving back, burying and sweeping get half an interval each, for
+the modes and orders of others must be seen as often; the rest is left to the next heartbeat.
+
 **Clocks.**  No clock is compared with another.  Time is the observer's monotonic clock, and it
 counts between listings that succeeded, at most 2 H apart.  A longer gap starts every clock
 anew: an outage of the share is nobody's death.
@@ -35,10 +40,13 @@ gives up what it had under a name that somebody else goes by now.
 
 **Orphans.**  What the dead left is put back under the observer's own name.  A job at which
 `max_attempts` workers died goes to 99_failed.  A clean end writes `ended`: its claims are free
-at once.  Claims of names that never had a heartbeat are left alone, for people.
+at once, but its plain id is not used again while it may have left anything.  Claims of names
+that never had a heartbeat are left alone, for people; so are those of a worker whose heartbeat
+can't be read, which counts as alive.
 
 **Files.**  `heartbeat`: the record.  `incarnations`: the names of one worker, each with its
 heartbeat.  `peers`: a snapshot of the others.  `staleness`, `failure_detector`: seen unchanged
 for so long; dead.  `orphans`: what they left.  `control`: pause and drain.  `membership`: join,
-beat, leave.  `process`: proofs.  `throughput`: how fast jobs end, for people.
+beat, leave.  `punctual`: the heartbeat goes first.  `silence`: who holds the last jobs, and may
+be dead.  `process`: proofs.  `throughput`: how fast jobs end, for people.
 """
