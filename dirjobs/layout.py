@@ -200,7 +200,8 @@ def may_be_removed(path: str) -> bool:
     if folder == WORKERS:
         return name.endswith(".json") or name == "~pause" or name.startswith("~drain.")
     tag, _, rest = name.partition(".")
-    return folder == WAITING and tag[:1] == "~" and tag.count("~") == 1 and rest == "part"
+    own_name = tag[:1] == "~" and tag.count("~") == 1 and rest == "part"
+    return folder in (WAITING, QUEUE) and own_name
 
 
 def is_job_name(name: str) -> bool:

@@ -199,6 +199,8 @@ class Worker:
                     continue
                 self._next_incarnation()
             # The mode may have changed since the last candidate.
+            if membership is not None and self.parts.evidence.suspected:
+                self.parts.audit.confirm()
             if membership is not None and (found or membership.agreement.no_claims_before):
                 self._fall_back(membership)
             try:

@@ -29,7 +29,9 @@ twice; `tests/simulation` has a mutant for most.
 - Withdraw only after S.  Refutes: withdrawing at once, which loses a job that two saw late.
 - Look whether the job is finished, and park the claim if it is.  Refutes: "nobody else has
   it, so it is mine" for a copy that came to be after the job's end.
-- A claim of a wrong size still grows, or is torn: look again, then park it.
+- A claim of a wrong size still grows, is torn, or is not the file that was listed: look again,
+  then see whether renames copy at all.  Refutes: "a listing is what I rename", which parks
+  whatever was saved anew, or has a name just used.
 - What got no answer is in doubt: look at the destination, never send it again blindly.  It
   may be executed after the look, so the sweep looks again with each heartbeat.
 - "No source" is believed only from whoever renames (`Guarantees.final_refusals`).  Refutes:
@@ -40,13 +42,13 @@ twice; `tests/simulation` has a mutant for most.
   `ClaimLost`.  An existing name is never replaced: the newcomer becomes job1~2.txt.
 - All workers go by the strictest mode that anybody uses.  Refutes: a mode for each worker.
 - Trust that rests on a check's record is on probation: two claims of one job, a torn one, or
-  one that is gone turn the queue to verify for everybody.
+  one that is gone make a worker try whether renames copy; if so, everybody turns to verify.
 - Nothing deletes a job file (`Share.remove` refuses), and nothing renames onto one.
 
 **Files.**  `share`, `me`, `intents`: the connection, the worker, the names it asked for; given
 to all others.  `look`, `resolve`: what is there, and what became of a rename.  `claim`,
 `exits`, `sweep`: into 01_running, out of it, and what came late.  `audit`, `agreement`:
-evidence, and the mode of the queue.  `candidates`: which job to try next.  `attempts`: notes
-for people.  `outage`: is it the queue that says so?  `folders`, `records`: folders made, JSON
-read.  `parts` puts them together.
+evidence, and the mode of the queue.  `identity`, `copying`, `growth`: which job a file is.
+`candidates`: which job to try next.  `attempts`: notes for people.  `outage`: is it the queue
+that says so?  `folders`, `records`: folders made, JSON read.  `parts` puts them together.
 """

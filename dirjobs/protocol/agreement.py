@@ -24,7 +24,7 @@ from dirjobs.clock import utc_now
 from dirjobs.errors import ConfigurationError, NotFound, StoreError
 from dirjobs.layout import AGREEMENT
 from dirjobs.policy import Mode, Policy, Seconds, seconds
-from dirjobs.protocol.audit import Evidence
+from dirjobs.protocol.evidence import Evidence
 from dirjobs.protocol.me import Me
 from dirjobs.protocol.records import decode
 from dirjobs.protocol.share import Share

@@ -96,11 +96,6 @@ def tries(attempts: list[dict[str, Any]]) -> int:
     return sum(not attempt.get("retried") for attempt in attempts)
 
 
-def was_taken_by_hand(share: Share, job: str) -> bool:
-    """Whether a person took the job from its worker lately."""
-    return any(attempt.get("by_hand") for attempt in read(share, job)[-_RECENT_NOTES:])
-
-
 def was_given_back(share: Share, job: str, worker: str) -> bool:
     """Whether a person gave the job back lately that this incarnation had."""
     return any(

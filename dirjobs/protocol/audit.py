@@ -1,36 +1,22 @@
 """Evidence against renames that are trusted only because a check recorded it.
 
-An exclusive rename can't bring about two claims of one job, a claim of another size than
-its job, or a claim that is gone and that nobody took.
+People drag claims to other folders, edit jobs, copy them in once more; workers lawfully take
+back what another one held.  All that looks like the work of renames that copy, so it is only
+a reason to try whether they do (`CopyingTest`): that alone is evidence.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
-from dirjobs.layout import RUNNING, WAITING
-from dirjobs.protocol import attempts
+from dirjobs.layout import RUNNING
+from dirjobs.protocol.copying import CopyingTest
+from dirjobs.protocol.evidence import Evidence
+from dirjobs.protocol.identity import Identity
 from dirjobs.protocol.look import Look, differ
 from dirjobs.protocol.me import Me
 from dirjobs.protocol.share import Share
 from dirjobs.store import Entry
-
-
-@dataclass
-class Evidence:
-    """What one worker has found out by the way; shared by its threads.
-
-    Attributes:
-        found: what was met that an exclusive rename can't bring about.
-        unconfirmed: claims made on probation that no listing has shown whole yet: where
-            renames are copies after all, they may be torn.
-        departing: paths that we are renaming away; their absence is no evidence.
-    """
-
-    found: list[str] = field(default_factory=list)
-    unconfirmed: set[str] = field(default_factory=set)
-    departing: set[str] = field(default_factory=set)
 
 
 class Audit:
@@ -41,24 +27,32 @@ class Audit:
         me: whose claims are looked at.
         look: finds out what is there.
         evidence: what was found so far.
+        copying: tries whether renames copy.
+        identity: tells a torn claim from one of another file than was listed.
     """
 
-    def __init__(self, share: Share, me: Me, look: Look, evidence: Evidence) -> None:
+    def __init__(
+        self,
+        share: Share,
+        me: Me,
+        look: Look,
+        evidence: Evidence,
+        copying: CopyingTest,
+        identity: Identity,
+    ) -> None:
         self.share = share
         self.me = me
         self.look = look
         self.evidence = evidence
+        self.copying = copying
+        self.identity = identity
 
-    def torn_claims(self, held: Mapping[str, Entry], *, blames: bool = True) -> set[str]:
-        """Look whether claims of ours are there, whole, and the only ones of their jobs.
+    def inspect(self, held: Mapping[str, Entry]) -> None:
+        """Look whether claims of ours are there, whole, and the only ones of their jobs; if
+        something is odd, try whether renames copy.
 
         Args:
             held: the jobs of our claims, by path.
-            blames: False for a worker that others may have taken for dead: a claim that
-                was given back is gone for a reason.
-
-        Returns:
-            the claims that are torn: copies that must not be taken for their jobs.
         """
         there: dict[str, Entry] = {}
         workers: dict[str, set[str]] = {}
@@ -66,32 +60,47 @@ class Audit:
             if not file.staged:
                 there[file.path] = file.job
                 workers.setdefault(file.job.name, set()).add(file.worker)
-        torn = set()
         for path, job in held.items():
             if path not in there:
-                if blames and path not in self.evidence.departing:
-                    self.suspect_loss(path, job)
+                if path not in self.evidence.departing:
+                    self.suspect(f"the claim {path} is gone, and not by its worker's doing")
             elif differ(there[path].size, job.size):
-                torn.add(path)
-                self.evidence.found.append(f"the claim {path} has another size than its job")
+                self.suspect(f"the claim {path} has another size than its job")
             else:
                 self.evidence.unconfirmed.discard(path)
         for name, claimants in workers.items():
             if len(claimants) > 1:
                 some = " and ".join(sorted(claimants)[:2])
-                self.evidence.found.append(f"job {name!r} is claimed by {some}")
-        return torn
+                self.suspect(f"job {name!r} is claimed by {some}")
+        self.confirm()
 
-    def is_torn(self, path: str, job: Entry, *, blames: bool) -> bool:
+    def suspect(self, oddity: str) -> None:
+        """Note what renames that copy could have brought about, and people as well."""
+        if self.me.on_probation and not self.evidence.suspected:
+            self.evidence.suspected = oddity
+
+    def confirm(self) -> None:
+        """Try whether renames copy, if anything was odd."""
+        evidence = self.evidence
+        if not evidence.suspected:
+            return
+        copies = self.copying.copies()
+        if copies:
+            self.me.count("trust: refuted by a rename that copied")
+            evidence.found.append(f"renames copy, as was tried when {evidence.suspected}")
+        elif copies is False:
+            self.me.count("trust: odd, but a rename did not copy")
+        if copies is not None:
+            evidence.suspected = ""
+
+    def is_torn(self, path: str, job: Entry) -> bool:
         """Whether a claim that no listing has confirmed yet is an unfinished copy."""
         if path not in self.evidence.unconfirmed:
             return False
-        return bool(self.torn_claims({path: job}, blames=blames))
-
-    def suspect_loss(self, path: str, job: Entry) -> None:
-        """A claim of ours is gone, and nobody had a reason to take it: evidence against
-        exclusive renames, unless somebody has put the job back, or cancelled it."""
-        if not self.me.on_probation or self.look.is_there(f"{WAITING}/{job.name}"):
-            return
-        if not attempts.was_taken_by_hand(self.share, job.name):
-            self.evidence.found.append(f"the claim {path} is gone, and not by its worker's doing")
+        entry = self.look.entry_at(path)
+        if entry is not None and differ(entry.size, job.size):
+            self.suspect(f"the claim {path} has another size than its job")
+            if self.identity.of(path, entry, job) is None:
+                return True
+        self.evidence.unconfirmed.discard(path)
+        return False

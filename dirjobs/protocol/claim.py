@@ -31,8 +31,10 @@ from dirjobs.errors import (
 )
 from dirjobs.layout import RUNNING, WAITING
 from dirjobs.policy import Mode
-from dirjobs.protocol.audit import Evidence
+from dirjobs.protocol.evidence import Evidence
 from dirjobs.protocol.exits import Claim, Exits
+from dirjobs.protocol.growth import GrowthWatch
+from dirjobs.protocol.identity import Identity
 from dirjobs.protocol.intents import Intents
 from dirjobs.protocol.look import Look, differ
 from dirjobs.protocol.me import Me
@@ -41,9 +43,6 @@ from dirjobs.store import Entry, split
 
 REFUSED = (Denied, Unavailable, Unsupported)
 """After these the store has surely not carried out what it was asked."""
-
-_GROWING_LOOKS = 4
-"""Looks in a row that find a claim with one and the same wrong size before it is torn."""
 
 
 class Answer(Enum):
@@ -57,20 +56,6 @@ class Answer(Enum):
 
 MAY_BE_THERE = (Answer.YES, Answer.MAYBE)
 """After these the new name is to be looked for, whatever was said."""
-
-
-@dataclass(slots=True)
-class GrowthWatch:
-    """Tells a copy that still grows from one that is torn."""
-
-    size: int | None = None
-    looks: int = 0
-
-    def may_still_grow(self, size: int | None) -> bool:
-        """Whether a claim of a wrong size has not yet been seen unchanged often enough."""
-        self.looks = self.looks + 1 if size == self.size else 1
-        self.size = size
-        return self.looks < _GROWING_LOOKS
 
 
 @dataclass(slots=True)
@@ -104,6 +89,7 @@ class Claimer:
         intents: the names that were asked for.
         look: finds out what is there.
         exits: a claim's ways out: give back, park.
+        identity: tells what a claim is if it is not the file that was listed.
         evidence: learns which claims are on probation.
 
     Attributes:
@@ -120,6 +106,7 @@ class Claimer:
         intents: Intents,
         look: Look,
         exits: Exits,
+        identity: Identity,
         evidence: Evidence,
     ) -> None:
         self.share = share
@@ -127,6 +114,7 @@ class Claimer:
         self.intents = intents
         self.look = look
         self.exits = exits
+        self.identity = identity
         self.evidence = evidence
         self.claimed_by_others: frozenset[str] = frozenset()
         self.skipped_until: dict[str, float] = {}
@@ -152,7 +140,7 @@ class Claimer:
         self.unclear.pop(job.name, None)
         try:
             if mode is Mode.TRUST:
-                mine = self._trust(claim)
+                mine = job if self._trust(claim) else None
             elif mode is Mode.VERIFY:
                 mine = self._verify(claim)
             else:
@@ -160,9 +148,12 @@ class Claimer:
         except BaseException:
             self.intents.leave_if_pending(claim.path)
             raise
-        if not mine:
+        if mine is None:
             return None
         self.unclear.pop(job.name, None)
+        if mine != job:
+            self.intents.renew(claim.path, mine)
+            claim = claim._replace(job=mine)
         self.intents.hold(claim.path)
         return claim
 
@@ -199,11 +190,11 @@ class Claimer:
             raise
         return True
 
-    def _sync(self, claim: Claim) -> bool:
+    def _sync(self, claim: Claim) -> Entry | None:
         answer = self._ask(claim.job, f"{WAITING}/{claim.job.name}", claim.path)
-        return answer in MAY_BE_THERE and self._look(claim)
+        return self._look(claim) if answer in MAY_BE_THERE else None
 
-    def _verify(self, claim: Claim) -> bool:
+    def _verify(self, claim: Claim) -> Entry | None:
         """Take the job out of the race inside its folder, then carry it across.
 
         A rename inside one folder was exactly-once on every WebDAV server measured, but
@@ -212,12 +203,12 @@ class Claimer:
         """
         job, path = claim.job, claim.path
         staged = f"{WAITING}/{layout.staged_claim(claim.worker, job.name, self.me.nonce())}"
-        asked_across = mine = False
+        asked_across, mine = False, None
         with self.intents.staged(claim.worker, job, staged) as staging:
             try:
                 first = self._ask(job, f"{WAITING}/{job.name}", staged)
                 if first not in MAY_BE_THERE:
-                    return False
+                    return None
                 asked_across = True
                 answer = self._ask(job, staged, path, src_was_there=first is Answer.YES)
                 if answer in MAY_BE_THERE:
@@ -230,7 +221,7 @@ class Claimer:
                     self.intents.forget(path)
                 # A server may still be copying though it sent no answer, and it keeps its
                 # source if the copy is finished first: then the staged name is the sweep's.
-                staging.resolved = mine and not self.intents.is_unanswered(path)
+                staging.resolved = mine is not None and not self.intents.is_unanswered(path)
 
     def _ask(self, job: Entry, src: str, dst: str, *, src_was_there: bool = True) -> Answer:
         """Ask for one rename of a job's file, and note what is known of `dst` now."""
@@ -294,12 +285,12 @@ class Claimer:
 
     # -- looking ------------------------------------------------------------------------
 
-    def _look(self, claim: Claim) -> bool:
-        """The looks after the rename: whether `claim` makes its job ours."""
+    def _look(self, claim: Claim) -> Entry | None:
+        """The looks after the rename: the job that `claim` makes ours, if it does."""
         job, path, count, exits = claim.job, claim.path, self.me.count, self.exits
         wait = self.me.policy.wait
         pauses = growing_pauses(max(0.1, wait / 8), max(5.0, wait / 2))
-        growth = GrowthWatch()
+        growth = GrowthWatch(self.me.policy.timeout)
         larger = RivalTimeout(2 * (wait + self.me.policy.heartbeat))
         self.share.sleep(wait)
         while True:
@@ -308,45 +299,55 @@ class Claimer:
             if rivals.mine is None:
                 count("own claim not listed: not mine")
                 self.intents.leave_in_doubt(path)
-                return False
+                return None
             if differ(rivals.mine.size, job.size):
-                if growth.may_still_grow(rivals.mine.size):
+                if self.identity.may_still_grow(growth, rivals.mine.size):
                     count("size differs: looked again")
                     self.share.sleep(next(pauses))
                     continue
-                count("size differs: torn copy parked")
-                exits.set_aside(path, job)
-                return False
+                own = self.identity.of(path, rivals.mine, job)
+                if own is None:
+                    count("size differs: torn copy parked")
+                    exits.set_aside(path, job)
+                    return None
+                job = own
             if self.look.is_finished(job):
-                count("finished at the look: parked")
-                exits.set_aside(path, job)
-                return False
+                own = self.identity.of(path, rivals.mine, job)
+                if own is None:
+                    count("finished at the look: parked")
+                    exits.set_aside(path, job)
+                    return None
+                job = own
             if rivals.smaller:
                 count("smaller worker's claim: put back")
                 exits.release(path, job)
-                return False
+                return None
             if not rivals.larger:
                 break
             if larger.is_over(began):
                 count("larger worker's claim stayed: put back")
                 self.skipped_until[job.name] = began + self.me.policy.lease
                 exits.release(path, job)
-                return False
+                return None
             count("larger worker's claim: waited")
             self.share.sleep(next(pauses))
         if wait == 0:
-            return True
+            return job
         self.share.sleep(max(0.0, began + wait - self.share.now()))
         # Whoever had the job before me has finished it visibly by now, or nobody had.
-        if self.look.is_finished(job):
-            count("finished after S2: parked")
-            exits.set_aside(path, job)
-            return False
-        if self._rivals(claim).mine is None:
+        finished = self.look.is_finished(job)
+        mine = self._rivals(claim).mine
+        if mine is None:
             count("own claim gone after S2: not mine")
             self.intents.leave_in_doubt(path)
-            return False
-        return True
+            return None
+        if finished:
+            own = self.identity.of(path, mine, job)
+            if own is None:
+                count("finished after S2: parked")
+                exits.set_aside(path, job)
+            return own
+        return job
 
     def look_around(self) -> None:
         """Find out which jobs are claimed by anybody."""

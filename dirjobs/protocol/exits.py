@@ -16,6 +16,7 @@ from dirjobs.errors import ClaimLost
 from dirjobs.layout import PARKED, RUNNING, WAITING
 from dirjobs.protocol import attempts
 from dirjobs.protocol.audit import Audit
+from dirjobs.protocol.identity import Identity
 from dirjobs.protocol.intents import Intents
 from dirjobs.protocol.look import Look
 from dirjobs.protocol.me import Me
@@ -63,6 +64,7 @@ class Exits:
         look: finds out what is there.
         resolver: does the renames.
         audit: looks at claims on probation.
+        identity: tells a second copy of a finished job from a newer one.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Exits:
         look: Look,
         resolver: Resolver,
         audit: Audit,
+        identity: Identity,
     ) -> None:
         self.share = share
         self.me = me
@@ -80,6 +83,7 @@ class Exits:
         self.look = look
         self.resolver = resolver
         self.audit = audit
+        self.identity = identity
 
     def finish(
         self, claim: Claim, folder: str, lease_may_have_expired: Callable[[Claim], bool]
@@ -103,7 +107,7 @@ class Exits:
         path, job = claim.path, claim.job
         unconfirmed = self.audit.evidence.unconfirmed
         # Two copies that go to one name at once may leave the torn one there.
-        if unconfirmed and self.audit.is_torn(path, job, blames=not lease_may_have_expired(claim)):
+        if unconfirmed and self.audit.is_torn(path, job):
             self.set_aside(path, job)
             raise ClaimLost(
                 f"the claim {path!r} of job {job.name!r} is an unfinished copy:"
@@ -116,9 +120,7 @@ class Exits:
             if outcome is Outcome.TAKEN:
                 self.me.count("finish: name taken, numbered")
                 if self.me.on_probation and self.look.is_finished(job):
-                    self.audit.evidence.found.append(
-                        f"job {job.name!r} was finished by two workers"
-                    )
+                    self.audit.suspect(f"job {job.name!r} was finished by two workers")
                 name = next(free)
                 continue
             self.intents.retire(path)
@@ -134,8 +136,7 @@ class Exits:
                 self.me.count("finish: settled by looking")
                 return name
             self.me.count("finish: claim lost")
-            if not lease_may_have_expired(claim):
-                self.audit.suspect_loss(path, job)
+            self.audit.suspect(f"the claim {path} is gone, and not by its worker's doing")
             raise ClaimLost(
                 f"job {job.name!r} is no longer claimed by {claim.worker}: somebody moved"
                 f" {path!r}, or gave the job to another worker; discard this result."
@@ -186,7 +187,7 @@ class Exits:
             if self._is_claimed(job):
                 self.me.count("put back: claimed, left to the sweep")
                 return Return.DEFERRED
-            if self.look.is_finished(job):
+            if self.identity.is_over(path, job):
                 self.me.count("put back: finished meanwhile, parked")
                 self.park(path, job)
                 return Return.ARRIVED
@@ -221,7 +222,7 @@ class Exits:
 
     def release(self, path: str, job: Entry) -> bool:
         """Put back a claim of ours and never ask for its name again."""
-        if self.audit.is_torn(path, job, blames=False):
+        if self.audit.is_torn(path, job):
             self.set_aside(path, job)
             return False
         came_back = self.put_back(path, job)

@@ -9,6 +9,7 @@ from enum import Enum
 
 from dirjobs import threads
 from dirjobs.errors import AmbiguousResult, ClaimLost, JobClosed
+from dirjobs.protocol.growth import GrowthWatch
 from dirjobs.store import Entry
 
 
@@ -31,14 +32,14 @@ class Intent:
         job: the job as it was listed in ``00_waiting``.
         state: what is known of the name.
         unanswered: a request for it got no answer, so it may be executed at any time.
-        wrong_sizes: how many sweeps in a row found it with a wrong size.
+        growth: how its size went on in the sweeps that found a wrong one; None if none did.
     """
 
     worker: str
     job: Entry
     state: State = State.PENDING
     unanswered: bool = False
-    wrong_sizes: int = 0
+    growth: GrowthWatch | None = None
 
 
 @dataclass(slots=True)
@@ -188,6 +189,10 @@ class Intents:
     def hold(self, path: str) -> None:
         """The store said that `path` is ours."""
         self._intents[path].state = State.HELD
+
+    def renew(self, path: str, job: Entry) -> None:
+        """What is at `path` turned out to be another job than the one that was listed."""
+        self._intents[path].job = job
 
     def note_no_answer(self, path: str) -> None:
         """A request for `path` got no answer; only names that were asked for matter."""

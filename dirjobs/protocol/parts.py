@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dirjobs.protocol.audit import Audit, Evidence
+from dirjobs.protocol.audit import Audit
 from dirjobs.protocol.claim import Claimer
+from dirjobs.protocol.copying import CopyingTest
+from dirjobs.protocol.evidence import Evidence
 from dirjobs.protocol.exits import Exits
+from dirjobs.protocol.identity import Identity
 from dirjobs.protocol.intents import Intents
 from dirjobs.protocol.look import Look
 from dirjobs.protocol.me import Me
@@ -38,11 +41,13 @@ class Parts:
         self.intents = intents = intents or Intents()
         self.evidence = evidence = evidence or Evidence()
         self.look = Look(share, me)
-        self.audit = Audit(share, me, self.look, evidence)
+        copying = CopyingTest(share, me, self.look, evidence)
+        self.identity = identity = Identity(share, me, self.look, copying)
+        self.audit = Audit(share, me, self.look, evidence, copying, identity)
         self.resolver = Resolver(share, me, intents, self.look, evidence)
-        self.exits = Exits(share, me, intents, self.look, self.resolver, self.audit)
-        self.sweeper = Sweeper(share, me, intents, self.look, self.exits)
-        self.claimer = Claimer(share, me, intents, self.look, self.exits, evidence)
+        self.exits = Exits(share, me, intents, self.look, self.resolver, self.audit, identity)
+        self.sweeper = Sweeper(share, me, intents, identity, self.exits)
+        self.claimer = Claimer(share, me, intents, self.look, self.exits, identity, evidence)
 
     def over(self, share: Share) -> Parts:
         """The same worker over another connection, or with another way of waiting."""

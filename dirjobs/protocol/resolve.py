@@ -10,7 +10,7 @@ from enum import Enum
 from dirjobs import layout
 from dirjobs.errors import AlreadyExists, AmbiguousResult, Busy, FileStays, NotFound
 from dirjobs.policy import Mode
-from dirjobs.protocol.audit import Evidence
+from dirjobs.protocol.evidence import Evidence
 from dirjobs.protocol.folders import make_folder
 from dirjobs.protocol.intents import Doubt, Intents
 from dirjobs.protocol.look import Look

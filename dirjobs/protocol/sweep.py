@@ -9,14 +9,13 @@ from dirjobs import layout
 from dirjobs.errors import Denied, FileStays
 from dirjobs.layout import RUNNING, WAITING
 from dirjobs.protocol.exits import GROWING_PAUSE, Exits, Return
+from dirjobs.protocol.growth import GrowthWatch
+from dirjobs.protocol.identity import Identity
 from dirjobs.protocol.intents import Intent, Intents, State
-from dirjobs.protocol.look import Look, differ
+from dirjobs.protocol.look import differ
 from dirjobs.protocol.me import Me
 from dirjobs.protocol.share import Share
 from dirjobs.store import Entry, split
-
-_TORN_AFTER_LOOKS = 3
-"""Sweeps that find a file with a wrong size before it counts as torn, not as growing."""
 
 
 class Sweeper:
@@ -26,15 +25,17 @@ class Sweeper:
         share: where.
         me: who asked for the names.
         intents: the names that were asked for.
-        look: finds out what is there.
+        identity: tells what a file is if it is not the one that was listed.
         exits: puts back, or parks, what is found.
     """
 
-    def __init__(self, share: Share, me: Me, intents: Intents, look: Look, exits: Exits) -> None:
+    def __init__(
+        self, share: Share, me: Me, intents: Intents, identity: Identity, exits: Exits
+    ) -> None:
         self.share = share
         self.me = me
         self.intents = intents
-        self.look = look
+        self.identity = identity
         self.exits = exits
 
     def sweep(
@@ -88,10 +89,10 @@ class Sweeper:
 
     def sweep_out(self) -> None:
         """Sweep for the last time: until no copy of ours is still growing."""
-        for _ in range(_TORN_AFTER_LOOKS):
+        while True:
             self.sweep()
             doubtful = self.intents.in_state(State.IN_DOUBT).values()
-            if not any(0 < intent.wrong_sizes < _TORN_AFTER_LOOKS for intent in doubtful):
+            if not any(intent.growth for intent in doubtful):
                 return
             self.share.sleep(GROWING_PAUSE)
 
@@ -105,21 +106,25 @@ class Sweeper:
     def _sweep_one(self, path: str, entry: Entry, intent: Intent) -> int:
         job = intent.job
         if differ(entry.size, job.size):
-            intent.wrong_sizes += 1
-            if intent.wrong_sizes < _TORN_AFTER_LOOKS:
-                return 0  # a copy that still grows
-            self.me.count("sweep: torn copy parked")
-            self.exits.park(path, job)
-            return 1
-        intent.wrong_sizes = 0
+            intent.growth = intent.growth or GrowthWatch(self.me.policy.timeout)
+            if self.identity.may_still_grow(intent.growth, entry.size):
+                return 0
+            own = self.identity.of(path, entry, job)
+            if own is None:
+                intent.growth = None
+                self.me.count("sweep: torn copy parked")
+                self.exits.park(path, job)
+                return 1
+            intent.job = job = own
+        intent.growth = None
         if split(path)[0] == WAITING:
             if self.exits.restore_name_if_unclaimed(path, job) is Return.DEFERRED:
                 return 0
             self.me.count("sweep: put back")
             return 1
         if not self.me.trusts:
-            job = self.look.in_full(path, job)
-            if self.look.is_finished(job):
+            job = self.identity.look.in_full(path, job)
+            if self.identity.is_over(path, job):
                 self.me.count("sweep: finished job parked")
                 self.exits.park(path, job)
                 return 1

@@ -225,7 +225,7 @@ class Membership:
         """Write the heartbeats; see what the others do; recover from deaths; sweep.
 
         Four requests while nothing happens, whatever the number of jobs; five where renames
-        are trusted by a record.
+        are trusted by a record, and six more where something about them is odd.
         """
         recorded = self.agreement.read_again()  # first: nothing is written into another queue
         self.incarnations.beat()
@@ -242,7 +242,7 @@ class Membership:
         may_be_dead = me.own_lease_expired(now) or me.lease_gaps > me.lease_gaps_at_start
         if me.on_probation and not may_be_dead:
             held = self.parts.intents.in_state(State.HELD)
-            self.parts.audit.torn_claims({path: intent.job for path, intent in held.items()})
+            self.parts.audit.inspect({path: intent.job for path, intent in held.items()})
             self.agreement.fall_back_if_refuted()
         self._beats += 1
         until = self.share.now() + me.policy.heartbeat / 2

@@ -131,35 +131,65 @@ def vanished_claim(server):
     server.remove("01_running/w1.job1.txt")
 
 
-@pytest.mark.parametrize(
-    ("happen", "why"),
-    [
-        (claim_of_another, "job 'job1.txt' is claimed by w1 and w2"),
-        (torn_claim, "the claim 01_running/w1.job1.txt has another size than its job"),
-        (vanished_claim, "the claim 01_running/w1.job1.txt is gone, and not by its worker's doing"),
-    ],
-)
-def test_evidence_is_seen_with_the_next_heartbeat(trusting, happen, why, caplog):
+def dragged(folder, name="job1.txt"):
+    def drag(server):
+        server.write(f"{folder}/{name}", server.files("01_running")["w1.job1.txt"])
+        server.remove("01_running/w1.job1.txt")
+
+    return drag
+
+
+ODDITIES = {
+    "claim of another": (claim_of_another, "job 'job1.txt' is claimed by w1 and w2"),
+    "another size": (torn_claim, "the claim 01_running/w1.job1.txt has another size than its job"),
+    "gone": (vanished_claim, "the claim 01_running/w1.job1.txt is gone, and not by its worker"),
+    "dragged to failed": (dragged("99_failed"), "the claim 01_running/w1.job1.txt is gone, and"),
+    "dragged back": (dragged("00_waiting", "w1.job1.txt"), "the claim 01_running/w1.job1.txt is"),
+}
+
+
+@pytest.mark.parametrize("oddity", ODDITIES)
+def test_what_people_can_do_is_no_evidence(trusting, oddity):
+    server, queue, _ = trusting
+    ODDITIES[oddity][0](server)
+    for _ in range(2):
+        beat(queue)
+    assert queue.mode == agreed(server)["mode"] == "trust"
+    assert "refuted" not in agreed(server)
+    assert not [name for name in server.files("00_waiting") if name.endswith(".part")]
+
+
+@pytest.mark.parametrize("oddity", ODDITIES)
+def test_a_rename_that_copies_is_evidence_once_something_is_odd(trusting, oddity, caplog):
     server, queue, _ = trusting
     beat(queue)
     assert queue.mode == "trust"
-    happen(server)
+    ODDITIES[oddity][0](server)
+    server._engine.personality = COPYING
     for _ in range(2):
         beat(queue)
-    assert queue.mode == "verify"
-    assert agreed(server)["mode"] == "verify"
-    assert agreed(server)["refuted"]["why"] == why
+    assert queue.mode == agreed(server)["mode"] == "verify"
+    assert ODDITIES[oddity][1] in agreed(server)["refuted"]["why"]
     assert caplog.text.count("renames are not exclusive here") == 1
 
 
-def test_a_job_that_somebody_else_finished_as_well_is_evidence(trusting):
+@pytest.mark.parametrize(("personality", "mode"), [(None, "trust"), (COPYING, "verify")])
+def test_a_job_that_somebody_else_finished_as_well_is_looked_into(trusting, personality, mode):
     server, queue, job = trusting
     server.write("02_done/job1.txt", content("job1.txt"))
+    server._engine.personality = personality or server._engine.personality
     job.done()
     server.write("00_waiting/job2.txt", content("job2.txt"))
     queue.next_and_lock().done()
-    assert queue.mode == "verify"
-    assert agreed(server)["refuted"]["why"] == "job 'job1.txt' was finished by two workers"
+    assert queue.mode == mode
+
+
+def test_a_claim_that_somebody_saved_anew_is_done(trusting):
+    server, queue, job = trusting
+    server.write("01_running/w1.job1.txt", b"corrected")
+    job.done()
+    assert server.files("02_done") == {"job1.txt": b"corrected"}
+    assert queue.mode == "trust"
 
 
 def test_a_job_put_back_by_hand_is_no_evidence(trusting):
@@ -181,6 +211,7 @@ def test_others_follow_with_their_next_heartbeat(trusting):
         other.next_and_lock()
         assert other.mode == "trust"
         torn_claim(server)
+        server._engine.personality = COPYING
         beat(queue)
         beat(other)
         assert other.mode == "verify"
@@ -216,6 +247,8 @@ def test_a_torn_claim_made_in_trust_is_parked_also_after_the_fallback(trusting, 
     """Two copies that go to one name at once may leave the torn one there."""
     server, queue, job = trusting
     torn_claim(server)
+    claim_of_another(server)
+    server._engine.personality = COPYING
     me = queue._worker.me
     me.adopt(replace(me.policy, mode=Mode.VERIFY))  # as others asked
     end(job)

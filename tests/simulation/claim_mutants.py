@@ -10,7 +10,7 @@ from tests.simulation.scenario import Scenario
 from tests.simulation.world import Kind
 
 from .mutants import Mutant
-from .scenarios import JOBS, Family, inside_waiting, scenario
+from .scenarios import JOBS, Family, inside_waiting, scenario, used_names
 
 
 def of_kinds(*choices: tuple[Kind, Mode | None], **changes: object) -> Family:
@@ -97,6 +97,17 @@ CLAIM_MUTANTS = (
         "a re-used name is taken for the finished job",
         of_kinds((Kind.SYNCED, None), (Kind.BLIND, None), reuse=1),
         (("protocol.look", "return finished.mtime >= job.mtime", "return True"),),
+    ),
+    Mutant(
+        "a file that is not the one that was listed is parked",
+        used_names,
+        (("protocol.identity", "        if copies is not False and not (",
+          "        if True or ("),),
+    ),
+    Mutant(
+        "a copy's new time is taken for a new job's",
+        of_kinds((Kind.COPYING, Mode.VERIFY), lost=0.05, mute=0.2, late=0.05, work=0.0),
+        (("protocol.identity", "copies = self.copying.copies()", "copies = False"),),
     ),
     Mutant(
         "the size is compared only after withdrawing",

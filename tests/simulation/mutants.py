@@ -19,8 +19,11 @@ from .scenarios import Family
 
 MODULES = (
     "protocol.me",
+    "protocol.growth",
     "protocol.intents",
     "protocol.look",
+    "protocol.copying",
+    "protocol.identity",
     "protocol.audit",
     "protocol.agreement",
     "protocol.resolve",

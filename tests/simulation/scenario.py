@@ -30,6 +30,9 @@ class Scenario:
             destination is there", as it happens behind a proxy that sends it twice.
         lateness: the longest that it is late.
         reuse: how many finished jobs are replaced by new ones of the same name.
+        at_once: whether their names are used again at once, while others have old listings.
+        edits: how many waiting jobs a person saves anew, with another size.
+        untried: the store promises nothing but fresh listings, however good it is.
         latency: the longest that a request takes on its way, one way.
         slow: which requests may be held up.
         slowness: for how long, at most.
@@ -94,6 +97,9 @@ class Scenario:
     refused: float = 0.0
     lateness: float = 5.0
     reuse: int = 0
+    at_once: bool = False
+    edits: int = 0
+    untried: bool = False
     latency: float = 0.05
     slow: Callable[[Request], bool] = lambda request: True
     slowness: float = 0.0

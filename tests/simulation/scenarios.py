@@ -416,6 +416,32 @@ def forks(rng: random.Random, kind: Kind | None = None) -> Scenario:
     )
 
 
+def used_names(rng: random.Random, kind: Kind | None = None) -> Scenario:
+    """People use the names of finished jobs again at once, and save waiting jobs anew, while
+    workers have listings from before."""
+    kind = kind or rng.choice((Kind.ATOMIC, Kind.ATOMIC, Kind.COPYING, Kind.MOUNT))
+    mode = Mode.VERIFY if kind is Kind.ATOMIC else None
+    plain = scenario(rng, kind, mode) if rng.random() < 0.5 else lives(rng, kind)
+    if mode is not None:
+        plain = replace(plain, policy=replace(plain.policy, mode=mode, sync_time=0.0))
+    return replace(
+        plain,
+        untried=kind is Kind.ATOMIC,
+        jobs=tuple((name, 1000) for name in JOBS),
+        reuse=rng.choice((1, 3)),
+        at_once=True,
+        lost=min(plain.lost, 0.03),
+        mute=min(plain.mute, 0.05),
+        late=min(plain.late, 0.03),
+        edits=rng.choice((0, 2, 4)),
+        missing=0,
+        snatches=0,
+        leftover=False,
+        clock_step=0.0,
+        work=rng.choice((0.0, 5.0, 30.0)),
+    )
+
+
 def inside_waiting(request: Request) -> bool:
     """Faults hit only the first of the two renames of a claim in mode verify."""
     return isinstance(request, Rename) and split(request.src)[0] == split(request.dst)[0]
@@ -431,6 +457,7 @@ FAMILIES: dict[str, Family] = {
     "people": people,
     "recorded": recorded,
     "orphaned": orphaned,
+    "used_names": used_names,
     "attempts": attempts,
     "again": again,
     "namesakes": namesakes,

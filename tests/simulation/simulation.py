@@ -68,6 +68,8 @@ class Simulation:
         self.snatched: set[str] = set()
         self.killed: set[str] = set()
         """Processes that ended at once, without a word."""
+        self.indistinguishable: set[str] = set()
+        """Jobs that nobody can tell from a second copy of a finished one: they may be parked."""
         self.suspicions = Counter[str]()
         self.outage_began = float("inf")
         self._claimed_by: dict[str, str] = {}
@@ -111,6 +113,8 @@ class Simulation:
             self.world.put(AGREEMENT, File(AGREEMENT, len(data), len(data), 0.0, data))
         for _ in range(self.scenario.snatches):
             self.later(self.rng.uniform(1, 40), self.snatch)
+        for _ in range(self.scenario.edits):
+            self.later(self.rng.uniform(0, 60), self.edit)
         if self.scenario.leftover:
             self.leave_behind()
         for number in range(self.scenario.orphans):
@@ -221,11 +225,12 @@ class Simulation:
 
     # -- jobs -----------------------------------------------------------------------------
 
-    def add(self, name: str, size: int) -> None:
-        """A person puts a job into ``00_waiting``."""
+    def add(self, name: str, size: int) -> str:
+        """A person puts a job into ``00_waiting``; returns which bytes that is."""
         content = self.new_content(name, size)
         self.promise(content)
         self.world.put(f"{WAITING}/{name}", self.contents[content])
+        return content
 
     def new_content(self, name: str, size: int) -> str:
         """Bytes that no other job has."""
@@ -260,6 +265,9 @@ class Simulation:
         """A person will use the name of a finished job again, but not before every cached
         listing of the old job is gone: the slowest ones are used for the longest."""
         self._pending_reuses += 1
+        if self.scenario.at_once:
+            self.later(self.rng.uniform(0, 20), lambda: self.reuse(name))
+            return
         lag = 3 * (self.scenario.lag + self.scenario.write_lag)
         listing = 4 * self.scenario.latency  # two requests, there and back
         pause = self.rng.uniform(15, 60) + longest_use(listing)
@@ -274,7 +282,28 @@ class Simulation:
             if folder in (WAITING, RUNNING)
         ):
             self._reuses_left -= 1
-            self.add(name, dict(self.scenario.jobs)[name])
+            content = self.add(name, dict(self.scenario.jobs)[name])
+            if self.scenario.at_once:
+                self._note_if_indistinguishable(name, content)
+
+    def edit(self) -> None:
+        """A person saves a waiting job anew: it is another file now, and longer."""
+        waiting = self.world.folders[WAITING]
+        for name in self.rng.sample(sorted(waiting), len(waiting)):
+            old = waiting[name].content
+            files = [f for folder in self.world.folders.values() for f in folder.values()]
+            if layout.is_job_name(name) and sum(file.content == old for file in files) == 1:
+                del self.contents[old]
+                content = self.add(name, waiting[name].whole + self.rng.choice((1, 1000)))
+                self._note_if_indistinguishable(name, content)
+                return
+
+    def _note_if_indistinguishable(self, name: str, content: str) -> None:
+        """Copies have new times, and times have no fractions."""
+        finished = [self.world.folders[folder].get(name) for folder in (DONE, FAILED)]
+        newest = max((file.mtime for file in finished if file), default=-1.0)
+        if self.scenario.kind is Kind.COPYING or newest >= self.contents[content].mtime:
+            self.indistinguishable.add(content)
 
     def is_busy(self) -> bool:
         """Whether anything is still to be done by anybody."""
@@ -410,7 +439,7 @@ class Simulation:
             if not where:
                 raise Violation(f"lost: {content}; {self.picture()}")
             if not any(split(path)[0] in (DONE, FAILED) for path in where) and not (
-                content in self.snatched and self._gave_way(content, where)
+                content in self.snatched | self.indistinguishable and self._gave_way(content, where)
             ):
                 raise Violation(f"never done: {content}, at {where}; {self.picture()}")
         for folder in (RUNNING, WAITING):

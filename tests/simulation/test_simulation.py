@@ -18,7 +18,15 @@ from .rules import all_rules, never_decided
 from .runs import ENOUGH_RUNS, run_many, run_one
 from .scenarios import FAMILIES, Family, any_scenario, leavers, lives, scenario
 
-BROAD = ("lives", "within_bounds", "leavers", "people", "recorded", "orphaned")
+BROAD = (
+    "lives",
+    "within_bounds",
+    "leavers",
+    "people",
+    "recorded",
+    "orphaned",
+    "used_names",
+)
 """Families of many kinds of trouble; the others have one each, and a mutant that shows it."""
 RUNS = int(os.environ.get("DIRJOBS_SIMULATION_RUNS", "4000"))
 

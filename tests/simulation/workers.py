@@ -80,6 +80,8 @@ class SimulatedWorker:
         if scenario.orphans and rng.random() < 0.5:
             self.latency /= 100
         promises = PROMISES.get(scenario.kind, Guarantees(visible_after=0))
+        if scenario.untried:
+            promises = Guarantees(visible_after=0)
         if scenario.recorded:
             promises = replace(promises, atomic_rename=False)
         if scenario.refused:

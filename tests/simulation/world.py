@@ -181,11 +181,14 @@ class World:
         """The listing of a folder as `who` gets it."""
         if folder in ("", "_queue"):
             prefix = f"{folder}/" if folder else ""
-            return [
+            folders = [
                 Entry(name.removeprefix(prefix), 0.0, None, FileKind.FOLDER)
                 for name in (*self.folders, "_queue")
                 if name.startswith(prefix) and "/" not in name.removeprefix(prefix)
             ]
+            if not folder:
+                return folders
+            return folders + [Entry(n, f.mtime, f.size) for n, f in self.seen(who, folder).items()]
         return [Entry(n, f.mtime, f.size) for n, f in self.seen(who, folder).items()]
 
     def _changed_by(self, who: str, path: str, file: File | None, known_at: int) -> None:

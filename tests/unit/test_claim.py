@@ -16,7 +16,7 @@ from dirjobs.protocol.intents import State
 from dirjobs.protocol.me import Me
 from dirjobs.protocol.parts import Parts
 from dirjobs.store import Entry, FileKind, Guarantees
-from tests.simulation.requests import Rename
+from tests.simulation.requests import Remove, Rename, Write
 from tests.unit.script import JOB, MINE, NOT_FINISHED, SHARE, D, F, P, R, W, ls, play, ren, there
 
 HALF = f"{W}/~w2~tag.job"
@@ -162,7 +162,7 @@ def test_a_source_that_outlives_its_copy_is_parked_when_the_job_is_finished():
     assert play(lambda: parts.sweeper.sweep((W,)), left, ls(R, "w2.job")) == 0  # not while it runs
     done = ren(MINE, f"{D}/job")
     assert play(lambda: parts.exits.finish(held, D, lambda _: False), done) == "job"
-    finished = [ls(R), there(f"{D}/job"), ls(D, JOB), ren(HALF, PARKED)]
+    finished = [ls(R), there(f"{D}/job"), ls(D, JOB), left, ren(HALF, PARKED)]
     assert play(lambda: parts.sweeper.sweep((W,)), left, *finished) == 1
 
 
@@ -282,19 +282,79 @@ def test_a_folder_of_a_rivals_name_is_no_rival():
     holds(parts, claim(parts, *script), State.HELD)
 
 
+LOOKS_FOR_A_TIMEOUT = 10
+
+
+def found_to_copy(parts, copies=True):
+    """It was tried before whether renames across folders copy."""
+    parts.evidence.copying, parts.evidence.copying_tested = copies, 0.0
+
+
 def test_a_copy_that_grows_is_waited_for():
-    parts = worker(Mode.VERIFY)
-    looks = [ls(R, Entry("w2.job", 100.0, size)) for size in (0, 3, 3, 3, 5, 7)]
+    parts = worker(Mode.VERIFY, timeout=20.0)
+    found_to_copy(parts)
+    looks = [ls(R, Entry("w2.job", 100.0, size)) for size in (0, 3, 3, 3, 3, 3, 5, 7)]
     holds(parts, claim(parts, *BOTH, *looks, *NOT_FINISHED), State.HELD)
 
 
 @pytest.mark.parametrize("size", [0, 6, 8])
 def test_a_copy_that_stays_torn_is_parked_and_never_given_back(size):
-    parts = worker(Mode.VERIFY)
-    looks = [ls(R, Entry("w2.job", 100.0, size))] * 4
-    assert claim(parts, *BOTH, *looks, ren(MINE, PARKED)) is None
+    parts = worker(Mode.VERIFY, timeout=20.0)
+    found_to_copy(parts)
+    looks = [ls(R, Entry("w2.job", 100.0, size))] * LOOKS_FOR_A_TIMEOUT
+    whole_elsewhere = ls(W, "~w2~tag.job")
+    assert claim(parts, *BOTH, *looks, whole_elsewhere, ren(MINE, PARKED)) is None
     assert parts.intents.in_state(State.HELD) == {}
     assert parts.intents.state(MINE) is State.RETIRED
+
+
+SAVED_ANEW = ls(R, Entry("w2.job", 103.0, 9))
+USED_AGAIN = ls(R, Entry("w2.job", 103.0, 7))
+FINISHED = (there(f"{D}/job"), ls(D, "job"))
+NOT_SINCE = (*FINISHED, there(f"{F}/job", False))
+
+
+@pytest.mark.parametrize(
+    ("looks", "size"),
+    [([SAVED_ANEW] * 3 + [*NOT_FINISHED] * 2, 9), ([USED_AGAIN, *FINISHED, *NOT_SINCE], 7)],
+)
+def test_a_file_that_was_put_there_after_the_listing_is_a_job_of_its_own(looks, size):
+    """Saved anew by an editor, or a name used again: it is no copy of what was listed."""
+    parts = worker(Mode.VERIFY)
+    found_to_copy(parts, copies=False)
+    held = claim(parts, *BOTH, *looks)
+    holds(parts, held, State.HELD)
+    assert held.job == parts.intents.in_state(State.HELD)[MINE].job == Entry("job", 103.0, size)
+
+
+def test_where_renames_copy_a_second_copy_looks_like_a_newer_job_and_is_parked():
+    parts = worker(Mode.VERIFY)
+    found_to_copy(parts)
+    assert claim(parts, *BOTH, USED_AGAIN, *FINISHED, ren(MINE, PARKED)) is None
+
+
+def test_where_renames_copy_a_file_of_another_size_is_a_job_if_no_other_can_be_the_whole_one():
+    parts = worker(Mode.VERIFY, timeout=20.0)
+    found_to_copy(parts)
+    alone = [ls(W), SAVED_ANEW, ls(P), ls(D, Entry("job", 99.0, 7)), ls(F)]
+    looks = [SAVED_ANEW] * LOOKS_FOR_A_TIMEOUT + alone + [*NOT_FINISHED] * 2
+    holds(parts, claim(parts, *BOTH, *looks), State.HELD)
+
+
+def test_whether_renames_copy_is_tried_on_a_file_of_our_own():
+    parts = worker(Mode.VERIFY)
+    for src, dst, copies in ((3.0, 3.0, False), (3.0, 5.0, True)):
+        script = [
+            (Write("_queue/~tag.part", b"whether a rename keeps this file's time"), None),
+            ls("_queue", Entry("~tag.part", src, 39)),
+            ren("_queue/~tag.part", f"{W}/~tag.part"),
+            ls(W, Entry("~tag.part", dst, 39)),
+            (Remove(f"{W}/~tag.part"), None),
+            (Remove("_queue/~tag.part"), NotFound),
+        ]
+        parts.evidence.copying = parts.evidence.test_file = None
+        assert play(parts.audit.copying.copies, *script) is copies
+        assert play(parts.audit.copying.copies) is copies
 
 
 @pytest.mark.parametrize(
@@ -346,8 +406,8 @@ def test_sync_looks_twice_and_never_asks_for_a_single_name():
         [ls(R, "w1.job")],
         [ls(R, "w2.job"), *LOOK, *LOOK, ls(R)],
         [ls(R, "w2.job"), ls(D, "job"), ren(MINE, PARKED)],
-        [ls(R, "w2.job"), *LOOK, ls(D, "job"), ren(MINE, PARKED)],
-        [ls(R, "w2.job"), *LOOK, ls(D), ls(F, "job"), ren(MINE, PARKED)],
+        [ls(R, "w2.job"), *LOOK, ls(D, "job"), ls(R, "w2.job"), ren(MINE, PARKED)],
+        [ls(R, "w2.job"), *LOOK, ls(D), ls(F, "job"), ls(R, "w2.job"), ren(MINE, PARKED)],
         [ls(R, "w2.job", "w1.job"), *LOOK, *ON_ITS_WAY_BACK, ren(HALF, f"{W}/job")],
         [
             ls(R, "w2.job", "w1.job"),

@@ -391,7 +391,15 @@ def test_a_copy_of_a_job_that_was_finished_meanwhile_is_parked(folder):
         D: [there(DONE), ls(D, late)],
         F: [there(DONE, False), there(f"{F}/job"), ls(F, late)],
     }
-    script = [ren(MINE, BACK), ren(BACK, HALF), WHOLE, ls(R), *looks[folder], ren(HALF, PARKED)]
+    script = [
+        ren(MINE, BACK),
+        ren(BACK, HALF),
+        WHOLE,
+        ls(R),
+        *looks[folder],
+        WHOLE,
+        ren(HALF, PARKED),
+    ]
     assert release(parts, *script) is True
     assert parts.intents.in_state(State.IN_DOUBT) == {}
 

@@ -1,5 +1,7 @@
 """Sweeping up what late requests of ours brought about, and nothing else."""
 
+from dataclasses import replace
+
 import pytest
 
 from dirjobs.errors import AmbiguousResult, Busy, Denied, Unavailable
@@ -8,7 +10,21 @@ from dirjobs.protocol.intents import State
 from dirjobs.protocol.me import Me
 from dirjobs.protocol.parts import Parts
 from dirjobs.store import Entry, Guarantees
-from tests.unit.script import JOB, MINE, NOT_FINISHED, SHARE, D, P, R, W, ls, play, ren, there
+from tests.unit.script import (
+    CLOCK,
+    JOB,
+    MINE,
+    NOT_FINISHED,
+    SHARE,
+    D,
+    P,
+    R,
+    W,
+    ls,
+    play,
+    ren,
+    there,
+)
 
 DONE = f"{D}/job"
 PARKED = f"{P}/w2.job"
@@ -34,6 +50,14 @@ def late(parts):
     return parts
 
 
+def sweep_at(parts, time, *script):
+    def call():
+        CLOCK.now = time
+        return parts.sweeper.sweep()
+
+    return play(call, *script)
+
+
 def test_nothing_unsettled_needs_no_request(parts):
     assert play(lambda: parts.sweeper.sweep()) == 0
 
@@ -52,14 +76,18 @@ def test_names_that_were_never_asked_for_are_not_touched(late):
 
 def test_a_late_copy_is_given_time_to_grow_and_then_parked(late):
     torn = ls(R, Entry("w2.job", 1.0, 3))
-    assert [play(lambda: late.sweeper.sweep(), torn) for _ in range(2)] == [0, 0]
-    assert play(lambda: late.sweeper.sweep(), torn, ren(MINE, PARKED)) == 1
+    late.evidence.copying = True
+    late.me.adopt(replace(late.me.policy, timeout=20.0))
+    assert [sweep_at(late, time, torn) for time in (0.0, 10.0, 19.0)] == [0, 0, 0]
+    grown = ls(R, Entry("w2.job", 1.0, 5))
+    assert [sweep_at(late, time, grown) for time in (30.0, 49.0)] == [0, 0]
+    assert sweep_at(late, 51.0, grown, ls(W, "job"), ren(MINE, PARKED)) == 1
 
 
 def test_a_late_claim_of_a_finished_job_is_parked():
     parts = worker(Mode.VERIFY)
     parts.intents.leave_in_doubt(MINE)
-    script = [ls(R, "w2.job"), there(DONE), ls(D, "job"), ren(MINE, PARKED)]
+    script = [ls(R, "w2.job"), there(DONE), ls(D, "job"), ls(R, "w2.job"), ren(MINE, PARKED)]
     assert play(lambda: parts.sweeper.sweep(), *script) == 1
 
 
@@ -74,7 +102,7 @@ def test_a_copy_on_its_way_back_waits_until_nobody_has_its_job():
         play(lambda: parts.sweeper.sweep(), staged, ls(R), *NOT_FINISHED, ren(half, f"{W}/job"))
         == 1
     )
-    finished = [there(DONE), ls(D, "job"), ren(half, PARKED)]
+    finished = [there(DONE), ls(D, "job"), staged, ren(half, PARKED)]
     assert play(lambda: parts.sweeper.sweep(), staged, ls(R), *finished) == 1
 
 
