@@ -231,6 +231,15 @@ def names_in_turn(job: str) -> Iterator[str]:
         yield numbered(job, number)
 
 
+def too_long_to_claim(wid: str, job: str) -> str | None:
+    """Why worker `wid` leaves a job alone: it could claim it, and never give it back; None if
+    it need not."""
+    room = MAX_BYTES - len(wid) - len("~abcd.")
+    if len(job) <= room // 4 or (length := len(job.encode())) <= room:
+        return None
+    return f"it is {length} bytes long, and {wid} can take names of up to {room}"
+
+
 def check_new_job(name: object) -> str:
     """`name`, if a job of this name works on every backend.
 

@@ -21,7 +21,7 @@ from dirjobs.errors import TRANSIENT_ERRORS, ClaimLost, JobClosed, NotFound, Sto
 from dirjobs.heartbeat_thread import HeartbeatThread
 from dirjobs.job import Job
 from dirjobs.layers import with_retries
-from dirjobs.layout import AGREEMENT, check_new_job, next_incarnation
+from dirjobs.layout import AGREEMENT, check_new_job, next_incarnation, too_long_to_claim
 from dirjobs.names import nonce
 from dirjobs.policy import (
     DEFAULT_HEARTBEAT,
@@ -411,12 +411,13 @@ class DirJobs:
             control=control,
             earlier=None if earlier is None else earlier.membership,
         )
+        wid = self.wid  # what names `self` for good is never collected
         candidates = Candidates(
             order=settings.picks,
             job_ext=settings.job_ext,
             job_filter=settings.job_filter,
             min_age=settings.min_age,
-            name_problem=store.name_problem,
+            name_problem=lambda name: store.name_problem(name) or too_long_to_claim(wid, name),
             full_path=store.full_path,
         )
         worker = Worker(

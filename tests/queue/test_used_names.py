@@ -69,3 +69,20 @@ def test_a_new_job_under_a_name_just_used_is_run(store, join):
     assert seen[done.name()] == b"2"
     assert len(names(store, "02_done")) == 4
     assert names(store, "_queue/parked") == []
+
+
+def test_a_name_that_leaves_no_room_for_the_workers_id_is_left_alone(store, join, caplog):
+    """Its claim has one name, and the way back needs longer ones: up to 255 bytes."""
+    wid = "gpu-node-0123456789-gpu-node-0123456789a"
+    longest = "ü" * 74 + "a.txt"  # 153 bytes
+    store.mkdir("00_waiting")
+    for name in (longest, "b" + longest):
+        store.write(f"00_waiting/{name}", b"")
+    worker = join(wid)
+    job = worker.next_and_lock()
+    assert job.name() == longest
+    assert worker.next_and_lock() is None
+    job.release()
+    assert sorted(names(store, "00_waiting")) == sorted([longest, "b" + longest])
+    assert caplog.text.count("can take names of up to 153; rename it") == 1
+    assert join("w2").next_and_lock() is not None

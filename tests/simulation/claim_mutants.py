@@ -105,11 +105,6 @@ CLAIM_MUTANTS = (
           "        if True or ("),),
     ),
     Mutant(
-        "a copy's new time is taken for a new job's",
-        of_kinds((Kind.COPYING, Mode.VERIFY), lost=0.05, mute=0.2, late=0.05, work=0.0),
-        (("protocol.identity", "copies = self.copying.copies()", "copies = False"),),
-    ),
-    Mutant(
         "the size is compared only after withdrawing",
         of_kinds((Kind.COPYING, Mode.SYNC), snatches=0),
         (
