@@ -87,6 +87,11 @@ class Policy:
         return self.sync_time if self.mode is Mode.SYNC else 0.0
 
     @property
+    def longest_standstill(self) -> float:
+        """Seconds without growth after which a file that a server copies counts as torn."""
+        return 2 * (self.heartbeat + self.timeout)
+
+    @property
     def shortest_lease(self) -> float:
         """The law: T >= (k+1)H + (k+2)W + P + R with one lost beat (k = 1)."""
         return 2 * self.heartbeat + 3 * self.timeout + self.max_pause + self.wait

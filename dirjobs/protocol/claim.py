@@ -290,7 +290,7 @@ class Claimer:
         job, path, count, exits = claim.job, claim.path, self.me.count, self.exits
         wait = self.me.policy.wait
         pauses = growing_pauses(max(0.1, wait / 8), max(5.0, wait / 2))
-        growth = GrowthWatch(self.me.policy.timeout)
+        growth = GrowthWatch(self.me.policy.longest_standstill)
         larger = RivalTimeout(2 * (wait + self.me.policy.heartbeat))
         self.share.sleep(wait)
         while True:

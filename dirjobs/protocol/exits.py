@@ -20,7 +20,7 @@ from dirjobs.protocol.identity import Identity
 from dirjobs.protocol.intents import Intents
 from dirjobs.protocol.look import Look
 from dirjobs.protocol.me import Me
-from dirjobs.protocol.resolve import Outcome, Resolver
+from dirjobs.protocol.resolve import Outcome, Resolver, SourceStays
 from dirjobs.protocol.share import Share
 from dirjobs.store import Entry, split
 
@@ -116,7 +116,11 @@ class Exits:
         free = layout.names_in_turn(job.name)
         name = next(free)
         while True:
-            outcome = self.resolver.rename(path, f"{folder}/{name}", job)
+            try:
+                outcome = self.resolver.rename(path, f"{folder}/{name}", job)
+            except SourceStays as error:
+                self._leave_source(path, error)
+                return name
             if outcome is Outcome.TAKEN:
                 self.me.count("finish: name taken, numbered")
                 if self.me.on_probation and self.look.is_finished(job):
@@ -141,6 +145,17 @@ class Exits:
                 f"job {job.name!r} is no longer claimed by {claim.worker}: somebody moved"
                 f" {path!r}, or gave the job to another worker; discard this result."
             )
+
+    def _leave_source(self, path: str, error: SourceStays) -> None:
+        """A claim was copied to its end, and stays: the sweep parks it when it can."""
+        self.me.count("finish: copied, the source stays")
+        log.warning("%s; the job has ended, and dirjobs goes on trying to park the claim", error)
+        self.intents.doubts.pop(path, None)
+        if self.me.trusts:
+            self.audit.suspect(str(error))
+            self.intents.retire(path)
+        else:
+            self.intents.leave_in_doubt(path)
 
     def put_back(self, path: str, job: Entry) -> bool:
         """Return a claim to ``00_waiting``; if the name is taken there, park it.

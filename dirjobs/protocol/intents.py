@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from dirjobs import threads
@@ -48,11 +48,11 @@ class Doubt:
 
     Attributes:
         error: what was said instead.
-        taken: how often the destination was there since, and the source too.
+        met: the destinations that were there when asked for again, and how they grow.
     """
 
     error: AmbiguousResult
-    taken: int = 0
+    met: dict[str, GrowthWatch] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

@@ -12,14 +12,19 @@ from dirjobs.errors import AlreadyExists, AmbiguousResult, Busy, FileStays, NotF
 from dirjobs.policy import Mode
 from dirjobs.protocol.evidence import Evidence
 from dirjobs.protocol.folders import make_folder
+from dirjobs.protocol.growth import GrowthWatch
 from dirjobs.protocol.intents import Doubt, Intents
-from dirjobs.protocol.look import Look
+from dirjobs.protocol.look import Look, differ
 from dirjobs.protocol.me import Me
 from dirjobs.protocol.share import Share
 from dirjobs.store import Entry, split
 
 _TRIES = 6
 _BUSY_TRIES = 4
+
+
+class SourceStays(FileStays):
+    """A server has copied a file, and does not remove its source."""
 
 
 class Outcome(Enum):
@@ -62,6 +67,7 @@ class Resolver:
         Raises:
             Busy: somebody has it open, and not only for a moment.
             FileStays: the store answers, but neither yes nor no, and it is still there.
+            SourceStays: a server copied it, and does not remove the source.
             StoreError: it can't be found out now; the rename may be executed yet.
         """
         if self.me.on_probation:
@@ -70,6 +76,13 @@ class Resolver:
         doubt = doubts.get(src)  # of an earlier call that could not find out
         pause, busy = 0.1, 0
         for _ in range(_TRIES):
+            if doubt is not None and dst in doubt.met:
+                outcome = self._look_at_copy(src, dst, doubt)
+                if outcome is not None:
+                    return outcome
+                self.share.sleep(pause)
+                pause *= 2
+                continue
             try:
                 self.share.rename(src, dst)
             except NotFound:
@@ -92,10 +105,8 @@ class Resolver:
                         self.me.count("rename: refused, but it has arrived")
                         return Outcome.GONE_IN_DOUBT
                     return Outcome.TAKEN
-                # The destination may be our own copy, whose source the server deletes next.
-                doubt.taken += 1
-                if doubt.taken > _TRIES or self.look.has_another_size(dst, job.size):
-                    return Outcome.TAKEN
+                doubt.met[dst] = GrowthWatch(self.me.policy.longest_standstill)
+                continue
             except AmbiguousResult as error:
                 doubt = doubts.setdefault(src, Doubt(error))
                 self.intents.note_no_answer(dst)
@@ -121,6 +132,35 @@ class Resolver:
         if doubt is None:
             raise NotFound(f"{split(dst)[0]!r} can't be used as a folder: move away what is there")
         raise FileStays(f"{src!r} stays where it is: {doubt.error}") from doubt.error
+
+    def _look_at_copy(self, src: str, dst: str, doubt: Doubt) -> Outcome | None:
+        """What stands at `dst`, after a rename that may have been carried out: a stranger's
+        file, or our own copy, that still grows or whose source the server deletes next.
+
+        Returns:
+            None if it is to be waited for.
+
+        Raises:
+            SourceStays: it is our copy, and whole, but its source is not deleted.
+        """
+        source = self.look.entry_at(src)
+        if source is None:
+            self.intents.doubts.pop(src, None)
+            return Outcome.GONE_IN_DOUBT
+        copy = self.look.entry_at(dst)
+        if copy is None:
+            del doubt.met[dst]
+            return None
+        if self.me.guarantees.atomic_rename or copy.mtime is None or source.mtime is None:
+            return Outcome.TAKEN
+        if copy.mtime < source.mtime:
+            return Outcome.TAKEN  # no copy is older than its source
+        if not doubt.met[dst].stands_still(copy.size, self.share.now()):
+            self.me.count("rename: a copy may still grow: waited")
+            return None
+        if differ(copy.size, source.size):
+            return Outcome.TAKEN
+        raise SourceStays(f"{dst!r} is a copy of {src!r}, which can't be removed") from doubt.error
 
     def rename_numbered(self, src: str, folder: str, job: Entry) -> tuple[Outcome, str]:
         """Rename `src` into a folder under the job's name, or the first of ``job~2``,

@@ -106,7 +106,7 @@ class Sweeper:
     def _sweep_one(self, path: str, entry: Entry, intent: Intent) -> int:
         job = intent.job
         if differ(entry.size, job.size):
-            intent.growth = intent.growth or GrowthWatch(self.me.policy.timeout)
+            intent.growth = intent.growth or GrowthWatch(self.me.policy.longest_standstill)
             if self.identity.may_still_grow(intent.growth, entry.size):
                 return 0
             own = self.identity.of(path, entry, job)

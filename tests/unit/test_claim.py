@@ -291,7 +291,7 @@ def found_to_copy(parts, copies=True):
 
 
 def test_a_copy_that_grows_is_waited_for():
-    parts = worker(Mode.VERIFY, timeout=20.0)
+    parts = worker(Mode.VERIFY, heartbeat=2.0, timeout=8.0)
     found_to_copy(parts)
     looks = [ls(R, Entry("w2.job", 100.0, size)) for size in (0, 3, 3, 3, 3, 3, 5, 7)]
     holds(parts, claim(parts, *BOTH, *looks, *NOT_FINISHED), State.HELD)
@@ -299,7 +299,7 @@ def test_a_copy_that_grows_is_waited_for():
 
 @pytest.mark.parametrize("size", [0, 6, 8])
 def test_a_copy_that_stays_torn_is_parked_and_never_given_back(size):
-    parts = worker(Mode.VERIFY, timeout=20.0)
+    parts = worker(Mode.VERIFY, heartbeat=2.0, timeout=8.0)
     found_to_copy(parts)
     looks = [ls(R, Entry("w2.job", 100.0, size))] * LOOKS_FOR_A_TIMEOUT
     whole_elsewhere = ls(W, "~w2~tag.job")
@@ -334,7 +334,7 @@ def test_where_renames_copy_a_second_copy_looks_like_a_newer_job_and_is_parked()
 
 
 def test_where_renames_copy_a_file_of_another_size_is_a_job_if_no_other_can_be_the_whole_one():
-    parts = worker(Mode.VERIFY, timeout=20.0)
+    parts = worker(Mode.VERIFY, heartbeat=2.0, timeout=8.0)
     found_to_copy(parts)
     alone = [ls(W), SAVED_ANEW, ls(P), ls(D, Entry("job", 99.0, 7)), ls(F)]
     looks = [SAVED_ANEW] * LOOKS_FOR_A_TIMEOUT + alone + [*NOT_FINISHED] * 2

@@ -1,6 +1,7 @@
 """Ending claims, request by request: renaming, numbering, putting back, parking."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -98,11 +99,11 @@ def rename(parts, *script, dst=DONE):
         ([LOST_ANSWER, there(MINE), NO_SOURCE], Outcome.GONE_IN_DOUBT),
         (
             # Our own copy, whose delete is due: it is no stranger's file.
-            [LOST_ANSWER, there(MINE), TAKEN, ls(D, "job"), there(MINE, False)],
+            [LOST_ANSWER, there(MINE), TAKEN, ls(R)],
             Outcome.GONE_IN_DOUBT,
         ),
         (
-            [LOST_ANSWER, there(MINE), TAKEN, ls(D, Entry("job", 1.0, 8))],
+            [LOST_ANSWER, there(MINE), TAKEN, ls(R, "w2.job"), ls(D, Entry("job", 1.0, 8))],
             Outcome.TAKEN,
         ),
         ([BUSY, BUSY, BUSY, ren(MINE, DONE)], Outcome.RENAMED),
@@ -137,12 +138,42 @@ def test_a_doubt_that_is_settled_is_forgotten(parts, outcome):
     assert parts.intents.doubts == {}
 
 
-def test_a_destination_that_stays_beside_the_source_is_a_strangers(parts):
-    """However long that takes: the count goes on where an earlier call gave up."""
-    stays = [TAKEN, ls(D, "job"), there(MINE)]
-    script = [LOST_ANSWER, there(MINE), *stays * 5]
-    assert isinstance(rename(parts, *script), AmbiguousResult)
-    assert rename(parts, *stays, TAKEN) is Outcome.TAKEN
+@pytest.fixture
+def copying():
+    """A server that copies across folders; nothing grows for 1 s: it never will."""
+    parts = worker(Mode.VERIFY)
+    parts.me.adopt(replace(parts.me.policy, heartbeat=0.25, timeout=0.25))
+    return parts
+
+
+def copy(size, mtime=101.0):
+    """A look at the claim and at what stands where it was to go."""
+    return [ls(R, "w2.job"), ls(D, Entry("job", mtime, size))]
+
+
+TO_A_COPY = [LOST_ANSWER, there(MINE), TAKEN]
+
+
+def test_a_copy_that_grows_is_waited_for_and_never_asked_for_again(copying):
+    grows = [*copy(0), *copy(2), *copy(4)]
+    assert isinstance(rename(copying, *TO_A_COPY, *grows, *copy(6)), AmbiguousResult)
+    assert rename(copying, *copy(7), ls(R)) is Outcome.GONE_IN_DOUBT
+    assert copying.intents.doubts == {}
+
+
+def test_a_copy_that_does_not_grow_any_more_is_torn(copying):
+    assert rename(copying, *TO_A_COPY, *copy(3) * 4) is Outcome.TAKEN
+
+
+def test_an_older_file_is_a_strangers(copying):
+    assert rename(copying, *TO_A_COPY, *copy(7, mtime=99.0)) is Outcome.TAKEN
+
+
+def test_a_copy_whose_source_stays_ends_the_job_under_one_name(copying, caplog):
+    """A lock on the source, or a folder from which the server must not delete."""
+    assert finish(copying, *TO_A_COPY, *copy(7) * 4) == "job"
+    assert caplog.text.count("dirjobs goes on trying to park the claim") == 1
+    assert set(copying.intents.in_state(State.IN_DOUBT)) == {MINE}
 
 
 def test_a_folder_that_is_none_and_cannot_be_made_is_told(parts):
@@ -172,8 +203,8 @@ def test_a_404_inside_one_folder_is_about_the_source(parts):
     "before",
     [
         [LOST_ANSWER, there(MINE)],
-        [LOST_ANSWER, there(MINE), TAKEN, ls(D, "job")],
-        [LOST_ANSWER, there(MINE), TAKEN, ls(D, "job"), there(MINE)],
+        [LOST_ANSWER, there(MINE), TAKEN, ls(R, "w2.job")],
+        [LOST_ANSWER, there(MINE), TAKEN, ls(R, "w2.job"), ls(D, "job")],
         [NO_SOURCE, there(D)],
         [NO_SOURCE, there(D), there(MINE)],
         [NO_SOURCE, there(D, False), there(MINE)],

@@ -77,7 +77,7 @@ def test_names_that_were_never_asked_for_are_not_touched(late):
 def test_a_late_copy_is_given_time_to_grow_and_then_parked(late):
     torn = ls(R, Entry("w2.job", 1.0, 3))
     late.evidence.copying = True
-    late.me.adopt(replace(late.me.policy, timeout=20.0))
+    late.me.adopt(replace(late.me.policy, heartbeat=2.0, timeout=8.0))
     assert [sweep_at(late, time, torn) for time in (0.0, 10.0, 19.0)] == [0, 0, 0]
     grown = ls(R, Entry("w2.job", 1.0, 5))
     assert [sweep_at(late, time, grown) for time in (30.0, 49.0)] == [0, 0]
