@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from dirjobs import ClaimLost, DirJobs
-from dirjobs.policy import Mode
+from dirjobs.policy import Mode, Policy
 from tests.command_line import wait_until
 from tests.fake_webdav import PERSONALITIES
 from tests.fake_webdav.fixtures import serve_fake
@@ -22,6 +22,12 @@ TIMES["storage_options"] = {"timeout": 30.0}
 COPYING = replace(PERSONALITIES["copying_lenient"], gap=0.005)
 CHECKED = {"verdict": "trust", "rounds": 300}
 FOLDERS = ("00_waiting", "01_running", "02_done", "99_failed", "_queue/parked")
+
+
+@pytest.fixture(autouse=True)
+def brief_standstill(monkeypatch):
+    """Nobody waits for two minutes whether a torn copy grows."""
+    monkeypatch.setattr(Policy, "longest_standstill", 0.5)
 
 
 def set_up(server, jobs=(), **further):

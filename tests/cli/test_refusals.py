@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from threading import Thread
-from types import SimpleNamespace
 
 import pytest
 
@@ -105,8 +104,7 @@ def test_who_waits_for_jobs_goes_on_beside_one_that_is_locked(far, server):
 
 @pytest.fixture
 def no_long_looks(monkeypatch):
-    brief = SimpleNamespace(sleep=lambda seconds: time.sleep(min(seconds, 0.002)))
-    monkeypatch.setattr("dirjobs.protocol.share.time", brief)
+    monkeypatch.setattr("dirjobs.clock.sleep", lambda seconds: time.sleep(min(seconds, 0.002)))
 
 
 @pytest.mark.usefixtures("no_long_looks")

@@ -151,9 +151,9 @@ def test_requeue_by_name(queue, worker):
 
 
 def test_requeue_what_the_dead_left(queue):
-    queue.put("01_running", "w7.a.txt")
     with DirJobs(queue.store, "w7") as ended:
         ended._begun()
+    queue.put("01_running", "w7.a.txt")
     assert queue.json("requeue", "--dead") == {"requeued": ["a.txt"], "left": []}
     assert queue.jobs() == {"00_waiting": ["a.txt"]}
     assert queue.run("requeue", "--dead") == "No job was given back.\n"

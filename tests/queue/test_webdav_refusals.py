@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from types import SimpleNamespace
 
 import pytest
 
@@ -23,8 +22,7 @@ OUT_OF_WAITING = {"method": "MOVE", "path": "00_waiting/[abc].txt"}
 
 @pytest.fixture(autouse=True)
 def no_long_pauses(monkeypatch):
-    brief = SimpleNamespace(sleep=lambda seconds: time.sleep(min(seconds, 0.002)))
-    monkeypatch.setattr("dirjobs.protocol.share.time", brief)
+    monkeypatch.setattr("dirjobs.clock.sleep", lambda seconds: time.sleep(min(seconds, 0.002)))
     monkeypatch.setattr(Retrying, "FIRST", 0.002)
     monkeypatch.setattr(Control, "sleep_unless_aborted", lambda *_: None)
 

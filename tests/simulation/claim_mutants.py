@@ -157,7 +157,8 @@ CLAIM_MUTANTS = (
             ("protocol.claim", "if rivals.mine is None:",
              "rivals = Rivals(rivals.mine or job, rivals.smaller, rivals.larger)\n"
              "            if False:"),
-            ("protocol.claim", "if self._rivals(claim).mine is None:", "if False:"),
+            ("protocol.claim", "mine = self._rivals(claim).mine",
+             "mine = self._rivals(claim).mine or job"),
         ),
     ),
     Mutant(

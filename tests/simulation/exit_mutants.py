@@ -65,7 +65,7 @@ EXIT_MUTANTS = (
     Mutant(
         "put back does not look at what is finished",
         withdrawals,
-        (("protocol.exits", "            if self.look.is_finished(job):\n"
+        (("protocol.exits", "            if self.identity.is_over(path, job):\n"
           '                self.me.count("put back: finished meanwhile, parked")',
           "            if False:\n"
           '                self.me.count("put back: finished meanwhile, parked")'),),
@@ -97,8 +97,8 @@ EXIT_MUTANTS = (
     Mutant(
         "what the dead left in 00_waiting is not looked for",
         lives,
-        (("recovery.orphans", "for folder in (RUNNING, WAITING):\n            for orphan",
-          "for folder in (RUNNING,):\n            for orphan"),),
+        (("recovery.orphans", "for folder in (RUNNING, WAITING):\n            orphans =",
+          "for folder in (RUNNING,):\n            orphans ="),),
     ),
     Mutant(
         "no second look at the heartbeat",

@@ -133,7 +133,7 @@ LIFE_MUTANTS = (
         "a worker ends while a copy of its own still grows",
         muted_leavers,
         (("protocol.sweep",
-          "if not any(0 < intent.wrong_sizes < _TORN_AFTER_LOOKS for intent in doubtful):",
+          "if not any(intent.growth for intent in doubtful):",
           "if True:"),),
         "e",
     ),

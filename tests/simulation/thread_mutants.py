@@ -45,11 +45,6 @@ THREAD_MUTANTS = (
         (("queue", "return self._generation.is_here\n", "return True\n"),),
     ),
     ThreadMutant(
-        "a heartbeat of an ended name is written again",
-        (("recovery.incarnations", "if one.over and not ended:", "if False:"),),
-        "m3",
-    ),
-    ThreadMutant(
         "who waits in a pause waits beyond the close",
         (("heartbeat_thread", "            self._worker.control.drain()\n", ""),),
     ),
