@@ -235,10 +235,14 @@ def test_what_is_no_listing_is_refused(data, why, step):
         listing(data, step=step)
 
 
-def test_bytes_are_capped(monkeypatch):
+def test_bytes_are_capped_by_what_they_list(monkeypatch):
     monkeypatch.setattr(_propfind, "MAX_BYTES", 1000)
-    with pytest.raises(BadAnswer, match="longer than 1000 bytes"):
-        listing(document(FOLDER, *(response(f"/dav/jobs/{i}") for i in range(10))))
+    monkeypatch.setattr(_propfind, "ENTRY_BYTES", 400)
+    many = document(FOLDER, *(response(f"/dav/jobs/{i}") for i in range(100)))
+    assert len(many) > 10 * 1000
+    assert len(listing(many, step=500)) == 100
+    with pytest.raises(BadAnswer, match="longer than 1000 bytes, with 0 entries"):
+        listing(document(FOLDER) + " " * 2000, step=500)
 
 
 def test_entries_are_capped(monkeypatch):

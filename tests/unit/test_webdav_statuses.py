@@ -295,6 +295,32 @@ def test_questions_follow_redirects_on_this_server(server, store):
 
 
 @pytest.mark.parametrize(
+    ("folder", "sent_back"),
+    [
+        ("J%C3%B6rg", "J%c3%b6rg"),
+        ("me@uni.example", "me%40uni.example"),
+        ("a%2Bb", "a+b"),
+        ("it%27s", "it's"),
+        ("x&y", "x%26y"),
+    ],
+)
+def test_the_slash_of_a_folder_may_come_in_another_encoding(server, folder, sent_back):
+    """From the server behind a proxy that ends TLS, under its own address."""
+
+    def respond(request):
+        if not request.path.endswith("/"):
+            return answer(301, Location=f"http://backend.invalid:8080/{sent_back}/00_waiting/")
+        return answer(207, FOLDER_XML.replace(b"/dav/", request.path.encode()))
+
+    server.respond = respond
+    url = f"http://127.0.0.1:{server.port}/{folder}"
+    with open_store(url, {"trust_env": False}) as store:
+        assert store.exists("00_waiting")
+    first, second = (request.path for request in server.requests)
+    assert second == f"{first}/"
+
+
+@pytest.mark.parametrize(
     "location",
     ["http://evil.invalid/dav/", "http://127.0.0.1:1/dav/", "//evil.invalid/", "ftp://x/"],
 )

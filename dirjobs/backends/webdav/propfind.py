@@ -14,6 +14,8 @@ from typing import Any
 from xml.etree import ElementTree
 from xml.parsers import expat
 
+from dirjobs.store import MAX_ENTRIES
+
 BODY = (
     b'<?xml version="1.0" encoding="utf-8"?>'
     b'<D:propfind xmlns:D="DAV:"><D:prop>'
@@ -21,8 +23,9 @@ BODY = (
     b"</D:prop></D:propfind>"
 )
 MAX_BYTES = 64 * 1024 * 1024
-"""Of one answer, after decompression."""
-MAX_ENTRIES = 1_000_000
+"""Of an answer that lists nothing, after decompression; `ENTRY_BYTES` more for each entry."""
+ENTRY_BYTES = 2048
+"""Apache needs 400 for a short name."""
 MAX_ENTRY_BYTES = 256 * 1024
 PIECE = 64 * 1024
 """Bytes that are parsed at a time."""
@@ -61,8 +64,9 @@ class Multistatus:
     def feed(self, data: bytes) -> None:
         """Raises: BadAnswer."""
         self._bytes += len(data)
-        if self._bytes > MAX_BYTES:
-            raise BadAnswer(f"it is longer than {MAX_BYTES} bytes")
+        room = MAX_BYTES + ENTRY_BYTES * self._entries
+        if self._bytes > room:
+            raise BadAnswer(f"it is longer than {room} bytes, with {self._entries} entries")
         for start in range(0, len(data), PIECE):
             self._feed(data[start : start + PIECE])
 

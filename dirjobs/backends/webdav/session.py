@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from urllib.parse import quote, urljoin
+from urllib.parse import quote, unquote, urljoin
 
 import httpx
 
@@ -230,9 +230,11 @@ class Session:
         except (httpx.InvalidURL, ValueError) as error:
             raise Unsupported(f"{here} redirects to something that is no URL.") from error
         path = there.raw_path.decode("ascii")
-        if path == response.request.url.raw_path.decode("ascii") + "/":
-            # Only the slash of a folder: the host in it may be the one behind a proxy.
-            return f"{self.origin}{path}"
+        asked = response.request.url.raw_path.decode("ascii")
+        if unquote(path) == unquote(asked) + "/":
+            # Only the slash of a folder: the host in it may be the one behind a proxy, and the
+            # path may be encoded in another way than ours.
+            return f"{self.origin}{asked}/"
         ours = self._root
         if (there.scheme, there.host, there.port) != (ours.scheme, ours.host, ours.port):
             raise Unsupported(
