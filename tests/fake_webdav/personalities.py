@@ -47,6 +47,9 @@ class Personality:
     """getcontentlength in listings."""
     http_behind_tls: bool = False
     """TLS ends at a proxy: only ``http://`` is accepted in Destination."""
+    encodes_again: bool = False
+    """A proxy encodes the Destination once more where the request's own path is encoded (an
+    nginx that takes the header apart by a regular expression)."""
 
 
 atomic = Personality("atomic")

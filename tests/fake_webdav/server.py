@@ -10,6 +10,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, Self
+from urllib.parse import quote
 
 from pytest_httpserver import HTTPServer
 
@@ -190,6 +191,8 @@ class FakeWebDAV(HTTPServer):
         )
         if "destination" in headers:
             request.destination = split_path(headers["destination"], self.prefix)[0]
+            if self.personality.encodes_again and "%" in target and request.destination:
+                request.destination = tuple(map(quote, request.destination))
 
         def note(status: int | None) -> None:
             duration = time.monotonic() - started

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from dirjobs import DirJobs
-from dirjobs.errors import InvalidName
+from dirjobs.errors import InvalidName, Unsupported
 from tests.fake_webdav import PERSONALITIES, FakeWebDAV
 from tests.servers import apache
 
@@ -63,6 +65,22 @@ def test_names_make_the_round_trip(place, mode):
                 seen.append(job.name())
         assert sorted(seen) == sorted(NAMES)
     assert files("02_done") == {name: name.encode() for name in NAMES}
+
+
+@pytest.mark.parametrize("name", ["a b.txt", "grün.txt", "100%.txt", "x+y.txt"])
+def test_a_server_that_changes_names_is_noticed_and_the_job_has_its_own_again(name):
+    personality = replace(PERSONALITIES["atomic"], encodes_again=True)
+    with FakeWebDAV(personality, "worker", "s3cret") as server:
+        login = {"username": "worker", "password": "s3cret"}
+        with DirJobs(server.url, job_ext="", storage_options=login) as queue:
+            server.write(f"00_waiting/{name}", b"x")
+            with pytest.raises(Unsupported, match="changes names on the way") as caught:
+                queue.next_and_lock()
+            assert "it has its own name again" in str(caught.value)
+            assert set(server.files("00_waiting")) == {name}
+            assert queue.status().waiting == 1
+        assert set(server.files("00_waiting")) == {name}
+        server.check()
 
 
 def test_names_that_servers_drop_are_refused_and_skipped(place, caplog):
