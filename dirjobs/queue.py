@@ -471,6 +471,7 @@ class DirJobs:
         others_may_write = self._wish.timeout + self._wish.max_pause
         settles_in = others_may_write if agreement.named_queue else 0.0
         generation.presence.adopt(agreement.queue_id, settles_in)
+        generation.presence.own_file = generation.membership.incarnations.all()[0].path
         generation.begun = True
 
     def close(self) -> None:

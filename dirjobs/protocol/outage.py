@@ -66,6 +66,7 @@ class Presence:
     Attributes:
         queue_id: the id that the queue had when this worker began; empty until then, and
             whatever the store says is believed.
+        own_file: a file that only this worker writes; where it is, is the queue.
         beginning: a worker begins, and may make the queue's folders.
         seen_at: when the queue was surely there, for the last time that anybody looked.
         lost_race: see `just_lost`.
@@ -77,6 +78,7 @@ class Presence:
         self.patience = patience
         self.now = now
         self.queue_id = ""
+        self.own_file = ""
         self.beginning = False
         self.seen_at = -math.inf
         self._settled_at = -math.inf
@@ -225,7 +227,7 @@ class SameQueue(Layer):
     def read(self, path: str) -> bytes:
         data = super().read(path)
         if path == AGREEMENT and self.presence.queue_id and id_in(data) is not None:
-            if not self.presence.is_same(data):
+            if not self._is_same(data):
                 raise self.presence.error(self._another_queue())
             self.presence.is_there()
         return data
@@ -253,10 +255,22 @@ class SameQueue(Layer):
             return error
         except StoreError as error:
             return presence.error(seen or error)
-        if not presence.is_same(data):
+        if not self._is_same(data):
             return presence.error(seen or self._another_queue())
         presence.is_there()
         return None
+
+    def _is_same(self, data: bytes) -> bool:
+        """Whether `data` is ``queue.json`` of the queue; its id may be another one if several
+        workers began a new queue at once, and somebody wrote after this one had read."""
+        presence = self.presence
+        if presence.is_same(data):
+            return True
+        found = id_in(data)
+        if not found or not presence.own_file or not self.store.exists(presence.own_file):
+            return False
+        presence.queue_id = found
+        return True
 
     def _another_queue(self) -> StoreError:
         return StoreError(f"{self.full_path(AGREEMENT)!r} is not that of the queue begun here.")

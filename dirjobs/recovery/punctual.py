@@ -51,7 +51,7 @@ class Punctual(Layer):
             for one in due:
                 incarnations.write(one, Share(self.store, incarnations.share.sleep, now))
         except StoreError as error:  # the next beat says so
-            log.info("no heartbeat could be written in between (%s)", error)
+            log.info("a heartbeat that is due could not be written yet (%s)", error)
             self._not_before = now() + incarnations.me.policy.heartbeat / 2
         finally:
             self._writing = False

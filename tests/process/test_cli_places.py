@@ -32,6 +32,7 @@ def start(tmp_path):
 AS_NOBODY = """
 import os, pathlib, sys
 import dirjobs.backends.posix, dirjobs.runner.run, dirjobs.cli.commands.work, psutil
+import dirjobs.runner.deliver, dirjobs.runner.workspace, dirjobs.recovery.silence
 import importlib.metadata, tempfile
 installed = importlib.metadata.entry_points(group="dirjobs.backends")
 importlib.metadata.entry_points = lambda group: installed
@@ -65,10 +66,13 @@ def test_a_folder_without_the_right_to_write(tmp_path, open_folders, prepared):
     for folder in locked:
         if folder.exists():
             folder.chmod(0o555)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    scratch.chmod(0o777)
     done = subprocess.run(
         [sys.executable, "-c", AS_NOBODY, "work", "jobs", "--", "true"],
         cwd=tmp_path,
-        env=environment(),
+        env=environment(DIRJOBS_SCRATCH=str(scratch)),
         capture_output=True,
         text=True,
         timeout=60,

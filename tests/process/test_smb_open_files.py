@@ -180,7 +180,7 @@ class ClosesAtTheThird:
         self.closed = False
 
     def filter(self, record: Any) -> bool:
-        if "Waiting until it is closed" in record.getMessage():
+        if "Trying on." in record.getMessage():
             self.reader.__exit__(None, None, None)
             self.closed = True
         return True
