@@ -25,8 +25,6 @@ from dirjobs import DirJobs
 from dirjobs.policy import Policy
 
 ROOT = Path(__file__).parents[2]
-# A torn copy is waited for at a worker's end, for two minutes with the usual times.
-Policy.longest_standstill = 3.0  # type: ignore[assignment, misc]
 PATIENCE = 100.0
 
 
@@ -141,4 +139,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    # A torn copy is waited for at a worker's end, for two minutes with the usual times.
+    Policy.longest_standstill = 3.0  # type: ignore[assignment, misc]
     main()
