@@ -467,11 +467,9 @@ class DirJobs:
             self._finalizer = weakref.finalize(self, thread.tell_to_end)
             self._finalizer.atexit = False  # the thread itself sees to that
             thread.start()
-        agreement = generation.membership.agreement
-        others_may_write = self._wish.timeout + self._wish.max_pause
-        settles_in = others_may_write if agreement.named_queue else 0.0
-        generation.presence.adopt(agreement.queue_id, settles_in)
-        generation.presence.own_file = generation.membership.incarnations.all()[0].path
+        membership = generation.membership
+        own_file = membership.incarnations.all()[0].path
+        generation.presence.adopt(membership.agreement.queue_id, own_file)
         generation.begun = True
 
     def close(self) -> None:

@@ -109,8 +109,6 @@ class Agreement:
             less strict mode.
         queue_id: the queue's id, as it was last read or written; empty if it had none.
         names_queue: give the queue an id if it has none; not for those who only come by.
-        named_queue: whether the id is ours, so that somebody who began at the same time may
-            yet replace it.
     """
 
     def __init__(self, share: Share, me: Me, evidence: Evidence) -> None:
@@ -120,7 +118,6 @@ class Agreement:
         self.no_claims_before = 0.0
         self.queue_id = ""
         self.names_queue = True
-        self.named_queue = False
         self._complaint = ""
         self._further: Mapping[str, object] = {}
         self._fallback: dict[str, object] = {}
@@ -183,7 +180,6 @@ class Agreement:
             if not self.names_queue:
                 return keys
             self.queue_id = names.nonce(ID_LENGTH)
-            self.named_queue = True
         return {**keys, "id": self.queue_id}
 
     def _name_queue(self) -> None:

@@ -67,6 +67,7 @@ class Presence:
         queue_id: the id that the queue had when this worker began; empty until then, and
             whatever the store says is believed.
         own_file: a file that only this worker writes; where it is, is the queue.
+        foreign_ids: of queues that were met in its place, and have no such file.
         beginning: a worker begins, and may make the queue's folders.
         seen_at: when the queue was surely there, for the last time that anybody looked.
         lost_race: see `just_lost`.
@@ -79,9 +80,9 @@ class Presence:
         self.now = now
         self.queue_id = ""
         self.own_file = ""
+        self.foreign_ids: set[str] = set()
         self.beginning = False
         self.seen_at = -math.inf
-        self._settled_at = -math.inf
         self.lost_race = threads.local()
         self._lock = threads.Lock()
         self._away_since: float | None = None
@@ -89,16 +90,10 @@ class Presence:
         self._refused_logons = 0
         self._next_logon = -math.inf
 
-    def adopt(self, queue_id: str, settles_in: float = 0.0) -> None:
-        """Remember the queue's id from now on.
-
-        Args:
-            queue_id: as it stands in ``queue.json``.
-            settles_in: seconds for which another worker that began at the same time may yet
-                write another id, which holds then.
-        """
-        self.queue_id, self.beginning = queue_id, False
-        self._settled_at = self.now() + settles_in
+    def adopt(self, queue_id: str, own_file: str) -> None:
+        """Remember from now on what the queue is known by: its id, as it stands in
+        ``queue.json``, and a file of it that only this worker writes."""
+        self.queue_id, self.own_file, self.beginning = queue_id, own_file, False
 
     def just_lost(self, path: str) -> bool:
         """Whether this thread lost a race for a job with its last rename, and looks whether it
@@ -106,13 +101,6 @@ class Presence:
         lost = getattr(self.lost_race, "for_name", None)
         self.lost_race.for_name = None
         return path == lost
-
-    def is_same(self, data: bytes) -> bool:
-        """Whether `data` is what ``queue.json`` of this queue says."""
-        found = id_in(data)
-        if found and found != self.queue_id and self.now() < self._settled_at:
-            self.queue_id = found
-        return found == self.queue_id
 
     @property
     def is_away(self) -> bool:
@@ -263,14 +251,13 @@ class SameQueue(Layer):
     def _is_same(self, data: bytes) -> bool:
         """Whether `data` is ``queue.json`` of the queue; its id may be another one if several
         workers began a new queue at once, and somebody wrote after this one had read."""
-        presence = self.presence
-        if presence.is_same(data):
-            return True
-        found = id_in(data)
-        if not found or not presence.own_file or not self.store.exists(presence.own_file):
-            return False
-        presence.queue_id = found
-        return True
+        presence, found = self.presence, id_in(data)
+        if found and found != presence.queue_id and found not in presence.foreign_ids:
+            if self.store.exists(presence.own_file):
+                presence.queue_id = found
+            else:
+                presence.foreign_ids.add(found)
+        return found == presence.queue_id
 
     def _another_queue(self) -> StoreError:
         return StoreError(f"{self.full_path(AGREEMENT)!r} is not that of the queue begun here.")

@@ -43,7 +43,9 @@ class Scene:
         self.life.start()
         if isinstance(faulty, SameQueue):
             faulty.presence.now = lambda: self.world.now
-            faulty.presence.adopt(self.life.membership.agreement.queue_id)
+            membership = self.life.membership
+            own_file = membership.incarnations.all()[0].path
+            faulty.presence.adopt(membership.agreement.queue_id, own_file)
 
     def failing(self, wid):
         """A worker, or somebody else, on the store that will fail."""

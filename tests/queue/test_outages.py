@@ -125,19 +125,12 @@ def worker(folder, *jobs, **options):
     return queue
 
 
-def settled(queue):
-    """As after the first minutes of a new queue's life, when its id is everybody's."""
-    queue._generation.presence.adopt(queue._generation.presence.queue_id)
-    return queue
-
-
 # -- a local folder: renamed away, a bare mount point, another queue ------------------------------
 
 
 def test_a_job_ends_when_its_queue_is_back(away, caplog):
     queue = worker(away.folder, "a.txt")
     job = queue.next_and_lock()
-    settled(queue)
     away.go(away.how)
     done = Waiter(job.done)
     while not queue._generation.presence.is_away:
@@ -153,7 +146,6 @@ def test_a_job_ends_when_its_queue_is_back(away, caplog):
 def test_whether_a_job_is_ours_is_not_known_while_its_queue_is_away(away):
     queue = worker(away.folder, "a.txt")
     job = queue.next_and_lock()
-    settled(queue)
     away.go(away.how)
     asked = Waiter(job.still_mine)
     while not queue._generation.presence.is_away:
@@ -167,7 +159,6 @@ def test_whether_a_job_is_ours_is_not_known_while_its_queue_is_away(away):
 def test_a_heartbeat_makes_nothing(away):
     queue = worker(away.folder, "a.txt")
     job = queue.next_and_lock()
-    settled(queue)
     away.go(away.how)
     for _ in range(3):
         with pytest.raises(QueueAway):
@@ -181,7 +172,6 @@ def test_a_heartbeat_makes_nothing(away):
 def test_a_waiting_worker_goes_on(away):
     queue = worker(away.folder)
     assert queue.next_and_lock() is None
-    settled(queue)
     away.go(away.how)
     if away.how == "another":
         with pytest.raises(QueueAway):
@@ -197,7 +187,6 @@ def test_a_waiting_worker_goes_on(away):
 def test_what_came_late_is_put_back_when_the_queue_is_back(away):
     queue = worker(away.folder, "a.txt")
     job = queue.next_and_lock()
-    settled(queue)
     queue._worker.intents.leave_in_doubt(f"{RUNNING}/{job.full_name()}")
     away.go(away.how)
     with pytest.raises(QueueAway):
@@ -385,7 +374,7 @@ def layer(now=lambda: 0.0):
         store.mkdir(folder) if folder else None
     store.write(AGREEMENT, b'{"id": "mine"}')
     presence = Presence(10.0, now)
-    presence.adopt("mine")
+    presence.adopt("mine", "_queue/workers/w1.aaaaaa.json")
     return SameQueue(store, presence), store
 
 
@@ -424,6 +413,16 @@ def test_while_it_is_away_nothing_is_asked_of_another_queue():
     with pytest.raises(QueueAway):
         same.write(f"{WORKERS}/w1.x.json", b"")
     assert store.asked == [("read", AGREEMENT)]
+
+
+def test_where_our_own_heartbeat_is_is_our_queue_whatever_its_id():
+    """Somebody who began at the same time has written over the id that we had read."""
+    same, store = layer()
+    store.store.write(same.presence.own_file, b"")
+    store.store.write(AGREEMENT, b'{"id": "theirs"}')
+    assert b"theirs" in same.read(AGREEMENT)
+    assert not same.presence.is_away
+    assert same.list(WAITING) == []
 
 
 # -- a worker that is to end ----------------------------------------------------------------------
@@ -504,7 +503,6 @@ def test_a_claim_of_somebody_who_ended_is_given_back_when_the_queue_is_there(awa
         other.next_and_lock()
     queue = worker(away.folder)
     queue.next_and_lock()
-    settled(queue)
     os.rename(f"{away.folder}/elsewhere", f"{away.folder}/{RUNNING}/w2.a.txt")
     away.go(away.how)
     with pytest.raises(QueueAway):
