@@ -249,15 +249,6 @@ class Intents:
             return True
 
     @contextmanager
-    def left_in_doubt_on_error(self, path: str) -> Iterator[None]:
-        """While this lasts, an exception leaves `path` to the sweep."""
-        try:
-            yield
-        except BaseException:
-            self.leave_if_pending(path)
-            raise
-
-    @contextmanager
     def staged(self, worker: str, job: Entry, *paths: str) -> Iterator[Staging]:
         """Ask for names of our own on the way from one folder to another.
 
