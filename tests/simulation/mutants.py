@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -70,35 +70,52 @@ class Mutant:
 @contextmanager
 def in_place(mutant: Mutant) -> Iterator[None]:
     """Let simulated workers run `mutant`."""
-    saved = {name: sys.modules[f"dirjobs.{name}"] for name in MODULES}
     real = SimulatedWorker
     before = (real.me_class, real.parts_class, real.membership_class, real.worker_class)
     try:
-        for name in MODULES:
-            _compile(name, [patch for patch in mutant.patches if patch[0] == name])
-        real.me_class = sys.modules["dirjobs.protocol.me"].Me
-        real.parts_class = sys.modules["dirjobs.protocol.parts"].Parts
-        real.membership_class = sys.modules["dirjobs.recovery.membership"].Membership
-        real.worker_class = sys.modules["dirjobs.worker"].Worker
-        yield
+        with modules_restored(MODULES):
+            for name in MODULES:
+                module, source = anew(name, mutant.patches)
+                exec(compile(source, f"<mutant of {name}>", "exec"), module.__dict__)
+            real.me_class = sys.modules["dirjobs.protocol.me"].Me
+            real.parts_class = sys.modules["dirjobs.protocol.parts"].Parts
+            real.membership_class = sys.modules["dirjobs.recovery.membership"].Membership
+            real.worker_class = sys.modules["dirjobs.worker"].Worker
+            yield
     finally:
         real.me_class, real.parts_class, real.membership_class, real.worker_class = before
+
+
+@contextmanager
+def modules_restored(names: Sequence[str]) -> Iterator[None]:
+    """While this lasts, modules of the package may be replaced."""
+    saved = {name: sys.modules[f"dirjobs.{name}"] for name in names}
+    try:
+        yield
+    finally:
         for name, module in saved.items():
             _put_in_place(f"dirjobs.{name}", module)
 
 
-def _compile(name: str, patches: list[tuple[str, str, str]]) -> None:
+def anew(name: str, patches: Sequence[tuple[str, str, str]]) -> tuple[types.ModuleType, str]:
+    """A module of the package, still empty, in the place of the real one; and its source.
+
+    Args:
+        name: without ``dirjobs.``.
+        patches: module, old text (there exactly once), new text; those of others don't count.
+    """
     spec = find_spec(f"dirjobs.{name}")
     assert spec is not None and spec.origin is not None
     source = Path(spec.origin).read_text(encoding="utf-8")
-    for _, old, new in patches:
-        assert source.count(old) == 1, f"{name}.py has {source.count(old)} times {old!r}"
-        source = source.replace(old, new)
+    for where, old, new in patches:
+        if where == name:
+            assert source.count(old) == 1, f"{name}.py has {source.count(old)} times {old!r}"
+            source = source.replace(old, new)
     module = types.ModuleType(f"dirjobs.{name}")
     module.__package__ = spec.parent
     module.__file__ = spec.origin
     _put_in_place(module.__name__, module)
-    exec(compile(source, f"<mutant of {name}>", "exec"), module.__dict__)
+    return module, source
 
 
 def _put_in_place(name: str, module: types.ModuleType) -> None:

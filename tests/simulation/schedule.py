@@ -16,15 +16,13 @@ import types
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
-from pathlib import Path
 from queue import Empty
 from typing import Any
 
 from greenlet import getcurrent, greenlet
 
 from dirjobs import clock, names, threads
-from tests.simulation.mutants import _put_in_place as put_in_place
+from tests.simulation.mutants import anew, modules_restored
 
 _LONGEST = 60_000
 """Steps of a run that must have come to its end."""
@@ -347,30 +345,14 @@ def stepping(patches: tuple[tuple[str, str, str], ...] = ()) -> Iterator[types.M
     Args:
         patches: module, old text (there exactly once), new text: a mutant.
     """
-    saved = {name: sys.modules[f"dirjobs.{name}"] for name in MODULES}
-    try:
+    with modules_restored(MODULES):
         for name in MODULES:
-            _compile(name, [patch for patch in patches if patch[0] == name])
+            module, source = anew(name, patches)
+            module.__dict__["_step"] = _step
+            tree = ast.fix_missing_locations(_Steps().visit(ast.parse(source)))
+            assert module.__file__ is not None
+            exec(compile(tree, module.__file__, "exec"), module.__dict__)
         yield sys.modules["dirjobs.queue"]
-    finally:
-        for name, module in saved.items():
-            put_in_place(f"dirjobs.{name}", module)
-
-
-def _compile(name: str, patches: list[tuple[str, str, str]]) -> None:
-    spec = find_spec(f"dirjobs.{name}")
-    assert spec is not None and spec.origin is not None
-    source = Path(spec.origin).read_text(encoding="utf-8")
-    for _, old, new in patches:
-        assert source.count(old) == 1, f"{name}.py has {source.count(old)} times {old!r}"
-        source = source.replace(old, new)
-    module = types.ModuleType(f"dirjobs.{name}")
-    module.__package__ = spec.parent
-    module.__file__ = spec.origin
-    module.__dict__["_step"] = _step
-    put_in_place(module.__name__, module)
-    tree = ast.fix_missing_locations(_Steps().visit(ast.parse(source)))
-    exec(compile(tree, spec.origin, "exec"), module.__dict__)
 
 
 _in_charge: list[Schedule] = []
