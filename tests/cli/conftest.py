@@ -89,3 +89,17 @@ def queue(request, tmp_path):
     queue = Queue(url)
     yield queue
     queue.store.close()
+
+
+@pytest.fixture
+def server(serve_fake):  # noqa: F811
+    """The fake WebDAV server, whose answers a test spoils."""
+    return serve_fake()
+
+
+@pytest.fixture
+def far(server):
+    """A queue on it."""
+    queue = Queue(f"{server.url}/jobs")
+    yield queue
+    queue.store.close()

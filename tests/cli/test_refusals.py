@@ -10,7 +10,6 @@ import pytest
 
 from dirjobs.layers import Retrying
 from dirjobs.recovery.control import Control
-from tests.cli.conftest import Queue
 from tests.command_line import wait_until
 from tests.fake_webdav.faults import Fault
 
@@ -37,18 +36,6 @@ def hasty(monkeypatch):
     monkeypatch.setattr(Retrying, "FIRST", 0.01)
     monkeypatch.setattr("dirjobs.runner.upload._PAUSE", 0.02)
     monkeypatch.setattr(Control, "sleep_unless_aborted", lambda *_: None)
-
-
-@pytest.fixture
-def server(serve_fake):
-    return serve_fake()
-
-
-@pytest.fixture
-def far(server):
-    queue = Queue(f"{server.url}/jobs")
-    yield queue
-    queue.store.close()
 
 
 @pytest.mark.parametrize("status", [423, 425])

@@ -25,20 +25,6 @@ def hasty(monkeypatch):
     monkeypatch.setattr("dirjobs.runner.upload._PAUSE", 0.02)
 
 
-@pytest.fixture
-def server(serve_fake):
-    return serve_fake()
-
-
-@pytest.fixture
-def far(server):
-    from tests.cli.conftest import Queue
-
-    queue = Queue(f"{server.url}/jobs")
-    yield queue
-    queue.store.close()
-
-
 def refusing(local, monkeypatch, error, *, folder="results", times=10**9):
     """Let the store refuse to put anything into a folder, so many times."""
     left = [times]

@@ -12,7 +12,6 @@ import pytest
 
 from dirjobs.runner import children
 from dirjobs.runner.output_buffer import shortened
-from tests.cli.conftest import Queue
 from tests.cli.test_work import log_of
 from tests.command_line import environment
 from tests.fake_webdav.faults import Fault
@@ -131,18 +130,6 @@ def test_buffering_that_somebody_asked_for(local, monkeypatch):
 
 
 # -- logs that are too large ---------------------------------------------------------------
-
-
-@pytest.fixture
-def server(serve_fake):
-    return serve_fake()
-
-
-@pytest.fixture
-def far(server):
-    queue = Queue(f"{server.url}/jobs")
-    yield queue
-    queue.store.close()
 
 
 @pytest.mark.parametrize("limit", [1 << 20, 150_000, 1000])

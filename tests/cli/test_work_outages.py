@@ -1,6 +1,7 @@
 """A worker with a job, or without one, while its queue refuses everything."""
 
 import sys
+from contextlib import contextmanager
 from threading import Thread
 
 import pytest
@@ -36,22 +37,9 @@ def hasty(monkeypatch):
     monkeypatch.setattr("dirjobs.protocol.outage.LOGON_PAUSES", (0.01, 0.01))
 
 
-@pytest.fixture
-def server(serve_fake):
-    return serve_fake()
-
-
-@pytest.fixture
-def far(server):
-    queue = Queue(f"{server.url}/jobs")
-    yield queue
-    queue.store.close()
-
-
-@pytest.mark.parametrize("way", WAYS)
-def test_a_job_is_handed_in_when_its_queue_is_back(way, far, server, tmp_path):
-    far.put("00_waiting", "a")
-    fault = Fault(**{"times": 12} | WAYS[way])
+@contextmanager
+def met_by_a_job(fault, server, tmp_path):
+    """A script that writes a result; `fault` is there from its beginning on."""
 
     def refuse_all():
         wait_until((tmp_path / "begun").exists)
@@ -60,12 +48,19 @@ def test_a_job_is_handed_in_when_its_queue_is_back(way, far, server, tmp_path):
 
     thread = Thread(target=refuse_all)
     thread.start()
-    script = (
+    yield (
         f"touch {tmp_path}/begun; until [ -e {tmp_path}/go ]; do sleep 0.01; done;"
         ' echo 1 > "$DIRJOBS_OUT/a.txt"'
     )
-    told = far.run("work", "--", "sh", "-c", script)
     thread.join()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_job_is_handed_in_when_its_queue_is_back(way, far, server, tmp_path):
+    far.put("00_waiting", "a")
+    fault = Fault(**{"times": 12} | WAYS[way])
+    with met_by_a_job(fault, server, tmp_path) as script:
+        told = far.run("work", "--", "sh", "-c", script)
     assert fault.fired == fault.times
     assert far.jobs() == {"02_done": ["a"]}
     assert far.names("results/a") == ["a.txt"]
@@ -100,20 +95,8 @@ def test_the_patience_ends_with_one_sentence_and_the_results_are_kept(
 ):
     far.put("00_waiting", "a")
     fault = Fault(**WAYS[way] | {"times": None})
-
-    def refuse_all():
-        wait_until((tmp_path / "begun").exists)
-        server.faults.add(fault)
-        (tmp_path / "go").touch()
-
-    thread = Thread(target=refuse_all)
-    thread.start()
-    script = (
-        f"touch {tmp_path}/begun; until [ -e {tmp_path}/go ]; do sleep 0.01; done;"
-        ' echo 1 > "$DIRJOBS_OUT/a.txt"'
-    )
-    far.run("work", "--patience", "0.1", "--", "sh", "-c", script, code=2)
-    thread.join()
+    with met_by_a_job(fault, server, tmp_path) as script:
+        far.run("work", "--patience", "0.1", "--", "sh", "-c", script, code=2)
     server.faults.clear()
     assert "The queue has been away for 0.1 s: giving up." in far.stderr
     assert "dirjobs deliver" in far.stderr
