@@ -18,6 +18,8 @@ from .rules import all_rules, never_decided
 from .runs import ENOUGH_RUNS, run_many, run_one
 from .scenarios import FAMILIES, Family, any_scenario, leavers, lives, scenario
 
+pytestmark = pytest.mark.timeout(900)  # only to end a hang: these are seconds of pure work
+
 BROAD = (
     "lives",
     "within_bounds",
