@@ -20,6 +20,8 @@ from dirjobs.runner.summary import Summary
 
 LOOK = 60.0
 """Seconds between two looks at a job that runs, and two writings of its log."""
+_LAST_LOOK = 3.0
+"""Seconds that a look which is under way has to end when the worker ends."""
 _SLICE = 1.0
 """Seconds at most until a slot sees that the worker is to stop."""
 
@@ -228,8 +230,12 @@ class Monitor:
         threads.start(self._thread)
 
     def stop(self) -> None:
+        """Let it end, and wait a moment for a look that is under way: after it the store is
+        closed, and whoever uses it then opens it anew."""
         self._over = True
         self._shutdown.changed()
+        if self._thread.is_alive():
+            self._thread.join(_LAST_LOOK)
 
     def _run(self) -> None:
         while not self._shutdown.wait_for(lambda: self._over, self._every):
