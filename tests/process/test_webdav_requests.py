@@ -24,8 +24,9 @@ def test_requests_per_job(tmp_path, figures, mode, most, per_lost_race):
     costs, however many its jobs.
     """
     with apache.running(auth=None) as server:
-        with DirJobs(server.url):
-            pass
+        with DirJobs(server.url, mode=mode) as first:
+            # The first worker writes down what all agree on; several at once would each.
+            assert first.next_and_lock() is None
         for number in range(JOBS):
             name = f"job{number}.txt"
             (server.root / "00_waiting" / name).write_bytes(content(name))
