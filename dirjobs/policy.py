@@ -92,6 +92,11 @@ class Policy:
         return 2 * (self.heartbeat + self.timeout)
 
     @property
+    def late_after(self) -> float:
+        """Seconds without a sign of life after which a heartbeat is late: one may be lost."""
+        return 2 * self.heartbeat + self.timeout
+
+    @property
     def shortest_lease(self) -> float:
         """The law: T >= (k+1)H + (k+2)W + P + R with one lost beat (k = 1)."""
         return 2 * self.heartbeat + 3 * self.timeout + self.max_pause + self.wait

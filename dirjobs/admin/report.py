@@ -154,7 +154,7 @@ class Heard:
             return State.ENDED
         if self.gone or (age > 2 * terms.lease and not self.heartbeat.is_unreadable):
             return State.DEAD
-        if age > 2 * terms.heartbeat + terms.timeout:
+        if age > terms.late_after:
             return State.SILENT
         if self.heartbeat.starting:
             return State.STARTING

@@ -157,8 +157,7 @@ class Membership:
         or after its clock was set.  So dead is, unless it is proved, who was silent before and
         has not written since, whatever the times say.
         """
-        policies = [peer.heartbeat.policy for peer in silent]
-        pause = max(2 * policy.heartbeat + policy.timeout for policy in policies)
+        pause = max(peer.heartbeat.policy.late_after for peer in silent)
         log.warning(
             "%s: %s; waiting %g s whether it comes back",
             silent[0].heartbeat.worker,

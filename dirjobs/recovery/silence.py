@@ -118,8 +118,7 @@ class SilentHolders:
         age = None if now is None or entry.mtime is None else max(0.0, now - entry.mtime)
         if peers.proof_of_death(heartbeat):
             return age or 0.0
-        late = 2 * heartbeat.policy.heartbeat + heartbeat.policy.timeout
-        return age if age is not None and age > late else None
+        return age if age is not None and age > heartbeat.policy.late_after else None
 
     def _needed(self, file: str, now: float) -> float:
         """Seconds until the lease of a heartbeat file is over by our clock, and the beat after
