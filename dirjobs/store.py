@@ -39,6 +39,9 @@ from dirjobs.names import unsafe_name
 MAX_ENTRIES = 1_000_000
 """Names in one folder that a backend takes; a server that lies would go on for ever."""
 
+MAX_READ = 32 * 1024 * 1024
+"""Bytes that `Store.read` brings from a server; one that lies would go on for ever."""
+
 
 class FileKind(Enum):
     """What a name in a listing stands for."""
@@ -158,10 +161,11 @@ class Store(ABC):
 
     @abstractmethod
     def read(self, path: str) -> bytes:
-        """The whole content of a (small) file.
+        """The whole content of a (small) file; a server's has `MAX_READ` bytes at most.
 
         Raises:
             NotFound: there is no such file.
+            Unsupported: it is larger than that.
         """
 
     @abstractmethod

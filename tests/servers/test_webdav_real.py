@@ -83,9 +83,12 @@ def test_logins(auth, tls):
                 pytest.raises(Denied, match=r"user 'worker' was refused .* app password"),
             ):
                 list(store.list(""))
-            with pytest.raises(Denied, match="nobody"):
-                options = {"ca": str(server.ca)} if tls else {}
-                list(open_store(server.url, options).list(""))
+            options = {"ca": str(server.ca)} if tls else {}
+            with (
+                open_store(server.url, options) as store,
+                pytest.raises(Denied, match="nobody"),
+            ):
+                list(store.list(""))
 
 
 def test_a_certificate_of_its_own_is_refused_with_advice(apache_tls):

@@ -562,7 +562,7 @@ def test_a_password_is_shown_nowhere(server, caplog, capfd):
                     pickle.dumps(store._config)
     out, err = capfd.readouterr()
     everything = "".join(shown) + caplog.text + out + err
-    assert "HTTP Request" in caplog.text, "httpx logged, so there was something to find"
+    assert "send_request_headers" in caplog.text, "httpcore logged: there was something to find"
     assert not any(secret in everything for secret in SHOWN)
 
 
@@ -577,8 +577,8 @@ def test_one_connection_serves_many_requests(server, store):
 
 
 def test_a_connection_is_not_kept_longer_than_servers_keep_it(store):
-    with store._session()._connection() as client:
-        assert client._transport._pool._keepalive_expiry < 5
+    with store._session()._line() as line:
+        assert line.transport._pool._keepalive_expiry < 5
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")

@@ -30,7 +30,7 @@ def open_store(
             (``basic``, ``digest``; found out if left out), ``token`` (bearer), ``netrc``
             (a path, or False), ``ca`` (file or folder of certificates), ``verify``,
             ``cert`` (client certificate), ``proxy``, ``trust_env``, ``headers``,
-            ``timeout`` (30, seconds of silence).  They win over the URL, and the URL
+            ``timeout`` (30, seconds for a whole request).  They win over the URL, and the URL
             over fsspec's configuration.
         timeout: the same, for who has no wish of his own in the options.
 

@@ -76,7 +76,7 @@ OPTIONS = option.Options(
     ),
     trust_env=option.flag(default=True),
     headers=option.Option(_headers, default={}),
-    timeout=option.seconds(30.0),  # of silence
+    timeout=option.seconds(30.0),  # for a whole request
     guarantees=option.guarantees(),
 )
 
@@ -101,7 +101,7 @@ class Config:
         prefix: the encoded path of the folder, without a slash at its end.
         url: the folder for people: only what a browser would misread is encoded.
         proxy_from: which variable or option names the proxy; empty if there is none.
-        timeout: seconds of silence.
+        timeout: seconds for a whole request without its payload.
         guarantees: what a check has found out, or None.
     """
 

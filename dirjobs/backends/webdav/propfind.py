@@ -9,7 +9,9 @@ of 100,000 entries is 100,000 small tuples.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import re
+import zlib
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from xml.etree import ElementTree
 from xml.parsers import expat
@@ -40,6 +42,34 @@ OnResource = Callable[[str, str | None, str | None, bool | None], None]
 
 class BadAnswer(ValueError):
     """The answer is not a listing that could be believed; the text says why."""
+
+
+def unpacked(pieces: Iterable[bytes], encoding: str) -> Iterator[bytes]:
+    """The text of an answer, never more than `PIECE` of it at a time.
+
+    Args:
+        pieces: as sent.
+        encoding: the answer's ``Content-Encoding``.
+
+    Raises:
+        BadAnswer: it is packed twice, or by something else than gzip.
+    """
+    encoding = encoding.strip().lower()
+    if encoding in ("", "identity"):
+        yield from pieces
+        return
+    if encoding not in ("gzip", "x-gzip"):
+        raise BadAnswer(f"it is packed as {encoding[:40]!r}, and not by gzip once")
+    unpacker = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    try:
+        for piece in pieces:
+            packed = piece
+            while packed and not unpacker.eof:
+                yield unpacker.decompress(packed, PIECE)
+                packed = unpacker.unconsumed_tail
+        yield unpacker.flush()
+    except zlib.error as error:
+        raise BadAnswer("what it is packed in is no gzip") from error
 
 
 class Multistatus:
@@ -199,5 +229,5 @@ def _code(status: str | None) -> int | None:
     """The number in ``HTTP/1.1 200 OK``."""
     if status == "HTTP/1.1 200 OK":
         return 200
-    parts = (status or "").split()[1:2]
-    return int(parts[0]) if parts and parts[0].isascii() and parts[0].isdigit() else None
+    code = (status or "").split()[1:2]
+    return int(code[0]) if code and re.fullmatch("[0-9]{3}", code[0]) else None

@@ -5,11 +5,10 @@ The requests are built ready for the wire; httpx sends them, logs on, and reads 
 
 from __future__ import annotations
 
-import http.cookiejar
 import logging
+import math
 import ssl
 import threading
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from urllib.parse import quote, unquote, urljoin
@@ -18,11 +17,17 @@ import httpx
 
 from dirjobs.backends._config import refuse_pickling
 from dirjobs.backends.webdav.config import Config
+from dirjobs.backends.webdav.deadline import Deadline, Network, Payload
 from dirjobs.backends.webdav.login import BasicOrDigest
 from dirjobs.backends.webdav.status import METHODS, READING, Verb, no_answer
 from dirjobs.errors import Unavailable, Unsupported
 from dirjobs.redaction import without_login
 from dirjobs.store import check_path
+
+try:
+    from socksio import SOCKSError
+except ImportError:  # nor is there a proxy of that kind
+    SOCKSError = httpx.ProxyError
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +38,13 @@ KEEPALIVE = 4.0
 the server who hangs up just when we send."""
 CONNECT_TIMEOUT = 10.0
 MAX_REDIRECTS = 3
+LISTING_TIMEOUTS = 3
+"""A listing may take so many timeouts in all, as long as it goes on."""
 MAX_CHATTER = 1024 * 1024
 """Bytes of an answer whose text nobody needs; after that we hang up."""
+
+_PAYLOADS = frozenset({Verb.GET, Verb.LIST})
+"""The verbs whose answers may take longer than a request."""
 
 Body = bytes | Iterable[bytes] | None
 
@@ -64,33 +74,18 @@ class Session:
             "Connection": "keep-alive",
             **config.headers,
         }
-        # One connection to a client, one thread to a client: a pool shared by threads may
+        # One connection to a line, one thread to a line: a pool shared by threads may
         # close the socket of one that is just reading (httpcore takes an answer that
         # came quickly for a server that hung up).
         self._slots = threading.BoundedSemaphore(MAX_CONNECTIONS)
         self._held = threading.local()
-        self._free: list[httpx.Client] = []
+        self._free: list[_Line] = []
         self._closed = False
 
     __reduce__ = refuse_pickling
 
-    def _client(self) -> httpx.Client:
-        client = httpx.Client(
-            auth=self._auth,
-            verify=self._config.tls,
-            proxy=self._config.proxy,
-            trust_env=False,  # `Config` has read the environment
-            timeout=self._config.timeout,
-            limits=httpx.Limits(
-                max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEPALIVE
-            ),
-        )
-        # No cookies: a session on the server would queue up requests that are parallel.
-        client.cookies.jar.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
-        return client
-
     @contextmanager
-    def _connection(self) -> Iterator[httpx.Client]:
+    def _line(self) -> Iterator[_Line]:
         # A question within an answer (is this page a folder?) waits for no other thread: that
         # one may be about to do the same.
         within = getattr(self._held, "by_me", False)
@@ -102,13 +97,13 @@ class Session:
         self._held.by_me = True
         try:
             try:
-                client = self._free.pop()
+                line = self._free.pop()
             except IndexError:
-                client = self._client()
+                line = _Line(self._config)
             try:
-                yield client
+                yield line
             finally:
-                self._free.append(client)
+                self._free.append(line)
                 if self._closed:
                     self.close()
         finally:
@@ -120,7 +115,7 @@ class Session:
         """Hang up; a connection in use is closed by whoever uses it."""
         self._closed = True
         while self._free:
-            self._free.pop().close()
+            self._free.pop().transport.close()
 
     # -- one request -------------------------------------------------------------------
 
@@ -147,14 +142,20 @@ class Session:
             StoreError: no answer came.
         """
         url = self.origin + path
-        with self._connection() as client:
+        with self._line() as line:
+            at_most = LISTING_TIMEOUTS * self._config.timeout if verb is Verb.LIST else math.inf
+            line.deadline.begin(at_most)
             try:
-                request = self._request(verb, url, headers, body)
-                response = client.send(request, stream=True, follow_redirects=False)
+                response = self._log_on(line, self._request(line, verb, url, headers, body))
                 try:
                     if verb in READING:
-                        response = self._redirected(client, response)
+                        response = self._redirected(line, response)
+                    if verb in _PAYLOADS:
+                        assert isinstance(response.stream, httpx.SyncByteStream)
+                        response.stream = Payload(response.stream, line.deadline)
                     yield response
+                    if not response.is_stream_consumed:
+                        self._drain(response)  # so that the connection is of further use
                 finally:
                     response.close()
             except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, ssl.SSLError) as error:
@@ -176,31 +177,56 @@ class Session:
         return isinstance(self._auth, BasicOrDigest) and self._auth.may_be_asked
 
     def _request(
-        self, verb: Verb, url: str, headers: Mapping[str, str], body: Body
+        self, line: _Line, verb: Verb, url: str, headers: Mapping[str, str], body: Body
     ) -> httpx.Request:
-        stream = _Pieces(body) if body is not None and not isinstance(body, bytes) else None
+        stream: httpx.SyncByteStream
+        if body is None or isinstance(body, bytes):
+            stream = httpx.ByteStream(body or b"")
+        else:
+            stream = _Pieces(body)
         return httpx.Request(
             METHODS.get(verb, verb.name),
             url,
             headers={**self._always, **headers},
-            stream=stream or httpx.ByteStream(body or b""),  # type: ignore[arg-type]
+            stream=Payload(stream, line.deadline) if verb is Verb.PUT else stream,
             extensions={"timeout": self._timeouts},
         )
 
+    def _log_on(self, line: _Line, request: httpx.Request) -> httpx.Response:
+        """Send `request`, with the login that the server wants.
+
+        httpx's own client would read the text of each refusal into memory, unpack it, and
+        keep cookies: a session on the server would queue up requests that are parallel.
+        """
+        if self._auth is None:
+            return line.send(request)
+        flow = self._auth.auth_flow(request)
+        request = next(flow)
+        while True:
+            response = line.send(request)
+            try:
+                request = flow.send(response)
+            except StopIteration:
+                return response
+            except BaseException:
+                response.close()
+                raise
+            self._drain(response)
+            response.close()
+
     def _drain(self, response: httpx.Response) -> None:
-        deadline = time.monotonic() + self._config.timeout
         seen = 0
         try:
             for piece in response.iter_raw():
                 seen += len(piece)
-                if seen > MAX_CHATTER or time.monotonic() > deadline:
+                if seen > MAX_CHATTER:
                     return
         except httpx.HTTPError as error:
             log.debug("the text after a %s was cut: %r", response.status_code, type(error))
 
     # -- redirects ---------------------------------------------------------------------
 
-    def _redirected(self, client: httpx.Client, response: httpx.Response) -> httpx.Response:
+    def _redirected(self, line: _Line, response: httpx.Response) -> httpx.Response:
         for _ in range(MAX_REDIRECTS):
             if response.status_code not in (301, 302, 307, 308):
                 break
@@ -214,7 +240,7 @@ class Session:
                 stream=asked.stream,
                 extensions=asked.extensions,
             )
-            response = client.send(again, stream=True, follow_redirects=False)
+            response = self._log_on(line, again)
         return response
 
     def _target(self, response: httpx.Response) -> str:
@@ -242,6 +268,38 @@ class Session:
                 " use that URL if you trust it."
             )
         return f"{self.origin}{path}"
+
+
+class _Line:
+    """A connection to the server, used by one thread at a time, and by when its request must
+    be over."""
+
+    def __init__(self, config: Config) -> None:
+        self.deadline = Deadline(config.timeout)
+        self.transport = httpx.HTTPTransport(
+            verify=config.tls,
+            proxy=config.proxy,
+            trust_env=False,  # `Config` has read the environment
+            limits=httpx.Limits(
+                max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEPALIVE
+            ),
+        )
+        # httpcore's pools have an argument for it, which httpx passes nothing to.
+        self._network = self.transport._pool._network_backend = Network(self.deadline)
+
+    def send(self, request: httpx.Request) -> httpx.Response:
+        """Send `request` as it is, and give its answer with the body still to read."""
+        try:
+            response = self.transport.handle_request(request)
+        except SOCKSError as error:  # httpcore lets it by
+            self._network.hang_up()
+            raise httpx.ProxyError(str(error)) from error
+        except BaseException:
+            self._network.hang_up()  # httpcore forgets those that came not as far as a request
+            raise
+        response.request = request
+        response.headers.pop("set-cookie", None)
+        return response
 
 
 class _Pieces(httpx.SyncByteStream):

@@ -182,7 +182,9 @@ def refusal(verb: Verb, response: httpx.Response, who: str) -> StoreError:
     status, url = response.status_code, str(response.request.url)
     if 300 <= status < 400:
         location = without_login(response.headers.get("location", ""))
-        return Unsupported(f"{url} redirects {verb.name} to {location!r}: use that URL.")
+        return Unsupported(
+            f"{url} redirects {METHODS.get(verb, verb.name)} to {location!r}: use that URL."
+        )
     if status == 200 and verb in (Verb.LIST, Verb.LOOK):
         kind = response.headers.get("content-type", "no type")[:60]
         return StoreError(

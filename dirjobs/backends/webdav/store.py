@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
@@ -19,9 +19,9 @@ from dirjobs.backends.webdav.propfind import BadAnswer, Multistatus
 from dirjobs.backends.webdav.session import Session
 from dirjobs.backends.webdav.status import OK, Verb, error_for, refusal, refuse_web_page
 from dirjobs.backends.webdav.transfer import announced, rewound_on_retryable_error
-from dirjobs.errors import AmbiguousResult, Denied, NotFound, StoreError, Unavailable
+from dirjobs.errors import AmbiguousResult, Denied, NotFound, StoreError, Unsupported
 from dirjobs.names import unsafe_name
-from dirjobs.store import Entry, FileKind, Guarantees, Store, split
+from dirjobs.store import MAX_READ, Entry, FileKind, Guarantees, Store, split
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +38,6 @@ _DEPTH_0 = {"Depth": "0"}
 _BYTES = {"Content-Type": "application/octet-stream"}
 _NEEDS_TLS_BEHIND = frozenset({400, 502})
 _FOLDER_MAY_BE_MISSING = frozenset({400, 403, 404, 409, 500})
-_LISTING_PATIENCE = 10
-"""A listing may take this many timeouts in all, if something arrives within each."""
 
 
 class WebdavStore(Store):
@@ -186,12 +184,10 @@ class WebdavStore(Store):
         return error_for(verb, status, url=self.full_path(path), who=self._config.who)
 
     def _parse(self, parser: Multistatus, response: httpx.Response) -> int | None:
-        deadline = time.monotonic() + _LISTING_PATIENCE * self._config.timeout
+        encoding = response.headers.get("content-encoding", "")
         try:
-            for piece in response.iter_bytes(propfind.PIECE):
+            for piece in propfind.unpacked(response.iter_raw(), encoding):
                 parser.feed(piece)
-                if time.monotonic() > deadline:
-                    raise Unavailable(f"the answer of {response.request.url} comes too slowly.")
             parser.close()
         except BadAnswer as error:
             raise StoreError(
@@ -202,8 +198,16 @@ class WebdavStore(Store):
     # -- contents and housekeeping -----------------------------------------------------
 
     def read(self, path: str) -> bytes:
+        content = io.BytesIO()
         with self._get(path) as pieces:
-            return b"".join(pieces)
+            for piece in pieces:
+                content.write(piece)
+                if content.tell() > MAX_READ:
+                    raise Unsupported(
+                        f"{self.full_path(path)} has more than {MAX_READ:,} bytes: as a whole"
+                        " it is only copied into a file."
+                    )
+        return content.getvalue()
 
     def download(self, path: str, target: BinaryIO) -> None:
         with rewound_on_retryable_error(target) as write, self._get(path) as pieces:
