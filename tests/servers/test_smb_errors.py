@@ -143,7 +143,7 @@ def test_a_file_where_the_folder_should_be(samba: Samba) -> None:
 
 def test_something_that_is_no_smb_server(samba: Samba) -> None:
     with Proxy(free_port()) as proxy, open_at(samba, port=proxy.port) as store:
-        with pytest.raises(Unavailable, match="is it an SMB 2 or 3 server") as raised:
+        with pytest.raises(Unavailable, match="is no SMB 2 or 3 server") as raised:
             store.list("")
         print(sentence(raised.value))
 

@@ -190,7 +190,7 @@ def test_a_server_of_another_kind_gets_no_room() -> None:
         with (
             listener,
             open_store(f"smb://me@127.0.0.1:{listener.getsockname()[1]}/s", {"password": "x"}) as s,
-            pytest.raises(Unavailable, match="is it an SMB 2 or 3 server"),
+            pytest.raises(Unavailable, match="is no SMB 2 or 3 server"),
         ):
             s.exists("job")
         assert tracemalloc.get_traced_memory()[1] < 50e6

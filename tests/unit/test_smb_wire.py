@@ -145,20 +145,36 @@ def damaged(offset: int, value: int) -> bytes:
     [
         damaged(60, 1 << 20),  # a name longer than the answer
         damaged(0, 8),  # entries that overlap
+        damaged(0, 64),  # an entry that begins in the name of the one before
         damaged(0, 1 << 20),  # an entry behind the end
         packed(("job1", 0, 0, 0))[:40],
     ],
-    ids=["long name", "overlap", "far away", "truncated"],
+    ids=["long name", "overlap", "in a name", "far away", "truncated"],
 )
 def test_a_damaged_listing_is_an_error_and_no_endless_loop(body: bytes) -> None:
-    with pytest.raises(ValueError, match="points out of the answer"):
+    with pytest.raises(ValueError, match=r"points out of the answer|not where its"):
         list(wire.entries(body))
 
 
 def test_a_read_that_announces_more_than_it_brings() -> None:
     body = struct.pack("<HBBIII", 17, 80, 0, 10, 0, 0) + b"short"
     with pytest.raises(ValueError, match="announced 10 bytes"):
-        wire.data_read(body)
+        wire.data_read(body, 100)
+
+
+@pytest.mark.parametrize("start", [0, 64, 79])
+def test_a_read_whose_data_are_its_own_head(start: int) -> None:
+    body = struct.pack("<HBBIII", 17, start, 0, 5, 0, 0) + b"hello"
+    with pytest.raises(ValueError, match="brought 0"):
+        wire.data_read(body, 100)
+
+
+def test_more_than_was_asked_for_or_sent() -> None:
+    body = struct.pack("<HBBIII", 17, 80, 0, 5, 0, 0) + b"hello"
+    with pytest.raises(ValueError, match="a READ of 4 bytes brought 5"):
+        wire.data_read(body, 4)
+    with pytest.raises(ValueError, match="a WRITE of 4 bytes took 5"):
+        wire.bytes_written(body, 4)
 
 
 def test_the_first_answer_is_never_ambiguous() -> None:
@@ -172,8 +188,11 @@ def test_the_first_answer_is_never_ambiguous() -> None:
 
 ANSWERS = {
     "created": (wire.created, struct.pack("<H86x", 89)),
-    "read": (wire.data_read, struct.pack("<HBBIII", 17, 80, 0, 5, 0, 0) + b"hello"),
-    "written": (wire.bytes_written, struct.pack("<HHI8x", 17, 0, 5)),
+    "read": (
+        lambda body: wire.data_read(body, 100),
+        struct.pack("<HBBIII", 17, 80, 0, 5, 0, 0) + b"hello",
+    ),
+    "written": (lambda body: wire.bytes_written(body, 100), struct.pack("<HHI8x", 17, 0, 5)),
     "listed": (lambda body: list(wire.entries(body)), b""),
 }
 
@@ -231,13 +250,20 @@ def test_smbprotocol_prints_no_traceback_where_nobody_set_up_logging() -> None:
 
 def test_smbprotocol_still_has_the_private_parts_that_we_lean_on() -> None:
     from smbclient._pool import ClientConfig, dfs_request, get_smb_tree
-    from smbprotocol.connection import Connection
+    from smbprotocol.connection import Connection, Request
     from smbprotocol.transport import Tcp
 
     assert callable(get_smb_tree)
     assert callable(dfs_request)
     assert callable(ClientConfig.cache_referral)
-    assert Connection(None, "nas")._t_exc is None
+    connection = Connection(None, "nas")
+    assert connection._t_exc is None
+    assert connection.outstanding_requests == connection.session_table == {}
+    assert connection.sequence_window.keys() == {"low", "high"}
+    request = Request({}, wire.Message, connection)
+    assert not request.response_event.is_set()
+    assert not request.response_event_lock.locked()
+    assert request.response is None
     assert Tcp("nas", 445)._sock is None
     assert Tcp.MAX_SIZE == 2**24 - 1
 

@@ -15,7 +15,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from typing import Any, NamedTuple
 
 from smbprotocol.exceptions import SMBConnectionClosed, SMBResponseException
@@ -23,7 +23,7 @@ from smbprotocol.exceptions import SMBConnectionClosed, SMBResponseException
 from dirjobs.backends.smb import wire
 from dirjobs.backends.smb.config import Config
 from dirjobs.backends.smb.integrity import ConnectionCache, ForgedAnswer
-from dirjobs.backends.smb.session import connect, hang_up, log_on, shut
+from dirjobs.backends.smb.session import connect, hang_up, log_on, watchdog
 from dirjobs.backends.smb.status import PENDING
 from dirjobs.errors import StoreError, Unavailable
 
@@ -116,11 +116,12 @@ class Connection:
     def _ask_for_credits(self, wanted: int) -> None:
         session = self._tree.session
         try:
-            self._smb.echo(
-                sid=session.session_id,
-                timeout=self._config.timeout,
-                credit_request=wanted - self._credits() + 16,
-            )
+            with self._watchdog(self._config.timeout):
+                self._smb.echo(
+                    sid=session.session_id,
+                    timeout=self._config.timeout,
+                    credit_request=wanted - self._credits() + 16,
+                )
         except Exception as error:
             self.close()
             raise Broken(_reason(error), sent=False) from error
@@ -146,9 +147,8 @@ class Connection:
 
     def _receive(self, request: Any, deadline: float) -> Answer:
         try:
-            header = self._smb.receive(
-                request, timeout=max(deadline - time.monotonic(), 0), resolve_symlinks=False
-            )
+            wait_for_answer(request, deadline, lambda: self.alive)
+            header = self._smb.receive(request, timeout=0, resolve_symlinks=False)
         except SMBResponseException as error:
             header = error.header
         except Exception as error:
@@ -158,23 +158,8 @@ class Connection:
                 raise Broken(_reason(error), sent=True) from error
         return Answer(header["status"].get_value(), header["data"].get_value())
 
-    @contextlib.contextmanager
-    def _watchdog(self, seconds: float) -> Iterator[threading.Event]:
-        """Shut the socket if the block takes longer; the event says whether it did."""
-        barked = threading.Event()
-
-        def bark() -> None:
-            barked.set()
-            for connection in list(self._cache.values()):
-                shut(connection)
-
-        timer = threading.Timer(seconds, bark)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield barked
-        finally:
-            timer.cancel()
+    def _watchdog(self, seconds: float) -> contextlib.AbstractContextManager[threading.Event]:
+        return watchdog(seconds, lambda: list(self._cache.values()))
 
     @contextlib.contextmanager
     def _logging_on(self) -> Iterator[None]:
@@ -188,6 +173,31 @@ class Connection:
                 raise
             why = f"no answer in {config.timeout:g} s" if barked.is_set() else _reason(error)
             raise Unavailable(f"Can't log on to {config.where}: {why}.") from error
+
+
+def wait_for_answer(request: Any, deadline: float, is_alive: Callable[[], bool]) -> None:
+    """Wait for an answer, or for the end of the connection.
+
+    smbprotocol's own wait begins anew with each "not yet", which anybody on the way can send:
+    it brings nothing, and so is not signed.
+
+    Args:
+        request: smbprotocol's.
+        deadline: when to give up, by the monotonic clock.
+        is_alive: whether anything may still come.
+
+    Raises:
+        TimeoutError: it did not come in time.
+    """
+    while request.response_event.wait(max(deadline - time.monotonic(), 0)):
+        with request.response_event_lock:
+            answer = request.response
+            if answer is None or answer["status"].get_value() != PENDING:
+                return
+            request.response_event.clear()
+        if not is_alive():
+            return
+    raise TimeoutError("timeout")
 
 
 def _hang_up(pid: int, cache: MutableMapping[str, Any]) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import time
 
 from dirjobs.backends.smb import wire
 from dirjobs.backends.smb.connection import Answer
 from dirjobs.backends.smb.pool import Pool, taken_apart
 from dirjobs.backends.smb.status import NO_MORE_FILES, NO_SUCH_FILE, require
-from dirjobs.errors import Unsupported
+from dirjobs.errors import Unavailable, Unsupported
 from dirjobs.store import MAX_ENTRIES, Entry
 
 log = logging.getLogger(__name__)
@@ -17,6 +18,9 @@ _ROOM = 4 << 20
 """Bytes that we let the server fill at once: some 40,000 names."""
 
 _QUERIES = 3
+
+_TIMEOUTS = 3
+"""A folder that takes several requests may take so many timeouts in all."""
 
 _END = frozenset({NO_MORE_FILES, NO_SUCH_FILE})
 
@@ -44,8 +48,10 @@ def _sweep_on(pool: Pool, native: str, what: str, room: int) -> list[Entry]:
     """A folder that does not fit into one compound, from its beginning."""
     with pool.opened(_open(native), what, changes=False) as folder:
         found: list[Entry] = []
+        give_up = time.monotonic() + _TIMEOUTS * pool.timeout
         while _take(folder.send(wire.query_directory(room, folder.id))[0], found, what):
-            pass
+            if time.monotonic() > give_up:
+                raise Unavailable(f"Can't {what}: the listing comes too slowly.")
         return found
 
 

@@ -40,6 +40,8 @@ class Pool:
 
     def __init__(self, config: Config) -> None:
         self._config = config
+        self.timeout = config.timeout
+        """Seconds that one request may take."""
         # By process id: a forked child finds none of its own and never touches its
         # parent's.  No lock, which might have been held at the moment of the fork.
         self._processes: dict[int, _Process] = {}

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
+import threading
 import uuid
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -50,6 +51,25 @@ def hang_up(connection: Any) -> None:
             connection.disconnect(close=False)
 
 
+@contextlib.contextmanager
+def watchdog(seconds: float, connections: Callable[[], Iterable[Any]]) -> Iterator[threading.Event]:
+    """Shut the sockets if the block takes longer; the event says whether it did."""
+    barked = threading.Event()
+
+    def bark() -> None:
+        barked.set()
+        for connection in connections():
+            shut(connection)
+
+    timer = threading.Timer(seconds, bark)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield barked
+    finally:
+        timer.cancel()
+
+
 class Share(NamedTuple):
     r"""A share that we are connected to.
 
@@ -80,15 +100,19 @@ def connect(config: Config, host: str = "", port: int = 0) -> Any:
     connection = AuthenticConnection(
         uuid.uuid4(), config.host, config.port, require_signing=config.require_signing
     )
-    try:
-        connection.connect(timeout=min(config.connect_timeout, config.timeout))
-    except Exception as error:
-        hang_up(connection)
-        raise Unavailable(f"Can't reach {config.where}: {_unreachable(error)}.") from error
+    seconds = min(config.connect_timeout, config.timeout)
+    # smbprotocol's timeout begins anew with each "not yet", and with each address.
+    with watchdog(seconds, lambda: [connection]) as barked:
+        try:
+            connection.connect(timeout=seconds)
+        except Exception as error:
+            hang_up(connection)
+            why = _unreachable(error, late=barked.is_set())
+            raise Unavailable(f"Can't reach {config.where}: {why}.") from error
     return connection
 
 
-def _unreachable(error: BaseException) -> str:
+def _unreachable(error: BaseException, *, late: bool) -> str:
     native = error.__cause__
     if isinstance(native, socket.gaierror):
         return "there is no host of that name; check the address"
@@ -98,9 +122,9 @@ def _unreachable(error: BaseException) -> str:
         return "it does not answer; check host, port and firewall"
     if isinstance(native, OSError):
         return native.strerror or type(native).__name__
-    if "timeout" in str(error).lower():
+    if late or "timeout" in str(error).lower():
         return "it takes the connection but does not answer"
-    return "it ended the connection at once; is it an SMB 2 or 3 server?"
+    return "it ended the connection at once, or is no SMB 2 or 3 server"
 
 
 def log_on(config: Config, connection: Any, cache: MutableMapping[str, Any]) -> Share:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable
 from typing import BinaryIO
@@ -11,7 +12,7 @@ from dirjobs.backends.smb import wire
 from dirjobs.backends.smb.connection import Answer
 from dirjobs.backends.smb.pool import Handle, Pool, taken_apart
 from dirjobs.backends.smb.status import ACCESS_DENIED, END_OF_FILE, SHARING_VIOLATION, require
-from dirjobs.errors import AmbiguousResult, Busy, Denied, StoreError, Unavailable
+from dirjobs.errors import AmbiguousResult, Busy, Denied, StoreError, Unavailable, Unsupported
 from dirjobs.names import nonce
 
 log = logging.getLogger(__name__)
@@ -26,29 +27,54 @@ _REPLACE_FOR = 3.0
 """Seconds for which a replacement is tried again while somebody has the old file open."""
 
 
-def fetch(pool: Pool, native: str, what: str, sink: Callable[[bytes], object]) -> None:
-    """Give the content of a file to `sink`, in pieces."""
+def fetch(
+    pool: Pool,
+    native: str,
+    what: str,
+    sink: Callable[[bytes], object],
+    at_most: float = math.inf,
+) -> None:
+    """Give the content of a file to `sink`, in pieces.
+
+    Raises:
+        Unsupported: it has more than `at_most` bytes.
+        AmbiguousResult: it has ended before the size that it had when it was opened.
+    """
     # Sharing everything: who reads a job must not keep a worker from claiming it.
     create = wire.create(native, wire.READ_DATA, wire.SHARE_ALL, wire.OPEN, wire.FILE_ONLY)
     opened, answer, _ = pool.open_to_look(what, create, wire.read(0, _SMALL), wire.close())
-    if taken_apart(wire.created, opened, what).size <= _SMALL:
-        sink(_data(answer, what))
+    size = taken_apart(wire.created, opened, what).size
+    if size > at_most:
+        raise Unsupported(
+            f"Can't {what}: it has more than {at_most:,} bytes; as a whole it is only copied into"
+            " a file."
+        )
+    if size <= _SMALL:
+        data = _data(answer, _SMALL, what)
+        if len(data) < size:
+            raise _cut(what, len(data), size)
+        sink(data)
         return
     with pool.opened(create, what, changes=False) as file:
         length, offset = min(_PIECE, pool.mine().max_read), 0
         while offset < file.size:
-            data = _data(file.send(wire.read(offset, length, file.id))[0], what)
-            if not data:
-                return
+            data = _data(file.send(wire.read(offset, length, file.id))[0], length, what)
+            # A server that sends less at a time than it could would be waited for for ever.
+            if len(data) < min(length, file.size - offset):
+                raise _cut(what, offset + len(data), file.size)
             sink(data)
             offset += len(data)
 
 
-def _data(answer: Answer, what: str) -> bytes:
+def _cut(what: str, came: int, size: int) -> AmbiguousResult:
+    return AmbiguousResult(f"Can't {what}: only {came} of its {size} bytes came.")
+
+
+def _data(answer: Answer, asked: int, what: str) -> bytes:
     if answer.status == END_OF_FILE:
         return b""
     require(answer.status, what, first=True)
-    return taken_apart(wire.data_read, answer, what)
+    return taken_apart(lambda body: wire.data_read(body, asked), answer, what)
 
 
 def put(pool: Pool, native: str, what: str, source: BinaryIO) -> None:
@@ -60,18 +86,20 @@ def put(pool: Pool, native: str, what: str, source: BinaryIO) -> None:
     with pool.opened(create, what, changes=True) as file:
         length, offset = min(_PIECE, pool.mine().max_write), 0
         while piece := source.read(length):
-            _fill(file, offset, piece, what)
+            _fill(pool, file, offset, piece, what)
             offset += len(piece)
         for answer in file.finish(wire.flush(file.id)):
             require(answer.status, what, first=False)
 
 
-def _fill(file: Handle, offset: int, data: bytes, what: str) -> None:
+def _fill(pool: Pool, file: Handle, offset: int, data: bytes, what: str) -> None:
+    give_up = time.monotonic() + pool.timeout
     while data:
         (answer,) = file.send(wire.write(offset, data, file.id))
         require(answer.status, what, first=False)
-        written = taken_apart(wire.bytes_written, answer, what)
-        if not written:
+        sent = len(data)
+        written = taken_apart(lambda body: wire.bytes_written(body, sent), answer, what)  # noqa: B023
+        if not written or (written < sent and time.monotonic() > give_up):
             raise Denied(f"Can't {what}: the server takes no more bytes.")
         offset, data = offset + written, data[written:]
 
@@ -95,7 +123,7 @@ def replace(pool: Pool, folder: str, target: str, data: bytes, what: str) -> Non
         with pool.opened(create, what, changes=True) as file:
             length = min(_PIECE, pool.mine().max_write)
             for offset in range(0, len(data), length):
-                _fill(file, offset, data[offset : offset + length], what)
+                _fill(pool, file, offset, data[offset : offset + length], what)
             renamed, _ = file.finish(wire.rename(target, replace=True, handle=file.id))
         _settle(pool, staged, target, renamed, what)
     except (AmbiguousResult, Unavailable):

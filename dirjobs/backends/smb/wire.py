@@ -48,6 +48,8 @@ _QUERY_DIRECTORY = struct.Struct("<HBBI16sHHI")
 _READ = struct.Struct("<HBBIQ16sIIIHH")
 _WRITE = struct.Struct("<HHIQ16sIIHHI")
 _ENTRY = struct.Struct("<II16xQ8xQ8xII")
+_READ_ANSWER = 16
+"""Bytes before the data in the answer to a READ."""
 
 _EPOCH = 116_444_736_000_000_000
 """1970-01-01 in units of 100 ns since 1601-01-01."""
@@ -172,48 +174,59 @@ def created(body: bytes) -> Created:
     return Created(fields[12], seconds(fields[6]), fields[9], fields[10])
 
 
-def data_read(body: bytes) -> bytes:
-    """The bytes that a READ brought.
+def data_read(body: bytes, asked: int) -> bytes:
+    """The bytes that a READ brought, of the `asked` ones.
 
     Raises:
-        ValueError: they are not as many as it says.
+        ValueError: they are not as many as it says, or more than `asked`.
     """
-    if len(body) < 8:
+    if len(body) < _READ_ANSWER:
         raise ValueError(f"the answer to a READ has {len(body)} bytes")
     start, length = body[2] - HEADER, int.from_bytes(body[4:8], "little")
-    data = body[start : start + length]
+    if not length:
+        return b""
+    if length > asked:
+        raise ValueError(f"a READ of {asked} bytes brought {length}")
+    data = body[start : start + length] if start >= _READ_ANSWER else b""
     if len(data) != length:
         raise ValueError(f"a READ announced {length} bytes and brought {len(data)}")
     return data
 
 
-def bytes_written(body: bytes) -> int:
-    """How many bytes a WRITE took.
+def bytes_written(body: bytes, sent: int) -> int:
+    """How many bytes a WRITE took, of the `sent` ones.
 
     Raises:
-        ValueError: the answer is too short.
+        ValueError: the answer is too short, or it took more.
     """
     if len(body) < 8:
         raise ValueError(f"the answer to a WRITE has {len(body)} bytes")
-    return int.from_bytes(body[4:8], "little")
+    written = int.from_bytes(body[4:8], "little")
+    if written > sent:
+        raise ValueError(f"a WRITE of {sent} bytes took {written}")
+    return written
 
 
 def entries(body: bytes) -> Iterator[Entry]:
     """What the answer to a QUERY_DIRECTORY lists, without ``.`` and ``..``.
 
     Raises:
-        ValueError: an entry points out of the answer.
+        ValueError: an entry points out of the answer or into another one.
     """
     if len(body) < 8:
         raise ValueError(f"the answer to a QUERY_DIRECTORY has {len(body)} bytes")
     start, length = struct.unpack_from("<HI", body, 2)
+    if not length:
+        return
+    if start < HEADER + 8 or start - HEADER + length > len(body):
+        raise ValueError("a listing is not where its answer says")
     buffer = body[start - HEADER : start - HEADER + length]
     unpack, fixed = _ENTRY.unpack_from, _ENTRY.size
     at, end = 0, len(buffer)
     while at + fixed <= end:
         step, _, written, size, attributes, name_length = unpack(buffer, at)
         name_at = at + fixed
-        if name_at + name_length > end or (step and step < fixed):
+        if name_at + name_length > end or (step and step < fixed + name_length):
             break
         name = buffer[name_at : name_at + name_length].decode("utf-16-le", "surrogatepass")
         if name not in (".", ".."):
@@ -222,8 +235,7 @@ def entries(body: bytes) -> Iterator[Entry]:
         if not step:
             return
         at += step
-    if end:
-        raise ValueError("an entry of a listing points out of the answer")
+    raise ValueError("an entry of a listing points out of the answer")
 
 
 def kind_of(attributes: int) -> FileKind:
