@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 from dirjobs import open_store
 from dirjobs.cli import main
+from dirjobs.layers import Retrying
 from dirjobs.protocol.folders import make_folders
 from dirjobs.protocol.share import Share
 from tests.fake_webdav.fixtures import serve_fake  # noqa: F401
@@ -20,6 +21,11 @@ def the_log_stays_as_it_was(monkeypatch):
     before = log.handlers, log.propagate, log.level
     yield
     log.handlers, log.propagate, log.level = before
+
+
+@pytest.fixture(autouse=True)
+def little_time_between_tries(monkeypatch):
+    monkeypatch.setattr(Retrying, "FIRST", 0.01)
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,6 @@ from threading import Thread
 
 import pytest
 
-from dirjobs.layers import Retrying
 from dirjobs.recovery.control import Control
 from tests.command_line import wait_until
 from tests.fake_webdav.faults import Fault
@@ -33,7 +32,6 @@ REQUESTS = {
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch):
-    monkeypatch.setattr(Retrying, "FIRST", 0.01)
     monkeypatch.setattr("dirjobs.runner.upload._PAUSE", 0.02)
     monkeypatch.setattr(Control, "sleep_unless_aborted", lambda *_: None)
 

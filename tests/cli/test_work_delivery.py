@@ -21,7 +21,6 @@ RESULT = ("sh", "-c", 'echo 1 > "$DIRJOBS_OUT/a.txt"; echo 2 > "$DIRJOBS_OUT/b.t
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch):
-    monkeypatch.setattr(Retrying, "FIRST", 0.01)
     monkeypatch.setattr("dirjobs.runner.upload._PAUSE", 0.02)
 
 

@@ -6,7 +6,6 @@ from threading import Thread
 
 import pytest
 
-from dirjobs.layers import Retrying
 from tests.cli.conftest import Queue
 from tests.command_line import wait_until
 from tests.fake_webdav.faults import Fault
@@ -30,7 +29,6 @@ WAYS = {
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch):
-    monkeypatch.setattr(Retrying, "FIRST", 0.01)
     monkeypatch.setattr("dirjobs.worker._FIRST_PAUSE", 0.01)
     monkeypatch.setattr("dirjobs.worker._LONGEST_PAUSE", 0.05)
     monkeypatch.setattr("dirjobs.runner.upload._PAUSE", 0.01)
