@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import dirjobs
+from tests.amounts import PATIENCE
 
 DIRJOBS = [sys.executable, "-m", "dirjobs"]
 
@@ -20,7 +21,7 @@ def environment(**more):
     return {**kept, "PYTHONPATH": where, **more}
 
 
-def run(*args, cwd, timeout=120, **options):
+def run(*args, cwd, timeout=PATIENCE, **options):
     """What `dirjobs ARGS` printed, and its exit code."""
     return subprocess.run(
         [*DIRJOBS, *map(str, args)],
@@ -68,7 +69,7 @@ def log_of(queue, job):
     return [line for line in log.read_text().splitlines() if not line.startswith("# ")]
 
 
-def wait_until(condition, seconds=60):
+def wait_until(condition, seconds=PATIENCE):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not come to pass"
@@ -93,9 +94,9 @@ def starting(folder):
     """A function that starts `dirjobs ARGS` in the background; none is left afterwards."""
     started = []
 
-    def start(*args):
+    def start(*args, program=DIRJOBS):
         process = subprocess.Popen(
-            [*DIRJOBS, *map(str, args)],
+            [*program, *map(str, args)],
             cwd=folder,
             env=environment(),
             stdin=subprocess.DEVNULL,
@@ -111,4 +112,4 @@ def starting(folder):
     finally:
         for process in started:
             process.terminate()
-            process.communicate(timeout=60)
+            process.communicate(timeout=PATIENCE)

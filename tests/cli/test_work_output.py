@@ -10,6 +10,7 @@ from threading import Thread
 import pytest
 
 from dirjobs.runner.output_buffer import OutputBuffer
+from dirjobs.runner.shutdown import Shutdown
 from tests.cli.test_work import log_of, reasons, said
 from tests.command_line import is_alive, wait_until
 
@@ -154,7 +155,15 @@ def test_what_a_program_leaves_running_is_ended(local, tmp_path, stubborn, monke
 def test_a_program_that_never_ends_and_ignores_being_asked(local, tmp_path, monkeypatch):
     monkeypatch.setattr("dirjobs.runner.process.GRACE", 0.2)
     local.put("00_waiting", "a")
-    script = f"trap '' TERM; echo $$ > {tmp_path}/pid; while :; do sleep 0.1; done"
+    script = f"trap '' TERM; echo $$ > {tmp_path}/pid.new; mv {tmp_path}/pid.new {tmp_path}/pid"
+    script += "; while :; do sleep 0.1; done"
+
+    def wait_for(shutdown, over, seconds=None, original=Shutdown.wait_for):
+        if seconds is not None:  # its time begins when it ignores what it is asked
+            wait_until((tmp_path / "pid").exists)
+        return original(shutdown, over, seconds)
+
+    monkeypatch.setattr(Shutdown, "wait_for", wait_for)
     local.run("work", "--timeout", 0.5, "--", "sh", "-c", script, code=1)
     assert reasons(local, "a") == ["timeout after 0.5 s"]
     assert not is_alive(int((tmp_path / "pid").read_text()))

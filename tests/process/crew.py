@@ -14,12 +14,15 @@ from pathlib import Path
 from dirjobs import DirJobs
 from dirjobs.layout import DONE, FAILED, PARKED, RUNNING, WAITING
 from dirjobs.recovery.heartbeat import Heartbeat
-from tests.amounts import amount
+from tests.amounts import PATIENCE, amount
 from tests.servers.child import die_with_parent
 
 UNIT = amount(1, 4)  # whoever measures times wants them to be long against a busy machine's
-H, W, P, LEASE = 0.4 * UNIT, 0.4 * UNIT, 0.4 * UNIT, 2.8 * UNIT
-TIMES = {"heartbeat": H, "timeout": W, "max_pause": P, "lease": LEASE}
+H, W, P = 0.4 * UNIT, 0.4 * UNIT, 0.4 * UNIT
+TIMES = {"heartbeat": H, "timeout": W, "max_pause": P, "lease": 300.0}
+LEASE = 2.8 * UNIT
+"""Seconds, for tests that wait until somebody is taken for dead; on a busy machine that may be
+somebody who is not.  Elsewhere the lease is too long for that."""
 assert LEASE >= 2 * H + 3 * W + P
 ROOT = Path(__file__).parents[2]
 
@@ -117,9 +120,9 @@ class Crew:
     def kill(self, tag):
         """Kill -9; the process is gone, and nobody can doubt that."""
         self.signal(tag, signal.SIGKILL)
-        self.processes[tag].wait(30)
+        self.processes[tag].wait(PATIENCE)
 
-    def wait(self, tag, seconds=120):
+    def wait(self, tag, seconds=PATIENCE):
         return self.processes[tag].wait(seconds)
 
     def journal(self, tag=None):
@@ -148,7 +151,7 @@ def _state(pid):
     return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[0]
 
 
-def until(true, seconds=60.0, pause=0.02):
+def until(true, seconds=PATIENCE, pause=0.02):
     """Wait for something that must come; the limit only keeps a failing test from hanging."""
     deadline = time.monotonic() + seconds
     while not (result := true()):

@@ -8,6 +8,7 @@ import pytest
 from dirjobs import DirJobs, open_store
 from dirjobs.protocol.folders import make_folders
 from dirjobs.protocol.share import Share
+from tests.amounts import PATIENCE
 from tests.command_line import (
     heartbeats,
     is_alive,
@@ -42,7 +43,7 @@ def test_a_signal_gives_the_job_back(tmp_path, start, number, code, stubborn):
     worker.send_signal(number)
     if stubborn:
         worker.send_signal(number)  # an impatient person
-    out, err = worker.communicate(timeout=60)
+    out, err = worker.communicate(timeout=PATIENCE)
     assert worker.returncode == code
     assert err == f"dirjobs: stopped by {number.name}.\n"
     assert "a.txt  given back" in out
@@ -56,24 +57,51 @@ def test_a_signal_gives_the_job_back(tmp_path, start, number, code, stubborn):
     assert [pid for pid in map(int, pids.read_text().split()) if is_alive(pid)] == []
 
 
+HASTY = """
+from dirjobs.cli import main
+from dirjobs.runner import process
+process.GRACE = 0.5
+main(prog_name="dirjobs")
+"""
+
+
 def test_what_ignores_being_asked_is_killed_in_the_end(tmp_path, start):
     make_queue(tmp_path / "jobs", "a.txt")
     script = "trap '' TERM; echo $$ > pids.new; mv pids.new pids; while :; do sleep 1; done"
-    worker = start("work", "jobs", "--", "sh", "-c", script)
+    worker = start("work", "jobs", "--", "sh", "-c", script, program=(sys.executable, "-c", HASTY))
     wait_until((tmp_path / "pids").exists)
     worker.terminate()
-    worker.communicate(timeout=60)
+    worker.communicate(timeout=PATIENCE)
     assert worker.returncode == 143
     assert not is_alive(int((tmp_path / "pids").read_text()))
 
 
+CLOCK_THAT_STOPS = """
+import os
+from dirjobs import clock
+running, stopped = clock.monotonic, []
+
+def monotonic():
+    if not stopped and os.path.exists("jobs/01_running/w1.a.txt"):
+        stopped.append(running())
+    return stopped[0] if stopped else running()
+
+clock.monotonic = monotonic
+from dirjobs.cli import main
+main(prog_name="dirjobs")
+"""
+
+
 def test_an_interrupted_wait_in_mode_sync(tmp_path, start):
-    """Between asking for a job and having it, nothing is lost either."""
+    """Between asking for a job and having it, nothing is lost either.  The wait never ends by
+    itself, for from the claim on no time passes."""
     queue = make_queue(tmp_path / "jobs", "a.txt")
-    worker = start("work", "jobs", "--wid", "w1", "--sync-time", "1", "--", "touch", "started")
+    options = ("--wid", "w1", "--sync-time", "0.2")
+    program = (sys.executable, "-c", CLOCK_THAT_STOPS)
+    worker = start("work", "jobs", *options, "--", "touch", "started", program=program)
     wait_until((queue / "01_running" / "w1.a.txt").exists)
     worker.send_signal(signal.SIGINT)
-    _, err = worker.communicate(timeout=60)
+    _, err = worker.communicate(timeout=PATIENCE)
     assert (worker.returncode, err) == (130, "dirjobs: stopped by SIGINT.\n")
     assert where_jobs_are(queue)["00_waiting"] == ["a.txt"]
     assert not (tmp_path / "started").exists()
@@ -85,7 +113,7 @@ def test_an_interrupted_start(tmp_path, start):
     worker = start("work", "jobs", "--sync-time", "85", "--", "true")
     wait_until(lambda: (queue / "_queue" / "workers").is_dir() and heartbeats(queue))
     worker.terminate()
-    worker.communicate(timeout=60)
+    worker.communicate(timeout=PATIENCE)
     assert worker.returncode == 143
     assert [beat["ended"] for beat in heartbeats(queue)] == [True]
 
@@ -144,7 +172,7 @@ def test_results_on_their_way_outlive_the_worker(tmp_path, start, stalled, endin
         wait_until(lambda: worker.poll() is not None or worker.send_signal(signal.SIGINT))
     else:
         worker.kill()
-    out, err = worker.communicate(timeout=60)
+    out, err = worker.communicate(timeout=PATIENCE)
     if ending == "signals":
         assert worker.returncode in (130, -signal.SIGINT)
         assert f"results and its log are kept in '{folder}'" in err
@@ -154,7 +182,7 @@ def test_results_on_their_way_outlive_the_worker(tmp_path, start, stalled, endin
     server.faults.clear()
     if ending == "kill -9":  # else the worker gave the job back when it ended
         deliver = start("deliver", url, "--scratch", scratch)
-        out, err = deliver.communicate(timeout=60)
+        out, err = deliver.communicate(timeout=PATIENCE)
         assert (deliver.returncode, err) == (0, ""), out
         assert out == "job 'a.txt' is done; its results are stored.\n"
         assert list(scratch.iterdir()) == []
@@ -172,7 +200,7 @@ def test_a_signal_ends_the_wait_for_a_share_that_is_away(tmp_path, start, stalle
     fault.status, fault.path, fault.method = 403, None, None  # everything is refused
     wait_until(lambda: fault.fired > fired)
     worker.send_signal(signal.SIGTERM)
-    out, err = worker.communicate(timeout=60)
+    out, err = worker.communicate(timeout=PATIENCE)
     assert worker.returncode == 143
     assert f"results and its log are kept in '{folder}'" in err
     assert "a.txt  not ended" in out

@@ -10,11 +10,13 @@ from msgspec import structs
 
 from dirjobs.layout import RUNNING, WAITING
 from dirjobs.recovery.heartbeat import Heartbeat
+from tests.amounts import PATIENCE
 from tests.command_line import DIRJOBS, environment
-from tests.process.crew import until
+from tests.process.crew import LEASE, until
 
 
 def test_stopped_for_too_long_means_claim_lost(place, crew):
+    place.options |= {"lease": LEASE}
     place.fill(1)
     gate = crew.folder / "gate"
     stopped = crew.start("w1", until=str(gate))
@@ -78,10 +80,10 @@ def test_ctrl_c_gives_the_job_back(place, tmp_path):
     try:
         until(lambda: started.exists() or worker.poll() is not None)
         worker.send_signal(signal.SIGINT)
-        _, told = worker.communicate(timeout=60)
+        _, told = worker.communicate(timeout=PATIENCE)
     finally:
         worker.terminate()  # which ends what it runs, too
-        worker.wait(60)
+        worker.wait(PATIENCE)
     assert (worker.returncode, told) == (130, "dirjobs: stopped by SIGINT.\n")
     assert place.files(WAITING) == ["job0.txt"]
     assert place.files(RUNNING) == []

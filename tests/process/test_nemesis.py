@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from itertools import pairwise
 
 from dirjobs.layout import DONE, RUNNING, parse_claim
-from tests.amounts import THOROUGH, amount
+from tests.amounts import PATIENCE, THOROUGH, amount
 from tests.process.crew import LEASE, UNIT, H, until
 
 JOBS, WORKERS, STRIKES = amount(160, 400), amount(6, 8), amount(12, 1000)
@@ -112,6 +112,7 @@ def killed_before_the_start(journal, deaths):
 
 def test_nemesis(place, crew, figures):
     """Every job is done once; started twice are only those that were reported."""
+    place.options |= {"lease": LEASE}
     place.fill(JOBS)
     nemesis = Nemesis(crew, seed=7)
     workers = [nemesis.start_one() for _ in range(WORKERS)]
@@ -123,7 +124,7 @@ def test_nemesis(place, crew, figures):
     for tag, _ in workers:
         assert crew.wait(tag) == 0, crew.errors(tag)
     for watching in nemesis.watching:
-        watching.join(60)
+        watching.join(PATIENCE)
     place.assert_each_done_once(JOBS)
 
     journal = crew.journal()

@@ -13,36 +13,38 @@ import pytest
 from dirjobs import DirJobs, StoreError
 from dirjobs.layout import DONE
 from dirjobs.protocol.outage import QueueAway
+from tests.amounts import PATIENCE
 from tests.process.backends import BACKENDS
-from tests.process.crew import H, W, until
+from tests.process.crew import TIMES, until
 
-P = 2.0
-LEASE = 2 * H + 3 * W + P
 JOBS = 60
+NOTICED = ("waiting until it can", "no heartbeat could be written")
+"""What a worker says, once each, when it can't get to its queue."""
 
 
 @pytest.mark.parametrize("backend", [name for name in BACKENDS if name != "posix"], indirect=True)
 def test_the_server_is_away_for_two_leases(place, server, crew):
     """Workers wait and say so once, nobody is declared dead, all jobs are done."""
-    place.options |= {"max_pause": P, "lease": LEASE}
     place.fill(JOBS)
     # A worker that is only beginning would not wait: its address may be wrong.
-    gate = crew.folder / "gate"
-    workers = [crew.start(f"w{n}", work=0.3, until=str(gate)) for n in range(4)]
+    gate, ahead = crew.folder / "gate", crew.folder / "ahead"
+    orders = {"work": 0.3, "until": str(gate), "ahead": str(ahead)}
+    workers = [crew.start(f"w{n}", **orders) for n in range(4)]
     until(lambda: all(map(crew.journal, workers)))
     gate.touch()
     until(lambda: len(place.files(DONE)) > 5)
     server.stop()
-    threading.Event().wait(2 * LEASE)  # the length of the outage
+    until(lambda: all(any(crew.told(said, tag) for said in NOTICED) for tag in workers))
+    until(lambda: crew.told(NOTICED[0]))
+    ahead.with_suffix(".new").write_text(str(2 * TIMES["lease"]))
+    ahead.with_suffix(".new").rename(ahead)  # so long it has been, by all clocks
     server.start()
     for tag in workers:
         assert crew.wait(tag) == 0, crew.errors(tag)
     place.assert_each_done_once(JOBS)
     assert place.deaths() == {}
     for tag in workers:
-        assert crew.told("waiting until it can", tag) <= 1
-        assert crew.told("no heartbeat could be written", tag) <= 1
-    assert crew.told("waiting until it can") >= 1
+        assert all(crew.told(said, tag) <= 1 for said in NOTICED)
     starts = Counter(e["job"] for e in crew.journal() if e["event"] == "start")
     assert max(starts.values()) == 1
 
@@ -70,7 +72,7 @@ def test_a_mount_that_is_gone_for_a_while(tmp_path):
                 queue.add("b.txt")
             assert os.listdir(mount) == []
             subprocess.run(bind, check=True)
-            done.join(60)
+            done.join(PATIENCE)
             assert not done.is_alive()
             assert os.listdir(mount / "queue" / DONE) == ["a.txt"]
     finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import threading
 from collections.abc import Iterator
@@ -12,13 +11,15 @@ import pytest
 
 from dirjobs import DirJobs, StoreError
 from dirjobs.layout import DONE
+from tests.amounts import PATIENCE, amount
 from tests.process.drain import Drain, wait_until
 from tests.servers.proxy import Proxy, is_rename
 from tests.servers.samba import Samba
 
-FREEZE = float(os.environ.get("DIRJOBS_FREEZE", "3"))
-"""Seconds; the path is the same for 30, as long as it is longer than TIMEOUT."""
-TIMEOUT = 1.0
+FREEZE = amount(0, 30)
+"""Seconds for which the server is frozen once that was noticed."""
+TIMEOUT = 5.0
+"""Seconds after which a request counts as lost; answers of a busy server take fewer."""
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def drain(samba: Samba, proxy: Proxy, tmp_path: Path) -> Iterator[Drain]:
         storage_options=options,
         heartbeat=0.5,
         lease=60,
-        timeout=2,
+        timeout=TIMEOUT,
         max_pause=5,
     ) as running:
         running.start(4)
@@ -121,7 +122,7 @@ def test_a_share_that_is_there_later_than_its_server(samba: Samba, connections: 
         with pytest.raises(StoreError):
             queue._membership.beat()
         elsewhere.rename(samba.root)
-        done.join(60)
+        done.join(PATIENCE)
         assert not done.is_alive()
         assert [path.name for path in (samba.root / "queue" / DONE).iterdir()] == ["a.txt"]
         queue._membership.beat()

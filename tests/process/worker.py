@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from dirjobs import ClaimLost, DirJobs
+from dirjobs import ClaimLost, DirJobs, clock
 from dirjobs.errors import NotFound
 
 
@@ -26,6 +26,8 @@ def main(orders):
         with journal.open("a") as file:
             file.write(json.dumps({"event": event, "at": time.monotonic(), **facts}) + "\n")
 
+    if orders.get("ahead"):
+        clock.monotonic = running_ahead(Path(orders["ahead"]))
     with DirJobs(orders["url"], orders["wid"], **orders["options"]) as queue:
         while True:
             job = queue.next_and_lock()
@@ -48,6 +50,11 @@ def main(orders):
                 note("lost", job=job.name(), why=str(error))
             else:
                 note("done", job=job.name(), content=content.decode())
+
+
+def running_ahead(file, real=clock.monotonic):
+    """A clock that is ahead by as many seconds as `file` says, once it is there."""
+    return lambda: real() + (float(file.read_text()) if file.exists() else 0.0)
 
 
 if __name__ == "__main__":
