@@ -7,6 +7,7 @@ from threading import Thread
 import pytest
 
 from dirjobs import DirJobs
+from tests.amounts import PATIENCE
 from tests.command_line import wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="jobs written for a POSIX shell")
@@ -37,7 +38,7 @@ def together(tmp_path, number):
 def test_as_many_jobs_at_once_as_there_are_slots(queue, tmp_path):
     queue.put("00_waiting", "a", "b", "c")
     script = together(tmp_path, 3)
-    queue.run("work", "--slots", 3, "--timeout", 60, "--", "sh", "-c", script)
+    queue.run("work", "--slots", 3, "--timeout", PATIENCE, "--", "sh", "-c", script)
     assert queue.jobs() == {"02_done": ["a", "b", "c"]}
 
 
@@ -51,7 +52,7 @@ def test_a_slot_that_finds_nothing_takes_what_is_added_while_others_work(local, 
 
     adding = Thread(target=add)
     adding.start()
-    local.run("work", "--slots", 2, "--poll", 0.05, "--timeout", 60, "--", "sh", "-c", script)
+    local.run("work", "--slots", 2, "--poll", 0.05, "--timeout", PATIENCE, "--", "sh", "-c", script)
     adding.join()
     assert local.jobs() == {"02_done": ["a", "b"]}
 

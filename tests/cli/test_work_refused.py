@@ -11,7 +11,6 @@ import pytest
 from dirjobs import DirJobs
 from dirjobs.backends.posix import store as posix
 from dirjobs.backends.posix.errnos import refusal
-from dirjobs.layers import Retrying
 from dirjobs.runner import slots, workspace
 from tests.amounts import THOROUGH, amount
 from tests.cli.conftest import Queue
@@ -19,10 +18,7 @@ from tests.cli.test_work import said
 from tests.command_line import wait_until
 from tests.fake_webdav.faults import Fault
 
-pytestmark = [
-    pytest.mark.skipif(sys.platform == "win32", reason="jobs written for a POSIX shell"),
-    pytest.mark.timeout(300),
-]
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="jobs written for a POSIX shell")
 
 LASTS = amount(0, 60)
 """Seconds for which all is refused once that was noticed."""
@@ -42,7 +38,6 @@ ANSWERS = {
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch):
-    monkeypatch.setattr(Retrying, "FIRST", 0.01)
     monkeypatch.setattr("dirjobs.runner.upload._PAUSE", 0.02)
     monkeypatch.setattr("dirjobs.worker._FIRST_PAUSE", 0.05)
     monkeypatch.setattr("dirjobs.worker._LONGEST_PAUSE", 0.05)

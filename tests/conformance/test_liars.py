@@ -6,6 +6,7 @@ import sys
 import xml.etree.ElementTree as ET
 from collections import defaultdict
 
+from tests.amounts import PATIENCE
 from tests.conformance.liars import LIARS
 
 # A liar that breaks its promise in every call fails more; one that only cheats when it is
@@ -85,7 +86,7 @@ def failures(folder):
         env={**os.environ, "PYTHONPATH": root},
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=PATIENCE,
     )
     assert done.returncode == 1, done.stdout + done.stderr
     failed = defaultdict(set)

@@ -23,7 +23,7 @@ class Told(NamedTuple):
 class Client:
     """One connection to the tree at `url`."""
 
-    def __init__(self, url: str, *, timeout: float = 20, trust: str | None = None) -> None:
+    def __init__(self, url: str, *, timeout: float = 300, trust: str | None = None) -> None:
         parts = urlsplit(url)
         self.prefix = parts.path
         self.origin = f"{parts.scheme}://{parts.netloc}"
@@ -77,7 +77,7 @@ def race(runners: list[Callable[[], T]]) -> list[T]:
     barrier = threading.Barrier(len(runners))
 
     def run(runner: Callable[[], T]) -> T:
-        barrier.wait(20)
+        barrier.wait()
         return runner()
 
     with ThreadPoolExecutor(len(runners)) as pool:

@@ -9,8 +9,6 @@ from tests.process.crew import Place
 from tests.servers import apache
 from tests.servers.samba import Samba
 
-PATIENCE = {"timeout": 5.0}
-
 
 def on_posix(folder):
     yield Place(str(folder / "jobs"), folder / "jobs"), None
@@ -21,14 +19,14 @@ def on_apache(folder):
         login = {"username": server.user, "password": server.password}
         env = {f"FSSPEC_WEBDAV_{name.upper()}": value for name, value in login.items()}
         root = server.root / "jobs"
-        yield Place(f"{server.url}/jobs", root, {**login, **PATIENCE}, env), server
+        yield Place(f"{server.url}/jobs", root, login, env), server
 
 
 def on_samba(folder):
     with Samba() as server:
         env = {"FSSPEC_SMB_PASSWORD": server.password}
         root = server.root / "jobs"
-        yield Place(f"{server.url}/jobs", root, {**server.options, **PATIENCE}, env), server
+        yield Place(f"{server.url}/jobs", root, server.options, env), server
 
 
 BACKENDS = {"posix": on_posix, "apache": on_apache, "samba": on_samba}

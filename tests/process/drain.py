@@ -16,12 +16,10 @@ from typing import Self
 
 import dirjobs
 from dirjobs.layout import DONE, FAILED, FOLDERS, PARKED, RUNNING, WAITING
+from tests.amounts import PATIENCE
 from tests.servers.child import die_with_parent
 
 WORKER = Path(__file__).with_name("drain_worker.py")
-PATIENCE = 90.0
-"""Seconds after which a test has failed; nothing takes a tenth of it."""
-
 _SUPPLY = 60
 """Jobs that wait at least while the workers are to be busy."""
 

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from tests.amounts import PATIENCE
 from tests.command_line import (
     DIRJOBS,
     environment,
@@ -136,7 +137,7 @@ def test_a_store_without_paths_gets_a_copy_of_the_job(tmp_path):
         env=env,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert (done.returncode, done.stderr) == (0, "")
     path, content = log_of(queue, "a b.txt")

@@ -9,6 +9,7 @@ import pytest
 
 from dirjobs.cli.commands.demo import sweep
 from dirjobs.cli.sweep.parameters import parse_param
+from tests.amounts import PATIENCE
 from tests.command_line import (
     DIRJOBS,
     environment,
@@ -65,7 +66,7 @@ def test_its_commands_can_be_typed(tmp_path):
         env=env,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
     )
     assert again.returncode == 0, again.stderr
     assert results(tmp_path) == results(tmp_path / "shown")
@@ -87,7 +88,7 @@ def test_an_interrupted_demo_leaves_no_worker(tmp_path, start):
     workers = tmp_path / "shown" / "jobs" / "_queue" / "workers"
     wait_until(lambda: workers.is_dir() and len(list(workers.iterdir())) >= 3)
     demo.send_signal(signal.SIGINT)
-    demo.communicate(timeout=60)
+    demo.communicate(timeout=PATIENCE)
     assert demo.returncode == 130
     beats = heartbeats(tmp_path / "shown" / "jobs")
     assert all(beat["ended"] and not is_alive(beat["process"]["pid"]) for beat in beats)

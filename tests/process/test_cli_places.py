@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.amounts import PATIENCE
 from tests.command_line import (
     environment,
     make_queue,
@@ -75,7 +76,7 @@ def test_a_folder_without_the_right_to_write(tmp_path, open_folders, prepared):
         env=environment(DIRJOBS_SCRATCH=str(scratch)),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     told = refusal(done)
     assert "Permission denied; you need the right to read and write there." in told

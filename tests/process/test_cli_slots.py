@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from tests.amounts import PATIENCE
 from tests.command_line import (
     heartbeats,
     is_alive,
@@ -59,7 +60,7 @@ def worker(tmp_path, start, queue):
 
 
 def ended(process):
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE)
     return out, err, process.returncode
 
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests.amounts import PATIENCE
 from tests.command_line import DIRJOBS, environment, make_queue
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are POSIX's")
@@ -60,7 +61,7 @@ class Terminal:
         """The exit code, once it has ended."""
         while self.read():
             pass
-        return self.process.wait(timeout=60)
+        return self.process.wait(timeout=PATIENCE)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.amounts import amount
+from tests.amounts import PATIENCE, amount
 
 WORKER = """
 import hashlib, json, os, sys
@@ -75,7 +75,7 @@ class Programs:
             for program in self.running:
                 self._tell(program)
         for program in self.running:
-            _, errors = program.communicate(timeout=100)
+            _, errors = program.communicate(timeout=PATIENCE)
             assert program.returncode == 0, errors
             assert errors == ""
 

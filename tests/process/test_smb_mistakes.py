@@ -13,6 +13,7 @@ import pytest
 from dirjobs import DirJobs, InvalidName
 from dirjobs.errors import Denied
 from dirjobs.layout import DONE, FOLDERS, WAITING
+from tests.amounts import PATIENCE
 from tests.command_line import DIRJOBS, environment
 from tests.servers.samba import USER_PASSWORD, Samba
 from tests.servers.test_smb_errors import no_secret
@@ -36,7 +37,7 @@ def work(
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
     )
     no_secret(done.stdout + done.stderr)
     return done

@@ -18,6 +18,7 @@ from dirjobs.errors import Busy
 from dirjobs.layers import Layer
 from dirjobs.layout import RUNNING, WAITING
 from dirjobs.registry import open_store
+from tests.amounts import PATIENCE
 from tests.process.drain import Drain, wait_until
 from tests.servers.child import die_with_parent
 from tests.servers.samba import Samba, needed
@@ -150,8 +151,8 @@ def test_what_the_samba_client_reads_and_writes_waits(
             wait_until(lambda: drain.names("02_done") == ["job.txt"])
             assert drain.names(WAITING) == ["read.txt", "written.txt"]
             source.read()
-        assert getting.wait(60) == 0
-        assert putting.wait(60) == 0
+        assert getting.wait(PATIENCE) == 0
+        assert putting.wait(PATIENCE) == 0
     drain.end()
     assert drain.starts() == {"job.txt": 1, "read.txt": 1, "written.txt": 1}
     assert (drain.root / "02_done" / "written.txt").read_bytes() == b"w" * BIG

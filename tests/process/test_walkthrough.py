@@ -9,6 +9,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from tests.amounts import PATIENCE
 from tests.command_line import environment
 from tests.test_readme import WALK, command_folder, sections
 
@@ -68,7 +69,7 @@ class Person:
 
 
 def ended(process, code=0):
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == code, (out, err)
     return out
 
@@ -87,7 +88,7 @@ def test_the_walk_through(place, tmp_path):
         assert "Added 60 jobs" in person.gets(lines["once"])
         watch = person.types("exec " + lines["meanwhile"])
         workers = [person.types(lines["on each machine"]) for _ in range(3)]
-        said = [process.communicate(timeout=120)[0] for process in workers]
+        said = [process.communicate(timeout=PATIENCE)[0] for process in workers]
         assert {process.returncode for process in workers} <= {0, 1}
         text = "".join(said)
         assert text.count(".json  done") == 57

@@ -23,9 +23,9 @@ from typing import Any
 
 from dirjobs import DirJobs
 from dirjobs.policy import Policy
+from tests.amounts import PATIENCE
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 100.0
 
 
 @dataclass

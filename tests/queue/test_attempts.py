@@ -12,6 +12,7 @@ import pytest
 from dirjobs import ClaimLost, DirJobs, Guarantees, JobClosed
 from dirjobs.layers import Layer
 from dirjobs.layout import DONE, RUNNING, WAITING
+from tests.amounts import PATIENCE
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 forks = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
@@ -177,7 +178,7 @@ def test_a_thread_that_waits_in_a_pause_ends_when_its_queue_is_closed(place):
     thread = threading.Thread(target=lambda: found.append(queue.next_and_lock()))
     thread.start()
     queue.close()
-    thread.join(60)
+    thread.join(PATIENCE)
     assert found == [None]
 
 
@@ -285,7 +286,7 @@ def test_a_child_forked_while_a_thread_begins_does_not_wait_for_it(local):
     def wait(verb, *paths):
         if verb == "write" and paths[0].startswith("_queue/workers") and os.getpid() == parent:
             begins.set()
-            go_on.wait(60)
+            go_on.wait(PATIENCE)
             return True
         return False
 
@@ -293,10 +294,10 @@ def test_a_child_forked_while_a_thread_begins_does_not_wait_for_it(local):
     queue = local.open()
     thread = threading.Thread(target=lambda: queue.next_and_lock().done())
     thread.start()
-    begins.wait(60)
+    begins.wait(PATIENCE)
     child = os.fork()
     if child == 0:
-        signal.alarm(60)
+        signal.alarm(int(PATIENCE))
         status = 1
         try:
             queue.next_and_lock().done()
@@ -308,7 +309,7 @@ def test_a_child_forked_while_a_thread_begins_does_not_wait_for_it(local):
             os._exit(status)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     go_on.set()
-    thread.join(60)
+    thread.join(PATIENCE)
     assert local.jobs() == {DONE: ["job1.txt", "job2.txt"]}
 
 
@@ -342,7 +343,7 @@ def test_a_queue_that_its_own_heartbeat_collects_ends_well(local):
     gc.disable()
     try:
         held.clear()
-        thread.join(60)
+        thread.join(PATIENCE)
     finally:
         gc.enable()
     assert not thread.is_alive()

@@ -23,6 +23,7 @@ from dirjobs.layers import Layer
 from dirjobs.layout import AGREEMENT, DONE, RUNNING, WAITING, WORKERS
 from dirjobs.protocol import outage
 from dirjobs.protocol.outage import PatienceOver, Presence, QueueAway, SameQueue
+from tests.amounts import PATIENCE
 
 
 class Refusing(Layer):
@@ -103,7 +104,7 @@ class Waiter(threading.Thread):
             self.result = error
 
     def outcome(self):
-        self.join(60)
+        self.join(PATIENCE)
         assert not self.is_alive()
         return self.result
 
@@ -460,7 +461,7 @@ def test_no_wait_for_a_job_outlasts_a_worker(no_grace):
     looking = Waiter(queue.next_and_lock)
     asked(store)
     queue.drain(at_once=True)
-    looking.join(30)
+    looking.join(PATIENCE)
     assert not looking.is_alive()
     store.refuse(None)
     queue.close()
@@ -475,7 +476,7 @@ def test_no_end_of_a_job_outlasts_a_worker(no_grace, verbs):
     done = Waiter(job.done)
     asked(store)
     queue.drain(at_once=True)
-    done.join(30)
+    done.join(PATIENCE)
     assert isinstance(done.result, Unavailable)
     store.refuse(None)
     queue.close()
@@ -489,7 +490,7 @@ def test_no_wait_of_a_heartbeat_outlasts_its_worker():
     store.throttle("read")
     asked(store)
     closing = Waiter(queue.close)
-    closing.join(30)
+    closing.join(PATIENCE)
     assert not closing.is_alive()
 
 

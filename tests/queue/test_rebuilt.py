@@ -14,6 +14,7 @@ from dirjobs.layers import Layer
 from dirjobs.layout import AGREEMENT, ATTEMPTS
 from dirjobs.protocol import attempts
 from dirjobs.protocol.share import Share
+from tests.amounts import PATIENCE
 
 # -- a job is of a queue, whoever still has a name for that ---------------------------------------
 
@@ -52,7 +53,7 @@ def test_a_job_keeps_its_queue_alive(local, taken):
     thread = job._queue._generation.thread._thread
     del job
     gc.collect()
-    thread.join(60)
+    thread.join(PATIENCE)
     (heartbeat,) = (name for name in local.names("_queue/workers"))
     assert json.loads(local.store.read(f"_queue/workers/{heartbeat}"))["ended"]
 

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.amounts import PATIENCE
 from tests.servers import apache
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +30,7 @@ def run(code: str, home: Path, **environment: str) -> subprocess.CompletedProces
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
 
 

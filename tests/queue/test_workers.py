@@ -17,6 +17,7 @@ from dirjobs.recovery.heartbeat import Heartbeat
 from dirjobs.recovery.process import Process
 from dirjobs.runner.shutdown import Shutdown
 from dirjobs.runner.slots import Source
+from tests.amounts import PATIENCE
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
@@ -106,7 +107,7 @@ def test_a_job_from_before_the_close_can_still_be_ended_without_harm(place):
 def test_a_program_that_ends_without_close_gives_its_claim_back(local):
     local.put("job1.txt")
     program = script(local.folder, HOLD_ONE)
-    out, err = program.communicate("\n", timeout=60)
+    out, err = program.communicate("\n", timeout=PATIENCE)
     assert (out, err, program.returncode) == ("w1.job1.txt\n", "", 0)
     assert local.jobs() == {"00_waiting": ["job1.txt"]}
     assert beats(local)["w1"]["ended"]
@@ -122,7 +123,7 @@ def test_a_forgotten_queue_ends(local):
     del queue, job
     gc.collect()
     assert gone() is None
-    thread.join(60)
+    thread.join(PATIENCE)
     assert not thread.is_alive()
     assert local.jobs() == {"00_waiting": ["job1.txt"]}
 
@@ -160,7 +161,7 @@ def test_the_id_of_another_live_process_is_refused(local):
         assert local.open("w2").next_and_lock().name() == "job2.txt"
         assert set(beats(local)) == {"w1", "w2"}
     finally:
-        program.communicate("\n", timeout=60)
+        program.communicate("\n", timeout=PATIENCE)
     assert local.open("w1").next_and_lock().name() == "job1.txt"
 
 
@@ -169,7 +170,7 @@ def test_the_id_of_a_killed_process_is_taken_over_under_a_new_name(local):
     program = script(local.folder, HOLD_ONE)
     program.stdout.readline()
     program.kill()
-    program.communicate(timeout=60)
+    program.communicate(timeout=PATIENCE)
     assert local.open("w1").next_and_lock().full_name().startswith("w1~")
 
 

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.amounts import PATIENCE
+
 from .child import Child, missing, require_program, running_in_new_folder
 
 _INSTALL = "apt-get install apache2"
@@ -232,5 +234,5 @@ def make_certificate(folder: Path) -> None:
         [*command.split(), "-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")],
         check=True,
         capture_output=True,
-        timeout=30,
+        timeout=PATIENCE,
     )

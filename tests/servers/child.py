@@ -21,6 +21,7 @@ from typing import NoReturn, Protocol, TypeVar
 import pytest
 
 from dirjobs.recovery.process import group_is_gone
+from tests.amounts import PATIENCE
 
 
 class Server(Protocol):
@@ -32,7 +33,6 @@ S = TypeVar("S", bound=Server)
 
 _PR_SET_PDEATHSIG = 1
 _TRIES = 5
-_PATIENCE = 30.0
 _PORTS = range(12_000, 32_000)
 """Below those that systems choose from for a client's end of a connection."""
 
@@ -76,7 +76,7 @@ class Child:
                 start_new_session=True,
                 preexec_fn=die_with_parent if sys.platform == "linux" else None,
             )
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             # Somebody else may have taken the port: then our child is gone soon.
             if self._process.poll() is not None:
@@ -108,7 +108,7 @@ class Child:
         """Ask its first process to end by a signal, and wait until it has."""
         if self._process is not None:
             self._process.send_signal(number)
-            self._process.wait(_PATIENCE)
+            self._process.wait(PATIENCE)
         self.stop()
 
     def stop(self) -> None:
@@ -120,7 +120,7 @@ class Child:
             os.killpg(group.pid, signal.SIGKILL)
         group.wait()
         # The others of the group may listen for a moment yet.
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + PATIENCE
         while not group_is_gone(group.pid):
             assert time.monotonic() < deadline, f"the server's processes {group.pid} don't die"
             time.sleep(0.005)

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from tests.amounts import PATIENCE
+
 METHODS = ("GET", "PUT", "DELETE", "MOVE", "MKCOL", "PROPFIND", "OPTIONS")
 
 
@@ -22,7 +24,7 @@ def doubling(port: int) -> Iterator[int]:
         def forward(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
             for _ in range(2 if self.command == "MOVE" else 1):
-                server = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+                server = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
                 server.request(self.command, self.path, body, dict(self.headers))
                 answer = server.getresponse()
                 data = answer.read()

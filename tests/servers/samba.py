@@ -15,6 +15,8 @@ from typing import Self
 
 import pytest
 
+from tests.amounts import PATIENCE
+
 from .child import Child, require_program
 
 USER_PASSWORD = "canary-Xy7%/:@ pass"
@@ -153,7 +155,7 @@ class Samba:
                 if state != "Z" and group == first != pid and self._serves(pid):
                     os.kill(pid, signal.SIGKILL)
                     killed.append(pid)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE
         while any(map(_is_alive, killed)):
             assert time.monotonic() < deadline, f"can't kill {killed}"
             time.sleep(0.002)

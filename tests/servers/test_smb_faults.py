@@ -12,6 +12,7 @@ import pytest
 
 from dirjobs.backends.smb import SmbStore, open_store
 from dirjobs.errors import AmbiguousResult, StoreError, Unavailable
+from tests.amounts import PATIENCE
 from tests.servers.proxy import Proxy
 from tests.servers.samba import Samba
 
@@ -155,7 +156,7 @@ def test_an_upload_cut_before_its_end_is_not_taken_for_finished(
     def wait_for_the_end() -> None:
         for thread in threading.enumerate():
             if thread.name == f"msg_worker-127.0.0.1:{proxy.port}":
-                thread.join(60)
+                thread.join(PATIENCE)
 
     with pytest.raises(AmbiguousResult, match="upload 'big'"):
         store.upload("big", Cutting(b"x"))
@@ -197,7 +198,7 @@ def receivers() -> int:
 
 def wait_for_receivers(count: int) -> None:
     """A receiver ends when it sees that its connection has: that may take a moment."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while receivers() > count:
         assert time.monotonic() < deadline, f"{receivers()} receivers instead of {count}"
         time.sleep(0.01)

@@ -18,7 +18,7 @@ from smbprotocol.exceptions import SMBConnectionClosed
 
 from dirjobs.backends.smb import SmbStore, open_store
 from dirjobs.errors import AlreadyExists, Busy, NotFound, Unavailable
-from tests.amounts import amount
+from tests.amounts import PATIENCE, amount
 from tests.servers.samba import Samba
 
 ROUNDS = amount(100, 300)
@@ -85,7 +85,7 @@ def _race(
     try:
         claim = make(server)
         for number in range(ROUNDS):
-            start.wait(60)
+            start.wait(PATIENCE)
             try:
                 claim(f"job{number}", f"w{me}.job{number}")
                 won.append(f"job{number}")
@@ -163,7 +163,7 @@ def test_of_many_making_one_folder_one_succeeds(samba: Samba) -> None:
 
     def make(store: SmbStore) -> None:
         for number in range(50):
-            start.wait(60)
+            start.wait(PATIENCE)
             try:
                 store.mkdir(f"folder{number}")
                 made.append(f"folder{number}")
@@ -215,6 +215,6 @@ def test_a_forked_child_starts_afresh_and_leaves_its_parent_alone(samba: Samba) 
 
         worker = context.Process(target=child)
         worker.start()
-        worker.join(60)
+        worker.join(PATIENCE)
         assert worker.exitcode == 0
         assert store.read("after") == b"child"

@@ -14,7 +14,7 @@ import pytest
 from dirjobs.backends.smb import SmbStore, open_store
 from dirjobs.errors import AlreadyExists, Busy, Denied, NotFound, Unsupported
 from dirjobs.store import FileKind
-from tests.amounts import amount
+from tests.amounts import PATIENCE, amount
 from tests.servers.proxy import Proxy
 from tests.servers.samba import Samba, needed
 
@@ -153,18 +153,18 @@ def test_readers_do_not_block_a_claim_and_writers_do(store: SmbStore) -> None:
     class Slow(io.BytesIO):
         def write(self, data: object) -> int:
             at_the_target.set()
-            assert go_on.wait(60)
+            assert go_on.wait(PATIENCE)
             return 0
 
         def read(self, size: int | None = -1) -> bytes:
             first = not at_the_target.is_set()
             at_the_target.set()
-            assert go_on.wait(60) if not first else True
+            assert go_on.wait(PATIENCE) if not first else True
             return b"x" if first else b""
 
     reader = threading.Thread(target=store.download, args=("read", Slow()))
     reader.start()
-    assert at_the_target.wait(60)
+    assert at_the_target.wait(PATIENCE)
     store.rename("read", "claimed")
     go_on.set()
     reader.join()
@@ -173,7 +173,7 @@ def test_readers_do_not_block_a_claim_and_writers_do(store: SmbStore) -> None:
     go_on.clear()
     writer = threading.Thread(target=store.upload, args=("written", Slow()))
     writer.start()
-    assert at_the_target.wait(60)
+    assert at_the_target.wait(PATIENCE)
     with pytest.raises(Busy):
         store.rename("written", "claimed2")
     go_on.set()
@@ -263,5 +263,5 @@ def test_what_another_program_has_open_is_busy_until_it_closes(
         with pytest.raises(Busy):
             store.rename("a", "b")
         pipe.read()
-    assert client.wait(60) == 0
+    assert client.wait(PATIENCE) == 0
     store.rename("a", "b")

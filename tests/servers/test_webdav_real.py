@@ -13,7 +13,7 @@ import pytest
 
 from dirjobs.backends.webdav import open_store
 from dirjobs.errors import AmbiguousResult, Denied, Unavailable
-from tests.amounts import amount
+from tests.amounts import PATIENCE, amount
 from tests.servers import apache, wsgidav
 from tests.servers.apache import Apache, make_certificate
 from tests.unit.scripted_server import ScriptedServer, answer
@@ -197,7 +197,7 @@ def test_a_big_payload_needs_little_memory(tmp_path, auth):
             [sys.executable, "-c", PAYLOAD, job],
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=PATIENCE,
             cwd=Path(__file__).parents[2],
         )
     assert done.returncode == 0, done.stderr

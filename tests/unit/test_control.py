@@ -14,6 +14,7 @@ from dirjobs.errors import ConfigurationError
 from dirjobs.layout import RUNNING, WAITING, WORKERS
 from dirjobs.protocol.share import Share
 from dirjobs.recovery.control import drained
+from tests.amounts import PATIENCE
 from tests.command_line import wait_until
 from tests.unit.lives import World
 
@@ -211,7 +212,7 @@ def test_a_waiting_thread_is_woken(arrange, monkeypatch):
         thread.join(0.3)
         assert thread.is_alive()
         queue.drain()
-        thread.join(60)
+        thread.join(PATIENCE)
         assert found == ["nothing yet", None]
         store.away = False
 
@@ -252,7 +253,7 @@ def test_a_worker_drained_at_once_aborts_the_wait_for_a_job():
     thread.start()
     wait_until(lambda: list(store.list(RUNNING)))
     dj.drain(at_once=True)
-    thread.join(timeout=60)
+    thread.join(timeout=PATIENCE)
     assert found == [None]
     dj._worker.ending.sweeper.sweep()
     assert [entry.name for entry in store.list(WAITING)] == ["a.txt"]

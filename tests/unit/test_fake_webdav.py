@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from tests.amounts import PATIENCE
 from tests.fake_webdav import FakeWebDAV
 from tests.fake_webdav import personalities as are
 from tests.fake_webdav.client import Client
@@ -47,7 +48,7 @@ def test_litmus_basic_and_copymove(serve_fake: ServeFake, personality: str, tmp_
         env={**os.environ, "TESTS": "basic copymove props"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     assert ran.returncode == 0, ran.stdout

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.amounts import PATIENCE
 from tests.fake_webdav.client import Client
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,7 +34,7 @@ class Served:
 
     def end(self, number: int) -> tuple[int, str]:
         self.child.send_signal(number)
-        rest, errors = self.child.communicate(timeout=20)
+        rest, errors = self.child.communicate(timeout=PATIENCE)
         return self.child.returncode, rest + errors
 
 
@@ -56,7 +57,7 @@ def test_ends_with_its_parent() -> None:
     served = Served()
     assert served.child.stdin is not None
     served.child.stdin.close()
-    assert served.child.wait(20) == 0
+    assert served.child.wait(PATIENCE) == 0
     assert served.child.stdout is not None
     assert served.child.stderr is not None
     served.child.stdout.close()

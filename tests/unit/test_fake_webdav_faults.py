@@ -11,6 +11,7 @@ from multiprocessing.connection import Connection
 
 import pytest
 
+from tests.amounts import PATIENCE
 from tests.fake_webdav import FakeWebDAV, Fault
 from tests.fake_webdav.client import Client, Told
 from tests.fake_webdav.fixtures import ServeFake, serve_fake
@@ -93,7 +94,7 @@ def test_late_execution_by_timer(server: FakeWebDAV, asker: Client) -> None:
     server.after("PUT", lambda request: done.set())
     server.faults.add(Fault("late", "PUT", status=504, seconds=0.01))
     assert asker.ask("PUT", "b/new", b"body").status == 504
-    assert done.wait(20)
+    assert done.wait(PATIENCE)
     assert server.files("b") == {"new": b"body"}
 
 
@@ -109,10 +110,10 @@ def test_stalled_until_released(server: FakeWebDAV, asker: Client, when: str) ->
     told: list[int] = []
     thread = threading.Thread(target=lambda: told.append(take(asker).status))
     thread.start()
-    assert fault.arrived.acquire(timeout=20)
+    assert fault.arrived.acquire(timeout=PATIENCE)
     assert (moved(server), told) == (when == "after", [])
     fault.release()
-    thread.join(20)
+    thread.join(PATIENCE)
     assert told == [201]
 
 
@@ -124,7 +125,7 @@ def test_stalled_client_gives_up_and_stop_ends_the_rest(serve_fake: ServeFake) -
     asker = Client(server.url, timeout=0.05)
     with pytest.raises(TimeoutError):
         take(asker)
-    assert fault.arrived.acquire(timeout=20)
+    assert fault.arrived.acquire(timeout=PATIENCE)
     server.stop()
     asker.close()
     assert not moved(server)
@@ -226,5 +227,5 @@ def test_a_forked_child_keeps_no_connection_open(server: FakeWebDAV, asker: Clie
             take(asker)
     finally:
         ours.send("end")
-        child.join(20)
+        child.join(PATIENCE)
     assert child.exitcode == 0

@@ -10,6 +10,7 @@ from functools import partial
 
 import pytest
 
+from tests.amounts import PATIENCE
 from tests.fake_webdav import FakeWebDAV, Personality
 from tests.fake_webdav import personalities as are
 from tests.fake_webdav.client import Client, clients, race
@@ -117,12 +118,12 @@ def test_a_hook_forces_an_empty_copy(serve_fake: ServeFake) -> None:
     def hold(request: object) -> None:
         if request.destination_name == "b/loser":  # type: ignore[attr-defined]
             loser_is_in.set()
-            assert winner_is_done.wait(20)
+            assert winner_is_done.wait(PATIENCE)
 
     server.before("MOVE:created", hold)
 
     def win() -> int:
-        assert loser_is_in.wait(20)
+        assert loser_is_in.wait(PATIENCE)
         status = winner.ask("MOVE", "a/job", to="b/winner").status
         winner_is_done.set()
         return status
@@ -196,11 +197,11 @@ def test_partial_uploads_are_visible_movable_and_stay_torn(serve_fake: ServeFake
 
     def body() -> Iterator[bytes]:
         yield b"half"
-        assert moved.wait(20)
+        assert moved.wait(PATIENCE)
         yield b"rest"
 
     def take() -> tuple[int, dict[str, bytes]]:
-        assert grown.wait(20)
+        assert grown.wait(PATIENCE)
         status = taker.ask("MOVE", "a/job", to="a/mine").status
         torn = server.files("a")
         moved.set()
@@ -216,7 +217,7 @@ def test_partial_uploads_are_visible_movable_and_stay_torn(serve_fake: ServeFake
         writer.connection.putrequest("PUT", writer.path("a/cut"))
         writer.connection.putheader("Content-Length", "100")
         writer.connection.endheaders(b"first")
-        assert gone.wait(20)
+        assert gone.wait(PATIENCE)
     assert server.files("a")["cut"] == b"first"
 
 

@@ -20,6 +20,7 @@ from dirjobs.protocol.exits import Claim
 from dirjobs.protocol.intents import State
 from dirjobs.recovery.heartbeat import Heartbeat
 from dirjobs.store import Entry
+from tests.amounts import PATIENCE
 from tests.unit.lives import POLICY, World
 
 VERIFY = Policy(Mode.VERIFY, 0, 10, 100, 10, 20)
@@ -137,14 +138,14 @@ def test_two_at_the_same_moment_both_find_out(world):
         """The first wait: the own heartbeat is written, those of the others come next."""
         assert len(world.names(WORKERS)) == 1
         thread.start()
-        assert two_has_written.wait(60)
+        assert two_has_written.wait(PATIENCE)
         one.share.sleep = world.pass_time
 
     def until_one_has_ended(seconds):
         assert len(world.names(WORKERS)) == 2
         two.share.sleep = world.pass_time
         two_has_written.set()
-        assert one_has_ended.wait(60)
+        assert one_has_ended.wait(PATIENCE)
 
     one.share.sleep, two.share.sleep = until_two_has_written, until_one_has_ended
     found = []
@@ -152,7 +153,7 @@ def test_two_at_the_same_moment_both_find_out(world):
     with pytest.raises(WorkerIdInUse):
         one.start()
     one_has_ended.set()
-    thread.join(60)
+    thread.join(PATIENCE)
     assert found == ["w1"]  # the other one has withdrawn already
 
 

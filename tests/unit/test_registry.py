@@ -15,6 +15,7 @@ from dirjobs.backends.posix.store import PosixStore
 from dirjobs.errors import ConfigurationError
 from dirjobs.redaction import redacted, without_login
 from dirjobs.registry import open_store, scheme_of
+from tests.amounts import PATIENCE
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -26,7 +27,7 @@ def run_python(code, *path):
         env={**os.environ, "PYTHONPATH": os.pathsep.join([*map(str, path), str(ROOT)])},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
@@ -300,7 +301,7 @@ def test_a_password_in_an_ini_file_is_not_shown(tmp_path, url):
         env={**os.environ, "PYTHONPATH": str(ROOT), "FSSPEC_CONFIG_DIR": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert done.stderr.splitlines()[-1].endswith("write %% for each % in it, or use a .json file.")
     assert "canary" not in done.stderr
