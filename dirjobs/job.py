@@ -31,11 +31,11 @@ class Handle(Protocol):
     def in_full(self, claim: Claim) -> Entry:
         """The job of a claim, with its mtime and size."""
 
-    def read(self, path: str) -> bytes:
-        """The content of a small file."""
+    def read(self, claim: Claim) -> bytes:
+        """The whole content of a claimed job."""
 
-    def download(self, path: str, target: BinaryIO) -> None:
-        """Copy a file's content into `target`, in pieces."""
+    def download(self, claim: Claim, target: BinaryIO) -> None:
+        """Copy the content of a claimed job into `target`, in pieces."""
 
     def still_holds(self, claim: Claim) -> bool:
         """Whether a claim is there, and nobody had a reason to take us for dead."""
@@ -96,9 +96,10 @@ class Job:
         """The whole content.  While the store can't be reached it waits.
 
         Raises:
+            AmbiguousResult: it stays shorter, or longer, than the store lists it.
             StoreError: it can't be read.
         """
-        return self._queue.read(self._claim.path)
+        return self._queue.read(self._claim)
 
     def read_text(self, encoding: str = "utf-8") -> str:
         """The whole content as text.
@@ -112,12 +113,14 @@ class Job:
     def download(self, target: BinaryIO) -> None:
         """Copy the content into an open binary file, in pieces.
 
-        A short outage of the store is waited for if `target` can be rewound.
+        A short outage of the store is waited for if `target` can be rewound, and
+        what comes in another length than the file has is fetched again.
 
         Raises:
+            AmbiguousResult: it stays shorter, or longer, than the store lists it.
             StoreError: it can't be read.
         """
-        self._queue.download(self._claim.path, target)
+        self._queue.download(self._claim, target)
 
     def still_mine(self) -> bool:
         """Whether the claim is still there, asked afresh: before a side effect that can't

@@ -35,7 +35,7 @@ from dirjobs.policy import (
     Settings,
     UnknownLag,
 )
-from dirjobs.protocol import attempts
+from dirjobs.protocol import attempts, content
 from dirjobs.protocol.agreement import from_bytes
 from dirjobs.protocol.candidates import Candidates
 from dirjobs.protocol.exits import Claim
@@ -541,11 +541,22 @@ class QueueHandle:
     def in_full(self, claim: Claim) -> Entry:
         return self._persist(lambda worker: worker.ending.look.in_full(claim.path, claim.job))
 
-    def read(self, path: str) -> bytes:
-        return self._persist(lambda worker: worker.ending.share.read(path))
+    def read(self, claim: Claim) -> bytes:
+        def fetch(worker: Worker) -> bytes | content.OtherSize:
+            target = io.BytesIO()
+            try:
+                content.fetch(worker.ending.share, worker.ending.look, claim, target)
+            except content.OtherSize as error:
+                return error  # it is no outage: it may stay so
+            return target.getvalue()
 
-    def download(self, path: str, target: BinaryIO) -> None:
-        self._generation.share.store.download(path, target)
+        fetched = self._persist(fetch)
+        if isinstance(fetched, content.OtherSize):
+            raise fetched
+        return fetched
+
+    def download(self, claim: Claim, target: BinaryIO) -> None:
+        content.fetch(self._generation.share, self._generation.worker.ending.look, claim, target)
 
     def still_holds(self, claim: Claim) -> bool:
         if not self.is_here:

@@ -149,3 +149,16 @@ def test_the_file_of_a_job_is_waited_for(status, far, server, monkeypatch):
     far.run("work", "--", "grep", "content", "{}")
     assert fault.fired == fault.times
     assert far.jobs() == {"02_done": ["a"]}
+
+
+def test_a_job_is_not_run_with_half_of_its_file(far, server, monkeypatch):
+    monkeypatch.setattr("dirjobs.runner.execution._PAUSE", 0.01)
+    far.put("00_waiting", "a", data=b"line1\nline2\nline3\n")
+    fault = Fault(
+        "body", "GET", "jobs/01_running/*", body=b"line1\n", headers={"ETag": "x"}, times=12
+    )
+    server.faults.add(fault)
+    far.run("work", "--", "grep", "line3", "{}")
+    assert fault.fired == fault.times
+    assert "has 18 bytes as it is listed, and 6 came" in far.stderr
+    assert far.jobs() == {"02_done": ["a"]}
