@@ -13,21 +13,30 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 
-def self_signed(folder: str) -> tuple[ssl.SSLContext, str]:
-    """The server's context, and the path of the certificate a client may be told to trust."""
+def self_signed(
+    folder: str, *, host: str = "localhost", days: tuple[int, int] = (-1, 30)
+) -> tuple[ssl.SSLContext, str]:
+    """The server's context, and the path of the certificate a client may be told to trust.
+
+    Args:
+        host: whom the certificate is for, with 127.0.0.1 if it is localhost.
+        days: from when to when it is valid, counted from now.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
     now = datetime.datetime.now(datetime.UTC)
     day = datetime.timedelta(days=1)
-    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    names: list[x509.GeneralName] = [x509.DNSName(host)]
+    if host == "localhost":
+        names.append(x509.IPAddress(ipaddress.ip_address("127.0.0.1")))
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - day)
-        .not_valid_after(now + 30 * day)
+        .not_valid_before(now + days[0] * day)
+        .not_valid_after(now + days[1] * day)
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(key, hashes.SHA256())

@@ -104,7 +104,7 @@ def test_a_certificate_of_its_own_is_refused_with_advice(apache_tls):
 def test_http_where_https_is_meant(apache):
     with (
         open_store(apache.url.replace("http:", "https:"), {}) as store,
-        pytest.raises(Unavailable, match="is it http"),
+        pytest.raises(Unavailable, match="it is http"),
     ):
         list(store.list(""))
 

@@ -19,9 +19,8 @@ from dirjobs.backends._config import refuse_pickling
 from dirjobs.backends.webdav.config import Config
 from dirjobs.backends.webdav.deadline import Deadline, Network, Payload
 from dirjobs.backends.webdav.login import BasicOrDigest
-from dirjobs.backends.webdav.status import METHODS, READING, Verb, no_answer
+from dirjobs.backends.webdav.status import METHODS, READING, Verb, no_answer, shown
 from dirjobs.errors import Unavailable, Unsupported
-from dirjobs.redaction import without_login
 from dirjobs.store import check_path
 
 try:
@@ -264,7 +263,7 @@ class Session:
         ours = self._root
         if (there.scheme, there.host, there.port) != (ours.scheme, ours.host, ours.port):
             raise Unsupported(
-                f"{here} redirects to {without_login(str(there))!r}, where we don't follow:"
+                f"{here} redirects to {shown(str(there))!r}, where we don't follow:"
                 " use that URL if you trust it."
             )
         return f"{self.origin}{path}"

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from enum import Enum, auto
 from http import HTTPStatus
+from typing import TypeVar
 
 import httpx
 
@@ -29,7 +30,8 @@ from dirjobs.errors import (
     Unavailable,
     Unsupported,
 )
-from dirjobs.redaction import without_login
+
+E = TypeVar("E", bound=BaseException)
 
 
 class Verb(Enum):
@@ -149,6 +151,31 @@ _NEVER_SENT: tuple[tuple[type[Exception], type[StoreError], str], ...] = (
 # fmt: on
 
 
+# By X509_V_ERR_... of OpenSSL's x509_vfy.h.
+_UNKNOWN_ISSUER = (
+    "the certificate of {server} can't be verified: pass the option ca='/path/to/ca.pem' (a file"
+    " with its certificate or its issuer's), since nobody here knows its issuer."
+)
+_OTHER_NAME = (
+    "the certificate of {server} is for another name: write the URL with the name that the"
+    " certificate is for, or ask for one with this name."
+)
+_CERTIFICATES: Mapping[int, str] = {
+    2: _UNKNOWN_ISSUER,
+    9: "the certificate of {server} is not valid yet: the clock of this machine ({now}) or that"
+    " of the server is wrong.",
+    10: "the certificate of {server} has expired: whoever runs the server must renew it (or the"
+    " clock of this machine is wrong: {now}).",
+    18: _UNKNOWN_ISSUER,
+    19: _UNKNOWN_ISSUER,
+    20: _UNKNOWN_ISSUER,
+    21: _UNKNOWN_ISSUER,
+    62: _OTHER_NAME,
+    64: _OTHER_NAME,
+}
+_NO_TLS = ("wrong version number", "http request", "record layer failure")
+
+
 def error_for(
     verb: Verb, status: int, *, url: str, who: str, retry_after: float | None = None
 ) -> StoreError:
@@ -181,7 +208,7 @@ def refusal(verb: Verb, response: httpx.Response, who: str) -> StoreError:
     """The error that an answer means which is none of `OK`."""
     status, url = response.status_code, str(response.request.url)
     if 300 <= status < 400:
-        location = without_login(response.headers.get("location", ""))
+        location = shown(response.headers.get("location", ""))
         return Unsupported(
             f"{url} redirects {METHODS.get(verb, verb.name)} to {location!r}: use that URL."
         )
@@ -193,6 +220,14 @@ def refusal(verb: Verb, response: httpx.Response, who: str) -> StoreError:
         )
     wait = retry_after(response.headers.get("retry-after"), response.headers.get("date"))
     return error_for(verb, status, url=url, who=who, retry_after=wait)
+
+
+def shown(location: str) -> str:
+    """Where an answer redirects to, without a login."""
+    try:
+        return str(httpx.URL(location[:2000]).copy_with(userinfo=b""))
+    except httpx.InvalidURL:
+        return "something that is no URL"
 
 
 def refuse_web_page(verb: Verb, response: httpx.Response) -> None:
@@ -212,13 +247,13 @@ def no_answer(verb: Verb, url: str, server: str, error: Exception) -> StoreError
     questions may be repeated.
     """
     if isinstance(error, httpx.ConnectError):
-        if _caused_by(error, ssl.SSLCertVerificationError):
-            return Denied(
-                f"the certificate of {server} can't be verified: pass the option"
-                " ca='/path/to/ca.pem' (a file with its certificate or its issuer's)."
-            )
-        if _caused_by(error, ssl.SSLError):
-            return Unavailable(f"{server} could not agree on TLS with us: is it http://?")
+        tls = _cause(error, ssl.SSLError)
+        if isinstance(tls, ssl.SSLCertVerificationError):
+            return Denied(_about_certificate(tls).format(server=server))
+        if tls is not None:
+            why = (tls.reason or "").replace("_", " ").lower()
+            why = "it is http://, perhaps" if why in _NO_TLS else why or "no reason was given"
+            return Unavailable(f"{server} could not agree on TLS with us ({why}).")
         return Unavailable(f"{server} can't be reached ({error}).")
     for native, ours, sentence in _NEVER_SENT:
         if isinstance(error, native):
@@ -232,12 +267,19 @@ def no_answer(verb: Verb, url: str, server: str, error: Exception) -> StoreError
     )
 
 
-def _caused_by(error: BaseException | None, kind: type[BaseException]) -> bool:
+def _cause(error: BaseException | None, kind: type[E]) -> E | None:
     while error is not None:
         if isinstance(error, kind):
-            return True
+            return error
         error = error.__cause__ or error.__context__
-    return False
+    return None
+
+
+def _about_certificate(error: ssl.SSLCertVerificationError) -> str:
+    sentence = _CERTIFICATES.get(error.verify_code)
+    if sentence is None:
+        return f"the certificate of {{server}} can't be verified ({error.verify_message})."
+    return sentence.replace("{now}", time.strftime("%Y-%m-%d %H:%M"))
 
 
 def retry_after(value: str | None, date: str | None = None) -> float | None:
