@@ -7,10 +7,11 @@ import logging
 import sys
 from collections.abc import Callable
 from functools import wraps
-from typing import NoReturn, ParamSpec, TypeVar
+from typing import Any, NoReturn, ParamSpec, TypeVar
 
 import click
 
+from dirjobs.console.text import printable
 from dirjobs.errors import DirJobsError, StoreError
 from dirjobs.redaction import redacted
 
@@ -29,8 +30,8 @@ _ADVICE = {
 
 
 def sentence(text: object) -> str:
-    """`text` on one line, without secrets."""
-    return redacted(" ".join(str(text).split()))
+    """`text` on one line, without secrets, and without what a terminal would obey."""
+    return printable(redacted(" ".join(str(text).split())))
 
 
 def say(text: object) -> None:
@@ -130,9 +131,14 @@ def survive_odd_names() -> None:
             reconfigure(errors="backslashreplace")
 
 
-class _Redacting(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        return redacted(f"dirjobs: {super().format(record)}")
+class _OnOneLine(logging.Formatter):
+    """Without secrets, and without what a terminal would obey."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        return sentence(f"dirjobs: {super().formatMessage(record)}")
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802
+        return "\n".join(map(printable, redacted(super().formatException(ei)).split("\n")))
 
 
 def show_log(verbosity: int) -> None:
@@ -142,7 +148,7 @@ def show_log(verbosity: int) -> None:
         verbosity: 0 for warnings, 1 for what goes on as well, 2 for every store call too.
     """
     handler = logging.StreamHandler()
-    handler.setFormatter(_Redacting())
+    handler.setFormatter(_OnOneLine())
     log = logging.getLogger("dirjobs")
     log.handlers = [handler]
     log.propagate = False

@@ -1,7 +1,13 @@
-"""What the commands print: plain lines, with colours on a terminal only."""
+"""What the commands print: plain lines, with colours on a terminal only.
+
+Names, results, notes and logs were written by others, who may mean ill: all that is printed goes
+through `printable`, JSON through `json_text`, so that no terminal obeys any of it.
+"""
 
 from __future__ import annotations
 
+import codecs
+import io
 import json
 import math
 import sys
@@ -29,9 +35,10 @@ def show(line: str, kind: str = "") -> None:
     """Print one line, now.
 
     Args:
-        line: the text.
+        line: the text; what a terminal would obey in it, line breaks too, is escaped.
         kind: what became of a job, for its colour.
     """
+    line = printable(line)
     if kind in _COLOURS and on_terminal():
         from rich.console import Console
         from rich.text import Text
@@ -43,7 +50,14 @@ def show(line: str, kind: str = "") -> None:
         click.echo(line)
 
 
-def show_table(rows: Iterable[Sequence[str]], styles: Sequence[str] = ()) -> None:
+def show_raw(line: str) -> None:
+    """Print a line as it is, for somebody who asked for that."""
+    click.echo(line)
+
+
+def show_table(
+    rows: Iterable[Sequence[str]], styles: Sequence[str] = (), *, wraps: bool = False
+) -> None:
     """Print rows with aligned columns.
 
     On a terminal the last column that doesn't fit is cut; elsewhere nothing is.
@@ -51,6 +65,7 @@ def show_table(rows: Iterable[Sequence[str]], styles: Sequence[str] = ()) -> Non
     Args:
         rows: the cells, as many in each row.
         styles: rich's names of the columns' colours, for terminals.
+        wraps: cells that don't fit take more lines, but for the first column.
     """
     from rich.console import Console
     from rich.table import Table
@@ -61,7 +76,8 @@ def show_table(rows: Iterable[Sequence[str]], styles: Sequence[str] = ()) -> Non
         while len(table.columns) < len(row):
             at = len(table.columns)
             style = styles[at] if at < len(styles) else ""
-            table.add_column(style=style, no_wrap=True, overflow="ellipsis")
+            cut = not (wraps and at)
+            table.add_column(style=style, no_wrap=cut, overflow="ellipsis" if cut else "fold")
         table.add_row(*(Text(printable(cell)) for cell in row))
     if not table.columns:
         return
@@ -85,8 +101,26 @@ def printable(text: str) -> str:
 
 
 def show_json(document: object) -> None:
-    """Print one JSON document; NaN and infinities, which JSON doesn't know, are null in it."""
-    click.echo(json.dumps(_known_to_json(document), indent=1, ensure_ascii=False, allow_nan=False))
+    """Print one JSON document; see `json_text`."""
+    click.echo(json_text(document, indent=1))
+
+
+def json_text(document: object, indent: int | None = None) -> str:
+    """A document as JSON, on one line without an `indent`.
+
+    NaN and infinities, which JSON doesn't know, are null in it; what a terminal would obey is
+    escaped as JSON does, so programs read the same text as ever.
+    """
+    text = json.dumps(_known_to_json(document), indent=indent, ensure_ascii=False, allow_nan=False)
+    return "\n".join(map(_escaped_in_json, text.split("\n")))
+
+
+def _escaped_in_json(line: str) -> str:
+    if line.isprintable():
+        return line
+    return "".join(
+        json.dumps(char)[1:-1] if unicodedata.category(char) in _HIDDEN else char for char in line
+    )
 
 
 def _known_to_json(value: object) -> object:
@@ -95,6 +129,34 @@ def _known_to_json(value: object) -> object:
     if isinstance(value, list | tuple):
         return [_known_to_json(part) for part in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+class TerminalText(io.RawIOBase):
+    """Prints bytes, such as a log, on a terminal: lines stay, an overwritten line becomes one of
+    its own, all else that a terminal would obey is escaped.
+
+    Close it after the last bytes.
+    """
+
+    def __init__(self) -> None:
+        decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+        self._decoder = io.IncrementalNewlineDecoder(decoder, translate=True)
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: bytes) -> int:  # type: ignore[override]
+        self._print(self._decoder.decode(data))
+        return len(data)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._print(self._decoder.decode(b"", final=True))
+        super().close()
+
+    def _print(self, text: str) -> None:
+        lines = ("\t".join(map(printable, line.split("\t"))) for line in text.split("\n"))
+        click.echo("\n".join(lines), nl=False)
 
 
 class Bar:

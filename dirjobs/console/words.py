@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from dirjobs.admin.report import Claimed, Failure, Overview, Seen, State
-from dirjobs.console.text import clock_time, duration, printable
+from dirjobs.console.text import clock_time, duration
 
 _SHOWN_JOBS = 3
 
@@ -61,7 +61,7 @@ def remarks(found: Overview) -> list[Remark]:
         files = "file is" if found.left_behind == 1 else "files are"
         text = (
             f"{found.left_behind:,} {files} not taken for jobs, such as"
-            f" {printable(found.left_behind_example)!r}: names like this are left by other"
+            f" {found.left_behind_example!r}: names like this are left by other"
             " programs."
         )
         lines.append(Remark(text, "yellow"))
@@ -115,5 +115,4 @@ def running(jobs: tuple[Claimed, ...]) -> str:
 
 def failure_row(failure: Failure) -> tuple[str, ...]:
     """The cells that show a failed job."""
-    reason = printable(" ".join(failure.reason.split()))
-    return clock_time(failure.at), failure.job, reason
+    return clock_time(failure.at), failure.job, " ".join(failure.reason.split())

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from dirjobs.admin.locate import locate
 from dirjobs.admin.logs import log_path
-from dirjobs.console.text import printable
 from dirjobs.errors import ClaimLost, ConfigurationError
 from dirjobs.layout import DONE, FAILED, RUNNING, JobFile
 from dirjobs.protocol import attempts
@@ -61,7 +60,7 @@ def what_is_kept(scratch: str, share: Share) -> str:
     which = f"job {jobs[0]!r}" if len(jobs) == 1 else f"{len(jobs):,} attempts at jobs"
     return (
         f"results or logs of {which} are kept on this machine, since they could not be stored:"
-        f" `dirjobs deliver {printable(place)}` hands them in."
+        f" `dirjobs deliver {place}` hands them in."
     )
 
 

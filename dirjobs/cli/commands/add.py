@@ -102,7 +102,8 @@ def add(
     if as_json:
         show_json({"added": [] if dry_run else added, "would_add": added, "skipped": skipped})
     elif dry_run:
-        show("\n".join(added) if added else "No job would be added.")
+        for line in added or ["No job would be added."]:
+            show(line)
     else:
         what = f"job {added[0]}" if len(added) == 1 else f"{len(added):,} jobs"
         left_out = f"; {skipped:,} had names that are in use" if skipped else ""

@@ -19,7 +19,7 @@ from dirjobs.cli.options import (
     verbose_option,
 )
 from dirjobs.console.errors import say, told_in_one_sentence
-from dirjobs.console.text import duration, on_terminal, show, show_json
+from dirjobs.console.text import duration, show, show_json, show_table
 
 _PARTIAL = {
     Partial.HIDDEN: "hidden from others",
@@ -115,17 +115,8 @@ def _show(done: Check, recorded: Recorded | None) -> None:
         show(f"  {sentence}")
     if recorded is not None:
         show(recorded.sentence)
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True)
-    table.add_column()
-    for what, value in _rows(done.findings):
-        table.add_row(what, value)
     show("")
-    width = None if on_terminal() else 1 << 16
-    Console(highlight=False, markup=False, width=width).print(table)
+    show_table(_rows(done.findings), wraps=True)
 
 
 def _rows(found: Findings) -> Iterator[tuple[str, str]]:

@@ -122,9 +122,11 @@ class Demo:
                     f" {str(self.folder)!r}, worker1.log and so on."
                 )
                 return 1
-            show(f"\n{number} jobs done by {WORKERS} workers in {took}.")
+            show("")
+            show(f"{number} jobs done by {WORKERS} workers in {took}.")
             run("results", JOBS)
-        show(WHAT_IS_NEXT.format(folder=self.folder, script=SCRIPT))
+        for line in WHAT_IS_NEXT.format(folder=self.folder, script=SCRIPT).split("\n"):
+            show(line)
         return 0
 
     def write_script(self) -> None:
@@ -189,7 +191,8 @@ def sweep(number: int) -> str:
 
 def typed(words: Sequence[str]) -> None:
     """Show a command as somebody types it."""
-    show("\n$ " + " ".join(words))
+    show("")
+    show("$ " + " ".join(words))
 
 
 def run(*args: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import json
 from collections.abc import Iterable, Iterator
 
 import click
@@ -11,7 +10,7 @@ import click
 from dirjobs.admin.report import iso
 from dirjobs.cli.options import QueueCommand, jobs_argument, json_option, opened, verbose_option
 from dirjobs.console.errors import told_in_one_sentence
-from dirjobs.console.text import printable
+from dirjobs.console.text import json_text, show
 from dirjobs.layout import PARKED, STATES, JobFile
 from dirjobs.protocol.candidates import natural_key
 from dirjobs.protocol.share import Share
@@ -52,7 +51,7 @@ def list_jobs(
         places = _places(share, folders, pattern)
         lines = _json_lines(places) if as_json else map(_name if only_names else _line, places)
         for line in lines:
-            click.echo(line)
+            show(line)
 
 
 def _places(share: Share, folders: Iterable[str], pattern: str | None) -> Iterator[JobFile]:
@@ -66,12 +65,12 @@ def _places(share: Share, folders: Iterable[str], pattern: str | None) -> Iterat
 
 
 def _name(place: JobFile) -> str:
-    return printable(place.job.name)
+    return place.job.name
 
 
 def _line(place: JobFile) -> str:
     worker = f"  {place.worker}" if place.worker else ""
-    return f"{place.state:7}  {printable(place.job.name)}{worker}"
+    return f"{place.state:7}  {place.job.name}{worker}"
 
 
 def _json_lines(places: Iterable[JobFile]) -> Iterator[str]:
@@ -85,6 +84,6 @@ def _json_lines(places: Iterable[JobFile]) -> Iterator[str]:
             "size": place.job.size,
             "modified": iso(place.job.mtime),
         }
-        yield f"{before}{json.dumps(document)}"
+        yield f"{before}{json_text(document)}"
         before = ","
     yield "]" if before == "," else "[]"

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO, cast
 
 import click
 
@@ -18,7 +21,7 @@ from dirjobs.cli.options import (
     verbose_option,
 )
 from dirjobs.console.errors import Outage, told_in_one_sentence
-from dirjobs.console.text import show_json
+from dirjobs.console.text import TerminalText, on_terminal, show_json
 from dirjobs.errors import TRANSIENT_ERRORS, ConfigurationError, NotFound
 from dirjobs.layout import RUNNING, WAITING
 from dirjobs.names import unsafe_name
@@ -35,24 +38,33 @@ left out meanwhile."""
 @job_argument("name", metavar="JOB")
 @click.option("-f", "--follow", is_flag=True, help="Go on until the job has ended.")
 @click.option("--worker", metavar="ID", help="Of the attempt by this worker, not of the latest.")
+@click.option("--raw", is_flag=True, help="Escape nothing on a terminal: colours, but also traps.")
 @json_option
 @verbose_option
 @told_in_one_sentence
 def logs(
-    jobs: str, name: str, follow: bool, worker: str | None, as_json: bool, verbose: int
+    jobs: str,
+    name: str,
+    follow: bool,
+    worker: str | None,
+    raw: bool,
+    as_json: bool,
+    verbose: int,
 ) -> None:
     """Print what a job has printed, at its latest attempt.
 
     `dirjobs work` puts the output of a running job on the share every minute.  With -f new
-    output is shown as it comes there.
+    output is shown as it comes there.  On a terminal, what could make it act (escape sequences
+    and the like) is shown, not obeyed; files and pipes get every byte as it is.
     """
-    if follow and as_json:
-        raise click.UsageError("-f and --json don't go together")
+    if as_json and (follow or raw):
+        raise click.UsageError(f"{'-f' if follow else '--raw'} and --json don't go together")
     if unsafe_name(name) is not None:
         raise ConfigurationError(f"{name!r} can't be the name of a job.")
     with opened(jobs, verbose) as share:
         if follow:
-            Follower(share, name, worker).follow()
+            with _output(raw) as output:
+                Follower(share, name, worker, output).follow()
             return
         log = _latest(share, name, worker)
         if log is None:
@@ -61,7 +73,18 @@ def logs(
             text = share.store.read(log.path).decode(errors="replace")
             show_json({"job": name, "worker": log.worker, "path": log.path, "text": text})
         else:
-            share.store.download(log.path, sys.stdout.buffer)
+            with _output(raw) as output:
+                share.store.download(log.path, output)
+
+
+@contextmanager
+def _output(raw: bool) -> Iterator[BinaryIO]:
+    """Standard output, for bytes that somebody else may have written."""
+    if raw or not on_terminal():
+        yield sys.stdout.buffer
+    else:
+        with TerminalText() as output:
+            yield cast("BinaryIO", output)
 
 
 def _latest(share: Share, job: str, worker: str | None) -> Log | None:
@@ -92,12 +115,14 @@ class Follower:
         share: of the queue.
         job: whose.
         worker: of whose attempt; None for the latest.
+        output: where to.
     """
 
-    def __init__(self, share: Share, job: str, worker: str | None) -> None:
+    def __init__(self, share: Share, job: str, worker: str | None, output: BinaryIO) -> None:
         self._share = share
         self._job = job
         self._worker = worker
+        self._output = output
         self._log: Log | None = None
         self._shown = b""
 
@@ -146,9 +171,8 @@ class Follower:
         if self._log is None or log.worker != self._log.worker:
             self._shown = b""
         self._log = log
-        stdout = sys.stdout.buffer
-        stdout.write(new_part(self._shown, content.getvalue()))
-        stdout.flush()
+        self._output.write(new_part(self._shown, content.getvalue()))
+        self._output.flush()
         self._shown = content.getvalue()
 
 

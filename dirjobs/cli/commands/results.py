@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,7 +18,8 @@ from dirjobs.admin.results import (
 from dirjobs.cli.options import QueueCommand, jobs_argument, json_option, opened, verbose_option
 from dirjobs.cli.parallel import each
 from dirjobs.console.errors import say, told_in_one_sentence
-from dirjobs.console.text import Bar, printable, show, show_json, show_table
+from dirjobs.console.spreadsheet import as_typed, csv_line
+from dirjobs.console.text import Bar, show, show_json, show_raw, show_table
 from dirjobs.layout import JobFile
 from dirjobs.protocol.share import Share
 from dirjobs.runner.parameters import text_of
@@ -31,13 +30,16 @@ _THREADS = 8
 @click.command(cls=QueueCommand)
 @jobs_argument
 @click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values.")
+@click.option("--raw", is_flag=True, help="With --csv: every cell exactly as it is in the files.")
 @click.option(
     "--state", type=click.Choice(["done", "failed"]), help="Only these jobs.  [default: both]"
 )
 @json_option
 @verbose_option
 @told_in_one_sentence
-def results(jobs: str, as_csv: bool, state: str | None, as_json: bool, verbose: int) -> None:
+def results(
+    jobs: str, as_csv: bool, raw: bool, state: str | None, as_json: bool, verbose: int
+) -> None:
     """Print a table of all jobs that have ended: state, parameters, results.
 
     A row for each job; its parameters are those of the job, if that is a JSON object, and
@@ -46,9 +48,15 @@ def results(jobs: str, as_csv: bool, state: str | None, as_json: bool, verbose: 
 
     \b
       dirjobs results jobs/ --csv > table.csv
+
+    In --csv a row is a line: line breaks and other control characters are written as \\n and so
+    on, and texts that a spreadsheet would take for formulas have a ' before them.  --raw leaves
+    all of that out, for programs.
     """  # noqa: D301 - click wants the very character
     if as_csv and as_json:
         raise click.UsageError("give either --csv or --json")
+    if raw and not as_csv:
+        raise click.UsageError("--raw is for --csv")
     with opened(jobs, verbose) as share:
         places = [place for place in ended(share) if state in (None, place.state)]
         rows = _rows(share, places)
@@ -58,7 +66,11 @@ def results(jobs: str, as_csv: bool, state: str | None, as_json: bool, verbose: 
     header = columns(rows)
     table = [header, *([_cell(row.get(name, "")) for name in header] for row in rows)]
     if as_csv:
-        show(_as_csv(table))
+        for line in table:
+            if raw:
+                show_raw(as_typed(line))
+            else:
+                show(csv_line(line))
     elif rows:
         show_table(table, ("bold",))
     else:
@@ -80,16 +92,10 @@ def _rows(share: Share, places: Sequence[JobFile]) -> list[dict[str, Any]]:
     if odd:
         say(
             f"{RESULT} of {len(odd)} {'job' if len(odd) == 1 else 'jobs'} is no JSON object, such"
-            f" as that of {printable(odd[0])!r}: nothing of it is in the table."
+            f" as that of {odd[0]!r}: nothing of it is in the table."
         )
     return [found[at].row for at in range(len(places))]
 
 
 def _cell(value: object) -> str:
     return "" if value is None else text_of(value)
-
-
-def _as_csv(table: Sequence[Sequence[str]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(table)
-    return text.getvalue().removesuffix("\n")

@@ -19,7 +19,7 @@ from dirjobs.cli.options import (
     verbose_option,
 )
 from dirjobs.console.errors import told_in_one_sentence
-from dirjobs.console.text import duration, printable, show, show_json
+from dirjobs.console.text import duration, show, show_json
 from dirjobs.errors import ConfigurationError
 from dirjobs.layout import DONE, RUNNING, WORKERS, JobFile
 from dirjobs.names import unsafe_name
@@ -43,7 +43,7 @@ def show_job(jobs: str, name: str, as_json: bool, verbose: int) -> None:
         show_json(rounded(found))
         return
     for line in _lines(found):
-        show(printable(line))
+        show(line)
 
 
 def _about(share: Share, job: str) -> dict[str, Any]:

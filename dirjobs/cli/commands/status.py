@@ -7,12 +7,7 @@ import click
 from dirjobs.admin.inspect import Inspector
 from dirjobs.cli.options import QueueCommand, jobs_argument, json_option, opened, verbose_option
 from dirjobs.console.errors import told_in_one_sentence
-from dirjobs.console.text import (
-    on_terminal,
-    show,
-    show_json,
-    show_table,
-)
+from dirjobs.console.text import on_terminal, show, show_json, show_table
 from dirjobs.console.words import counted, failure_row, remarks, worker_row
 from dirjobs.recovery.process import this_process
 
@@ -49,5 +44,6 @@ def status(jobs: str, as_json: bool, verbose: int) -> None:
         show("")
         show_table(map(worker_row, found.workers), ("bold",))
     if found.failures:
-        show("\nLatest failures:")
+        show("")
+        show("Latest failures:")
         show_table(map(failure_row, found.failures), ("", "red"))

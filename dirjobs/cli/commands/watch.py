@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +18,7 @@ from dirjobs.cli.options import QueueCommand, Seconds, jobs_argument, opened, ve
 from dirjobs.clock import monotonic
 from dirjobs.console.dashboard import Board
 from dirjobs.console.errors import out_of_reach, say, sentence, show_log, told_in_one_sentence
-from dirjobs.console.text import clock_time, on_terminal, printable, show
+from dirjobs.console.text import clock_time, json_text, on_terminal, show
 from dirjobs.console.words import counted
 from dirjobs.errors import TRANSIENT_ERRORS
 from dirjobs.protocol.share import Share
@@ -194,10 +193,10 @@ def in_lines(looks: Looks, *, as_json: bool = False) -> Overview:
         away = False
         news = changes(before, found)
         if as_json and news:
-            show(json.dumps({"queue": looks.url, **found.as_json()}, ensure_ascii=False))
+            show(json_text({"queue": looks.url, **found.as_json()}))
         elif not as_json:
             for line in news:
-                show(f"{clock_time(time.time())}  {printable(line)}")
+                show(f"{clock_time(time.time())}  {line}")
         before = found
     assert before is not None  # they end when all is done
     return before
