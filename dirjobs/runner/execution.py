@@ -35,7 +35,7 @@ from dirjobs.runner import children
 from dirjobs.runner.output_buffer import OutputBuffer
 from dirjobs.runner.process import CannotStart, Program, Run, outcome
 from dirjobs.runner.shutdown import Shutdown, Stage
-from dirjobs.runner.template import Subject, UnknownParameter, environment
+from dirjobs.runner.template import PlaceholderInScript, Subject, UnknownParameter, environment
 from dirjobs.runner.upload import Delivery, files_in
 from dirjobs.runner.watchdog import Watchdog
 from dirjobs.runner.workspace import Workspace, make, new_note
@@ -89,6 +89,7 @@ class Toolbox:
         timeout: seconds that the command may take for a job; None: any time.
         retries: how often it is run again when it fails.
         has_fitted: whether the command's placeholders have been right for any job.
+        has_warned: whether it was told that a value looks like an option.
     """
 
     dj: DirJobs
@@ -100,6 +101,7 @@ class Toolbox:
     timeout: float | None = None
     retries: int = 0
     has_fitted: bool = field(default=False)
+    has_warned: bool = field(default=False)
 
     @cached_property
     def queue_id(self) -> str:
@@ -266,8 +268,10 @@ class Execution:
             told = printable(redacted(shlex.join(command)))
             host = platform.node()
             output.note(f"{utc_now()} attempt {attempt} by {self._worker} on {host}: {told}")
+            if option := toolbox.program.taken_for_option(command):
+                self._warn_of(option, output)
             run = self._start(command, variables, output)
-        except UnknownParameter as error:
+        except (UnknownParameter, PlaceholderInScript) as error:
             if not toolbox.has_fitted:
                 raise ConfigurationError(f"{error}.") from error
             reason = str(error)
@@ -280,6 +284,19 @@ class Execution:
         self._seconds = time.monotonic() - began
         output.note(f"{utc_now()} {reason or 'exit code 0'} after {duration(self._seconds)}")
         return reason
+
+    def _warn_of(self, option: str, output: OutputBuffer) -> None:
+        """Tell that what was filled in may be taken for an option: in the log of each such job,
+        and once on the terminal."""
+        told = f"{option!r} may be taken for an option"
+        output.note(f"{told}: nothing but the job's name or parameters made it one")
+        toolbox = self._toolbox
+        if not toolbox.has_warned:
+            toolbox.has_warned = True
+            say(
+                f"{told} by the command of job {self.job.name()!r}: write -- before the"
+                " placeholders where the command knows that, or --lr={lr}."
+            )
 
     def _start(
         self, command: Sequence[str], variables: Mapping[str, str], output: OutputBuffer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -19,7 +20,14 @@ from dirjobs.errors import ConfigurationError
 from dirjobs.recovery.process import only_zombies
 from dirjobs.runner import children
 from dirjobs.runner.output_buffer import OutputBuffer, follow
-from dirjobs.runner.template import PLACE, Subject, fill_argument
+from dirjobs.runner.scripts import scripts_in
+from dirjobs.runner.template import (
+    PLACE,
+    PlaceholderInScript,
+    Subject,
+    check_script,
+    fill_argument,
+)
 
 if sys.platform == "win32":
     from dirjobs.runner.windows_job import JobObject
@@ -30,6 +38,7 @@ _LAST_WORDS = 1.0
 """Seconds to wait for the end of the output of a program that has ended."""
 _LOOK = 0.02
 """Seconds between two looks at whether a process group is gone."""
+_NUMBER = re.compile(r"-(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _ABOUT_THE_JOB = (errno.E2BIG, errno.ENAMETOOLONG)
 _PASSES = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 
@@ -56,11 +65,17 @@ class Program:
         command: the program and its arguments.
 
     Raises:
-        ConfigurationError: there is no such program.
+        ConfigurationError: there is no such program, or names of jobs would be run as code.
     """
 
     def __init__(self, command: Sequence[str]) -> None:
         self._command = tuple(command)
+        self._scripts = scripts_in(self._command)
+        for number, script in self._scripts.items():
+            try:
+                check_script(self._command[number], script)
+            except PlaceholderInScript as error:
+                raise ConfigurationError(f"{error}.") from error
         name = self._command[0]
         self.is_the_job = PLACE in name
         """Whether the job's file itself is what gets executed."""
@@ -75,8 +90,23 @@ class Program:
 
         Raises:
             UnknownParameter: it asks for a parameter that the job doesn't have.
+            PlaceholderInScript: it asks for one where that would be run.
         """
-        return [fill_argument(part, subject) for part in self._command]
+        return [
+            fill_argument(part, subject, self._scripts.get(number))
+            for number, part in enumerate(self._command)
+        ]
+
+    def taken_for_option(self, command: Sequence[str]) -> str:
+        """The first argument of a job's command that is an option only by what was filled in;
+        empty if there is none."""
+        for part, argument in zip(self._command[1:], command[1:], strict=True):
+            if part == "--":
+                break
+            became_one = argument.startswith("-") and not part.startswith("-")
+            if became_one and not _NUMBER.fullmatch(argument):
+                return argument
+        return ""
 
     def start(
         self,
@@ -96,8 +126,10 @@ class Program:
         Raises:
             CannotStart: the operating system refuses.
         """
+        # Else what Python programs have printed is in no log when they are killed.
+        variables = {"PYTHONUNBUFFERED": "1", **os.environ, **environment}
         try:
-            return Run(command, environment, output, changed)
+            return Run(command, variables, output, changed)
         except ValueError as error:  # a NUL, or no valid Unicode
             told = f"its arguments can't be passed ({error})"
             raise CannotStart(told, about_the_job=True) from error
@@ -110,7 +142,8 @@ class Program:
 
 
 class Run:
-    """A program at work, in a process group of its own; arguments as `Program.start`.
+    """A program at work, in a process group of its own; arguments as `Program.start`, with all
+    variables that it gets.
 
     The threads that look after it are there before it is: at the limit of threads nothing is
     started that nobody would look after.
@@ -119,15 +152,13 @@ class Run:
     def __init__(
         self,
         command: Sequence[str],
-        environment: Mapping[str, str],
+        variables: Mapping[str, str],
         output: OutputBuffer,
         changed: Callable[[], None],
     ) -> None:
         self.ended = False
         self._changed = changed
         self._started: SimpleQueue[bool] = SimpleQueue()
-        # Else what Python programs have printed is in no log when they are killed.
-        variables = {"PYTHONUNBUFFERED": "1", **os.environ, **environment}
         ours, theirs = os.pipe()
         try:
             self._reader = follow(os.fdopen(ours, "rb", buffering=0), output)

@@ -9,6 +9,9 @@ and in commands, whose jobs are files,
 
 {}           the path of the job's file on this machine
 {name}       the job's name; {stem}: without its extension
+
+In an argument that is a script (``sh -c``) there must be none: names and parameters come from
+others, and would be run.  Scripts read the environment.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from dirjobs.runner.parameters import parameters_in
+from dirjobs.runner.scripts import Script
 
 PLACE = "{}"
 # {3} is a regular expression's, { print } a program's.
@@ -33,8 +37,16 @@ _ROOM = 100_000
 """Bytes of parameters in an environment: systems limit it, Linux to 128 KiB for each."""
 
 
+_OF_FILE = {"": "DIRJOBS_JOB", "name": "DIRJOBS_NAME", "stem": "DIRJOBS_STEM"}
+"""The variables of what every job has."""
+
+
 class UnknownParameter(ValueError):
     """A command asks for a parameter that its job does not have."""
+
+
+class PlaceholderInScript(ValueError):
+    """A command asks for something of its job where that would be run."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +104,7 @@ def fill(
         if literal is not None:
             try:
                 is_placeholder = asked(literal) is not None
-            except UnknownParameter:
+            except (UnknownParameter, PlaceholderInScript):
                 is_placeholder = True
             return f"{{{literal}}}" if is_placeholder else match[0]
         is_word = name and not name.startswith(_PARAM)
@@ -104,18 +116,44 @@ def fill(
     return _PLACEHOLDER.sub(replaced, text)
 
 
-def fill_argument(argument: str, subject: Subject) -> str:
-    """An argument of a command with the placeholders for one job filled in.
+def check_script(argument: str, script: Script) -> None:
+    """Refuse a script that has a placeholder in it, as far as that is known without a job.
 
     Raises:
-        UnknownParameter: one of them is no parameter of this job.
+        PlaceholderInScript: it has one.
     """
 
     def value_of(name: str, is_param: bool) -> str | None:
-        if not is_param and name in ("", "name", "stem"):
-            return {"": subject.path, "name": subject.name, "stem": subject.stem}[name]
+        if is_param or name in _OF_FILE:
+            raise _in_script(name, is_param, script)
+        return None
+
+    fill(argument, value_of, after_dollar=False)
+
+
+def fill_argument(argument: str, subject: Subject, script: Script | None = None) -> str:
+    """An argument of a command with the placeholders for one job filled in.
+
+    Args:
+        argument: the argument.
+        subject: the job.
+        script: what is known of the argument if it is code.
+
+    Raises:
+        UnknownParameter: one of them is no parameter of this job.
+        PlaceholderInScript: it is, but what comes of it would be run.
+    """
+
+    def value_of(name: str, is_param: bool) -> str | None:
+        if not is_param and name in _OF_FILE:
+            if script is not None:
+                raise _in_script(name, is_param, script)
+            path = subject.path if subject.path[:1] != "-" else os.path.join(".", subject.path)
+            return {"": path, "name": subject.name, "stem": subject.stem}[name]
         known = subject.parameters
         if known is not None and name in known:
+            if script is not None:
+                raise _in_script(name, is_param, script)
             return known[name]
         if not is_param and (known is None or not name.isidentifier()):
             return None  # such as awk's {print}
@@ -134,6 +172,19 @@ def fill_argument(argument: str, subject: Subject) -> str:
     return fill(argument, value_of, after_dollar=False)
 
 
+def _in_script(name: str, is_param: bool, script: Script) -> PlaceholderInScript:
+    variable = _variable(name) if is_param else _OF_FILE.get(name) or _variable(name)
+    return PlaceholderInScript(
+        f"what is put in for {{{_PARAM if is_param else ''}{name}}} would be run as code by"
+        f" `{script.program}`: write {script.reads.replace('NAME', variable)} instead"
+    )
+
+
+def _variable(parameter: str) -> str:
+    """The variable of a parameter."""
+    return "DIRJOBS_PARAM_" + re.sub(r"[^A-Z0-9]", "_", parameter.upper())
+
+
 def environment(subject: Subject, **more: str) -> dict[str, str]:
     """The variables that tell a program of its job, with `more` of them: ``wid`` is
     ``DIRJOBS_WID``.
@@ -144,13 +195,12 @@ def environment(subject: Subject, **more: str) -> dict[str, str]:
     told = {
         "DIRJOBS_JOB": os.path.abspath(subject.path),
         "DIRJOBS_NAME": subject.name,
+        "DIRJOBS_STEM": subject.stem,
         **{f"DIRJOBS_{name.upper()}": value for name, value in more.items()},
     }
     room = _ROOM
     parameters = subject.parameters or {}
-    variables = {
-        name: "DIRJOBS_PARAM_" + re.sub(r"[^A-Z0-9]", "_", name.upper()) for name in parameters
-    }
+    variables = {name: _variable(name) for name in parameters}
     meant = Counter(variables.values())
     for name, value in parameters.items():
         variable = variables[name]
