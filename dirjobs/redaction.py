@@ -1,8 +1,12 @@
-"""URLs as people may see them."""
+"""URLs as people may see them, and environments as other programs may."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+
+URL_VARIABLE = "DIRJOBS_URL"
+"""Names the queue for commands that are not told which."""
 
 _AUTHORITY = re.compile(r"(?P<before>://)(?P<rest>[^\s'\"<>]*)")
 _QUERY = re.compile(
@@ -19,6 +23,18 @@ def redacted(text: str) -> str:
     and port: a password may contain a slash that somebody forgot to encode.
     """
     return _QUERY.sub(r"\g<key>***", _AUTHORITY.sub(_without_password, text))
+
+
+def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """What programs that are not dirjobs inherit of an environment: all but the logins for
+    stores, which are in ``FSSPEC_*`` and may be in ``DIRJOBS_URL``."""
+
+    def is_secret(name: str, value: str) -> bool:
+        if name.upper() == URL_VARIABLE:
+            return "://" in value and without_login(value) != value
+        return name.upper().startswith("FSSPEC_")
+
+    return {name: value for name, value in environment.items() if not is_secret(name, value)}
 
 
 def without_login(url: str) -> str:

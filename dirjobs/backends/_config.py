@@ -10,6 +10,7 @@ Nobody's password is ever used with another one's name.  No message shows a secr
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
@@ -91,11 +92,11 @@ class Options:
 
     def _texts_in_environment(self, backend: str, configured: Mapping[str, Any]) -> dict[str, str]:
         """What stands in ``FSSPEC_*`` variables, where fsspec has made something else of it: a
-        password or a user name of digits is a number to it."""
+        password or a user name of digits is a number to it, and one in quotes loses them."""
         found = {}
         for name, value in configured.items():
             text = os.environ.get(f"FSSPEC_{backend.upper()}_{name.upper()}")
-            if text is not None and not isinstance(value, str):
+            if text is not None and (not isinstance(value, str) or _read_as_json(text) == value):
                 found[name] = text
         return found
 
@@ -112,6 +113,14 @@ class Options:
                     )
                 said |= zip(names, values, strict=True)
         return said
+
+
+def _read_as_json(text: str) -> object:
+    """What fsspec makes of a variable."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def _names(given: Mapping[str, Any]) -> list[object]:

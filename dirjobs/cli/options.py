@@ -20,13 +20,11 @@ from dirjobs.names import nonce
 from dirjobs.policy import DEFAULT_TIMEOUT, seconds
 from dirjobs.protocol.outage import SameQueue
 from dirjobs.protocol.share import Share
+from dirjobs.redaction import URL_VARIABLE
 from dirjobs.registry import open_store
 from dirjobs.store import Store
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-URL_VARIABLE = "DIRJOBS_URL"
-"""Names the queue for commands that are not told which."""
 
 if TYPE_CHECKING:
     _ParamType = click.ParamType[float]  # generic since click 8.4, for type checkers only here
@@ -111,8 +109,12 @@ def file_argument(name: str, **settings: Any) -> Callable[[F], F]:
 
 
 def job_argument(name: str, **settings: Any) -> Callable[[F], F]:
-    """An argument that a shell completes with the names of jobs, in a local queue."""
+    """An argument that a shell completes with the names of jobs, in a local queue; those that
+    need quotes in a shell are for the user to type."""
     return click.argument(name, shell_complete=_jobs, **settings)
+
+
+_PLAIN = "._-+@%,="
 
 
 def _jobs(ctx: click.Context, _param: click.Parameter, text: str) -> list[CompletionItem]:
@@ -124,7 +126,16 @@ def _jobs(ctx: click.Context, _param: click.Parameter, text: str) -> list[Comple
                 name.partition(".")[2] if folder == RUNNING else name
                 for name in os.listdir(os.path.join(queue, folder))
             )
-    return [CompletionItem(name) for name in sorted(found) if name.startswith(text)]
+    return [
+        CompletionItem(name)
+        for name in sorted(found)
+        if name.startswith(text) and _needs_no_quotes(name)
+    ]
+
+
+def _needs_no_quotes(name: str) -> bool:
+    """Whether a name is a plain word to every shell: bash puts it in as it is, and runs it."""
+    return name[:1].isalnum() and all(char.isalnum() or char in _PLAIN for char in name)
 
 
 def _folders(_ctx: click.Context, _param: click.Parameter, text: str) -> list[CompletionItem]:

@@ -18,6 +18,7 @@ from threading import Thread
 from dirjobs import threads
 from dirjobs.errors import ConfigurationError
 from dirjobs.recovery.process import only_zombies
+from dirjobs.redaction import without_secrets
 from dirjobs.runner import children
 from dirjobs.runner.output_buffer import OutputBuffer, follow
 from dirjobs.runner.scripts import scripts_in
@@ -63,13 +64,15 @@ class Program:
 
     Args:
         command: the program and its arguments.
+        keep_env: hand on the secrets of this process's environment, too.
 
     Raises:
         ConfigurationError: there is no such program, or names of jobs would be run as code.
     """
 
-    def __init__(self, command: Sequence[str]) -> None:
+    def __init__(self, command: Sequence[str], *, keep_env: bool = False) -> None:
         self._command = tuple(command)
+        self._keep_env = keep_env
         self._scripts = scripts_in(self._command)
         for number, script in self._scripts.items():
             try:
@@ -119,15 +122,17 @@ class Program:
 
         Args:
             command: from `command_for`.
-            environment: variables beside those of this process.
+            environment: variables beside those of this process, of which the secret ones are
+                left out.
             output: gets what it prints.
             changed: called, in another thread, when it has ended.
 
         Raises:
             CannotStart: the operating system refuses.
         """
+        inherited = os.environ if self._keep_env else without_secrets(os.environ)
         # Else what Python programs have printed is in no log when they are killed.
-        variables = {"PYTHONUNBUFFERED": "1", **os.environ, **environment}
+        variables = {"PYTHONUNBUFFERED": "1", **inherited, **environment}
         try:
             return Run(command, variables, output, changed)
         except ValueError as error:  # a NUL, or no valid Unicode

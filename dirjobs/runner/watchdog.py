@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from contextlib import contextmanager, suppress
 from threading import Lock
 from typing import Self
 
+from dirjobs.redaction import without_secrets
 from dirjobs.runner import children
 
 log = logging.getLogger(__name__)
@@ -76,6 +78,7 @@ class Watchdog:
                 stderr=subprocess.DEVNULL,
                 bufsize=0,
                 cwd="/",
+                env=without_secrets(os.environ),
                 start_new_session=True,  # neither Ctrl-C nor a closed terminal is meant for it
             )
         except OSError as error:

@@ -94,13 +94,14 @@ def test_the_proxy_is_named_where_it_is_at_fault(environment):
         store.exists("x")
 
 
-def test_digits_in_the_environment_are_text():
+@pytest.mark.parametrize("password", ["1e400", "007", '"quoted"', "null", "[1]", '{"a":1}', "true"])
+def test_a_password_of_the_environment_is_text(password):
     script = (
         "from dirjobs.backends.webdav.config import read;"
         " login = read('https://host/q', {'netrc': False}).login;"
         " print(login.user, login.password)"
     )
-    variables = {"FSSPEC_WEBDAV_USERNAME": "0012345", "FSSPEC_WEBDAV_PASSWORD": "1e400"}
+    variables = {"FSSPEC_WEBDAV_USERNAME": "0012345", "FSSPEC_WEBDAV_PASSWORD": password}
     where = str(Path(dirjobs.__file__).parents[1])
     done = subprocess.run(
         [sys.executable, "-c", script],
@@ -109,4 +110,4 @@ def test_digits_in_the_environment_are_text():
         text=True,
         check=False,
     )
-    assert done.stdout.split() == ["0012345", "1e400"], done.stderr
+    assert done.stdout.split() == ["0012345", password], done.stderr

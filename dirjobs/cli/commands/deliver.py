@@ -8,11 +8,12 @@ from contextlib import ExitStack
 
 import click
 
-from dirjobs.cli.options import URL_VARIABLE, opened, scratch_option, verbose_option
+from dirjobs.cli.options import opened, scratch_option, verbose_option
 from dirjobs.console.errors import MISTAKE, explained, say, told_in_one_sentence
 from dirjobs.console.text import show, show_table
 from dirjobs.errors import ConfigurationError, DirJobsError, StoreError
 from dirjobs.recovery.membership import new_member
+from dirjobs.redaction import URL_VARIABLE
 from dirjobs.runner.deliver import HandIn, check_is_same_queue, is_for, place_of
 from dirjobs.runner.shutdown import Shutdown
 from dirjobs.runner.upload import Delivery

@@ -121,6 +121,11 @@ def like(pattern: str) -> Filter:
     default=0.0,
     help="Take only files unchanged for S seconds; for files copied in by hand.",
 )
+@click.option(
+    "--keep-env",
+    is_flag=True,
+    help="Let COMMAND inherit FSSPEC_* and a DIRJOBS_URL with a login, too.",
+)
 @scratch_option
 @verbose_option
 @told_in_one_sentence
@@ -135,6 +140,7 @@ def work(
     min_age: float,
     scratch: str | None,
     patience: float,
+    keep_env: bool,
     verbose: int,
     **how: Any,
 ) -> int:
@@ -148,10 +154,12 @@ def work(
       {lr}            a parameter of the job, if its file is a JSON object ({param:lr}: the
                       same, whatever the parameter is called; {{lr}}: the text {lr})
 
-    and in its environment DIRJOBS_JOB (the path), DIRJOBS_NAME, DIRJOBS_WID, DIRJOBS_ATTEMPT,
-    DIRJOBS_SLOT (1 to --slots, of no two jobs at once),
+    and in its environment DIRJOBS_JOB (the path), DIRJOBS_NAME, DIRJOBS_STEM, DIRJOBS_WID,
+    DIRJOBS_ATTEMPT, DIRJOBS_SLOT (1 to --slots, of no two jobs at once),
     DIRJOBS_OUT and, for each parameter, DIRJOBS_PARAM_LR.  No shell is involved: for pipes
-    write `-- bash -c 'sort "$DIRJOBS_JOB" | uniq -c'`.
+    write `-- bash -c 'sort "$DIRJOBS_JOB" | uniq -c'`.  Placeholders in such a script are
+    refused: names and parameters would be run as code.  Logins of the share (FSSPEC_*, a
+    DIRJOBS_URL with a user in it) are not in the environment, unless you say --keep-env.
 
     If COMMAND ends with exit code 0 the job goes to 02_done, otherwise to 99_failed.  What
     it prints goes to logs/ on the share (`dirjobs logs`), files that it writes into the
@@ -187,7 +195,7 @@ def work(
             from dirjobs.runner.run import Rules, Runner
             from dirjobs.runner.workspace import prepared, scratch_folder
 
-            program = Program(command)
+            program = Program(command, keep_env=keep_env)
             store = open_store(jobs, timeout=DEFAULT_TIMEOUT)
             check_is_queue(store)
             folder = prepared(os.path.abspath(scratch) if scratch else scratch_folder())
