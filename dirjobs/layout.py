@@ -25,6 +25,7 @@ WAITING, RUNNING, DONE, FAILED = "00_waiting", "01_running", "02_done", "99_fail
 QUEUE = "_queue"
 WORKERS, PARKED, ATTEMPTS = f"{QUEUE}/workers", f"{QUEUE}/parked", f"{QUEUE}/attempts"
 AGREEMENT = f"{QUEUE}/queue.json"
+SIGNATURES = f"{QUEUE}/signatures"
 LOGS, RESULTS = "logs", "results"
 STATES = {
     WAITING: "waiting",

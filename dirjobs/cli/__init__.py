@@ -50,6 +50,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "drain": "drain:drain",
     },
     "More": {
+        "key": "key:key",
         "completion": "completion:completion",
     },
 }

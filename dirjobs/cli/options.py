@@ -162,6 +162,15 @@ def scratch_option(command: F) -> F:
     )(command)
 
 
+def key_file_option(command: F) -> F:
+    """``--key-file``, as argument ``key_file``: the key of signed jobs."""
+    return click.option(
+        "--key-file",
+        metavar="FILE",
+        help="The key of signed jobs.  [default: $DIRJOBS_KEY_FILE, or the keyring]",
+    )(command)
+
+
 def json_option(command: F) -> F:
     """``--json``, as argument ``as_json``."""
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")(command)

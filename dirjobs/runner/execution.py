@@ -54,6 +54,8 @@ class End(Enum):
     FAILED = "failed"
     LOST = "lost"
     GIVEN_BACK = "given back"
+    REFUSED = "refused"
+    """It is not signed: it failed without being started."""
     NOT_ENDED = "not ended"
     """The store took no end of it, nor did it take it back."""
 
@@ -230,6 +232,10 @@ class Execution:
                 f"the claim {job.full_name()!r} of job {job.name()!r} is gone: somebody moved it"
                 " by hand, or another worker has the job; it was not started here."
             ) from error
+        if toolbox.shutdown.stage >= Stage.STOPPING:
+            return self._give_back()
+        if toolbox.delivery.lacks_signature(job.name(), path):
+            return self._refuse(output)
         attempt = 1 + toolbox.delivery.attempts_at(job.name())
         reason = ""
         for rerun in range(toolbox.retries + 1):
@@ -361,9 +367,10 @@ class Execution:
     # -- the job's file and its end -------------------------------------------------------
 
     def _local_file(self, workspace: Workspace) -> str:
-        """The job's file as a path of this machine: itself, or a copy for the time being."""
+        """The job's file as a path of this machine: itself, or a copy for the time being, which
+        nobody on the share can change when its signature has been looked for."""
         local = self.job.local_path()
-        if local is not None:
+        if local is not None and not self._toolbox.delivery.wants_signatures:
             return local
         path = workspace.path_for(self.job.name())
         pauses = growing_pauses(_PAUSE, _LONGEST_PAUSE)
@@ -378,6 +385,14 @@ class Execution:
                     return path  # it will not be run
             else:
                 return path
+
+    def _refuse(self, output: OutputBuffer) -> JobResult:
+        """The end of a job that is not signed: it was not started."""
+        reason = "not signed by this worker's key"
+        output.note(f"{utc_now()} {reason}: not started")
+        self.log(patient=True)
+        self.job.failed(reason)
+        return JobResult(self.job.name(), End.REFUSED, reason)
 
     def _give_back(self) -> JobResult:
         self._note("given back")

@@ -23,6 +23,7 @@ from dirjobs.runner.slots import Monitor, Slot, Source
 from dirjobs.runner.summary import Summary
 from dirjobs.runner.upload import Delivery
 from dirjobs.runner.watchdog import Watchdog
+from dirjobs.signing import SigningKey
 
 _LEAVE_BEHIND = 3.0
 """Seconds that slots have to end when the worker is to stop."""
@@ -66,6 +67,7 @@ class Runner:
         rules: how.
         interruption: ends it all.
         scratch: the folder of this machine in which jobs work.
+        key: run only jobs that it has signed.
     """
 
     def __init__(
@@ -75,12 +77,14 @@ class Runner:
         rules: Rules,
         interruption: Interruption,
         scratch: str,
+        key: SigningKey | None = None,
     ) -> None:
         self._dj = dj
         self._program = program
         self._rules = rules
         self._interruption = interruption
         self._scratch = scratch
+        self._key = key
         self._shutdown = Shutdown()
         self._summary = Summary(None if rules.keep_going else self._stop_taking)
         self._events: SimpleQueue[Slot | int] = SimpleQueue()
@@ -124,7 +128,7 @@ class Runner:
         return 0 if self._summary.all_done else 1
 
     def _toolbox(self, watchdog: Watchdog) -> Toolbox:
-        delivery = Delivery(self._dj.share, self._shutdown)
+        delivery = Delivery(self._dj.share, self._shutdown, self._key)
         rules = self._rules
         return Toolbox(
             self._dj, self._program, delivery, watchdog, self._shutdown, self._scratch,

@@ -10,6 +10,7 @@ from functools import partial
 from threading import Lock
 from typing import BinaryIO, TypeVar
 
+from dirjobs.admin.signatures import Signatures
 from dirjobs.clock import growing_pauses, monotonic
 from dirjobs.console.errors import say
 from dirjobs.errors import TRANSIENT_ERRORS, NoSpace, NotFound, StoreError, TooLarge
@@ -22,6 +23,7 @@ from dirjobs.protocol.outage import PatienceOver
 from dirjobs.protocol.share import Share
 from dirjobs.runner.output_buffer import shortened
 from dirjobs.runner.shutdown import Shutdown
+from dirjobs.signing import SigningKey
 from dirjobs.store import split
 from dirjobs.worker import retry_through_outages
 
@@ -41,10 +43,12 @@ class Delivery:
     Args:
         share: the queue.
         shutdown: ends the patience with a full disk.
+        key: jobs must be signed by it.
     """
 
-    def __init__(self, share: Share, shutdown: Shutdown) -> None:
+    def __init__(self, share: Share, shutdown: Shutdown, key: SigningKey | None = None) -> None:
         self._share = share
+        self._signatures = None if key is None else Signatures(share, key)
         self._shutdown = shutdown
         self._lock = Lock()
         self._noted: set[str] = set()
@@ -119,6 +123,34 @@ class Delivery:
             StoreError: the store refuses.
         """
         return self._through_outages(lambda: self._share.exists(path))
+
+    # -- signatures -----------------------------------------------------------------------
+
+    @property
+    def wants_signatures(self) -> bool:
+        """Whether only signed jobs are run."""
+        return self._signatures is not None
+
+    def lacks_signature(self, job: str, path: str) -> bool:
+        """Whether a job would have to be signed, and is not.  While the share can't be reached
+        this waits.
+
+        Args:
+            job: the job's name.
+            path: a copy of its file that only this user can change.
+
+        Raises:
+            ConfigurationError, StoreError: it can't be found out.
+        """
+        signatures = self._signatures
+        if signatures is None:
+            return False
+
+        def look() -> bool:
+            with open(path, "rb") as file:
+                return signatures.has_signed(job, file)
+
+        return not self._through_outages(look)
 
     # -- results --------------------------------------------------------------------------
 

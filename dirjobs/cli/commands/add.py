@@ -7,11 +7,13 @@ from contextlib import ExitStack
 import click
 
 from dirjobs.admin import enqueue
+from dirjobs.admin.signatures import Signatures
 from dirjobs.cli.options import (
     QueueCommand,
     file_argument,
     jobs_argument,
     json_option,
+    key_file_option,
     opened,
     verbose_option,
 )
@@ -35,6 +37,7 @@ from dirjobs.protocol.intents import Intents
 from dirjobs.protocol.me import Me
 from dirjobs.protocol.parts import Parts
 from dirjobs.protocol.share import Share
+from dirjobs.signing import this_machines_key
 
 
 @click.command(cls=QueueCommand)
@@ -55,6 +58,8 @@ from dirjobs.protocol.share import Share
 )
 @click.option("--name", "pattern", metavar="PATTERN", help="Names such as '{lr}_{seed}.json'.")
 @click.option("--skip-existing", is_flag=True, help="Leave out jobs whose name is in use.")
+@click.option("--sign", is_flag=True, help="Sign them, for `dirjobs work --signed-only`.")
+@key_file_option
 @click.option("--dry-run", is_flag=True, help="Print the names and add nothing.")
 @json_option
 @verbose_option
@@ -69,6 +74,8 @@ def add(
     template: str | None,
     pattern: str | None,
     skip_existing: bool,
+    sign: bool,
+    key_file: str | None,
     dry_run: bool,
     as_json: bool,
     verbose: int,
@@ -89,6 +96,7 @@ def add(
     command with --skip-existing adds the rest.
     """  # noqa: D301 - click wants the very character
     with ExitStack() as stack:
+        key = this_machines_key(key_file) if sign or key_file else None
         share = stack.enter_context(opened(jobs, verbose))
         batch = _batch(stack, files, each_line, params, from_csv, from_json, template, pattern)
         wanted = _unknown(share, batch, skip_existing)
@@ -96,7 +104,8 @@ def add(
         if dry_run:
             added = [name for name in batch.names if name in wanted]
         else:
-            added = _add_all(share, batch, wanted, skip_existing)
+            signatures = None if key is None else Signatures(share, key)
+            added = _add_all(share, batch, wanted, skip_existing, signatures)
             skipped = len(batch.names) - len(added)
         where = share.store.url
     if as_json:
@@ -168,7 +177,13 @@ def _unknown(share: Share, batch: Batch, skip_existing: bool) -> frozenset[str]:
     return frozenset(batch.names).difference(clashes)
 
 
-def _add_all(share: Share, batch: Batch, wanted: frozenset[str], skip_existing: bool) -> list[str]:
+def _add_all(
+    share: Share,
+    batch: Batch,
+    wanted: frozenset[str],
+    skip_existing: bool,
+    signatures: Signatures | None,
+) -> list[str]:
     guarantees = share.store.guarantees
     me = Me(f"add-{nonce()}", cautious(guarantees), guarantees)
     intents = Intents()
@@ -176,6 +191,9 @@ def _add_all(share: Share, batch: Batch, wanted: frozenset[str], skip_existing: 
     def place(share: Share, job: NewJob) -> bool:
         parts = Parts(share, me, intents)
         try:
+            if signatures is not None:
+                with job.open() as source:
+                    signatures.sign(share, job.name, source)
             with job.open() as source:
                 enqueue.upload_and_rename(parts, job.name, source, job.size)
         except JobExists:

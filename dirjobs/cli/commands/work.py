@@ -14,6 +14,7 @@ from dirjobs.cli.options import (
     check_is_queue,
     default_wid,
     jobs_argument,
+    key_file_option,
     scratch_option,
     verbose_option,
     with_queue,
@@ -126,6 +127,10 @@ def like(pattern: str) -> Filter:
     is_flag=True,
     help="Let COMMAND inherit FSSPEC_* and a DIRJOBS_URL with a login, too.",
 )
+@click.option(
+    "--signed-only", is_flag=True, help="Run only jobs that were signed by `dirjobs add --sign`."
+)
+@key_file_option
 @scratch_option
 @verbose_option
 @told_in_one_sentence
@@ -138,6 +143,8 @@ def work(
     mode: str | None,
     sync_time: float | None,
     min_age: float,
+    signed_only: bool,
+    key_file: str | None,
     scratch: str | None,
     patience: float,
     keep_env: bool,
@@ -194,7 +201,9 @@ def work(
             from dirjobs.runner.process import Program
             from dirjobs.runner.run import Rules, Runner
             from dirjobs.runner.workspace import prepared, scratch_folder
+            from dirjobs.signing import this_machines_key
 
+            key = this_machines_key(key_file) if signed_only or key_file else None
             program = Program(command, keep_env=keep_env)
             store = open_store(jobs, timeout=DEFAULT_TIMEOUT)
             check_is_queue(store)
@@ -212,7 +221,7 @@ def work(
                 min_age=min_age,
                 patience=patience,
             )
-            return Runner(dj, program, Rules(**how), interruption, folder).work()
+            return Runner(dj, program, Rules(**how), interruption, folder, key).work()
     except Interrupted as interrupted:
         say(f"stopped by {interrupted}.")
         return interrupted.exit_code

@@ -1,0 +1,234 @@
+"""Jobs that are signed, and workers that run no others."""
+
+import io
+import os
+import sys
+import types
+
+import pytest
+from click.testing import CliRunner
+
+from dirjobs.admin.signatures import Signatures
+from dirjobs.cli import main
+from dirjobs.protocol.share import Share
+from dirjobs.signing import SigningKey, this_machines_key
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="commands of a POSIX shell")
+
+
+@pytest.fixture
+def invoke():
+    """A command that is about no queue: what it says."""
+
+    def invoke(*args, code=0):
+        result = CliRunner().invoke(main, args)
+        assert result.exit_code == code, result.output
+        return result.output
+
+    return invoke
+
+
+@pytest.fixture
+def key_file(tmp_path, monkeypatch):
+    """A key of this machine."""
+    path = tmp_path / "key"
+    path.touch(mode=0o600)
+    path.write_text("ab" * 32)
+    monkeypatch.setenv("DIRJOBS_KEY_FILE", str(path))
+    return path
+
+
+@pytest.fixture
+def signed(queue, key_file, tmp_path):
+    """A queue with an id and one signed job."""
+    queue.run("init", "--mode", "verify")
+    (tmp_path / "a.txt").write_text("lawful")
+    queue.run("add", tmp_path / "a.txt", "--sign")
+    return queue
+
+
+def work(queue, *options, code=0):
+    return queue.run("work", "--signed-only", *options, "--", "cat", "{}", code=code)
+
+
+def signatures(queue):
+    return queue.names("_queue/signatures")
+
+
+def test_a_signed_job_is_run(signed):
+    work(signed)
+    assert signed.jobs() == {"02_done": ["a.txt"]}
+    assert len(signatures(signed)) == 1
+
+
+def test_a_job_without_a_signature_fails_and_is_not_started(signed):
+    signed.put("00_waiting", "b.txt", data=b"lawful")
+    out = work(signed, code=1)
+    assert signed.jobs() == {"02_done": ["a.txt"], "99_failed": ["b.txt"]}
+    assert "b.txt  refused  (not signed by this worker's key" in out
+    (log,) = (name for name in signed.names("logs") if name.startswith("b.txt"))
+    text = signed.store.read(f"logs/{log}").decode()
+    assert "not started" in text
+    assert "lawful" not in text
+
+
+@pytest.mark.parametrize("change", ["content", "name", "key", "queue"])
+def test_a_signature_is_about_one_content_of_one_job_in_one_queue(signed, key_file, change):
+    if change == "content":
+        signed.put("00_waiting", "a.txt", data=b"changed")
+    elif change == "name":
+        signed.store.rename("00_waiting/a.txt", "00_waiting/b.txt")
+    elif change == "key":
+        key_file.write_text("cd" * 32)
+    else:
+        record = signed.store.read("_queue/queue.json").decode()
+        before = record.partition('"id": "')[2].partition('"')[0]
+        signed.store.write("_queue/queue.json", record.replace(before, "other").encode())
+    work(signed, code=1)
+    assert [*signed.jobs()] == ["99_failed"]
+
+
+def test_a_job_that_is_tried_again_needs_no_new_signature(signed):
+    signed.run("work", "--signed-only", "--", "false", code=1)
+    assert signed.jobs() == {"99_failed": ["a.txt"]}
+    signed.run("retry", "--failed")
+    work(signed)
+    assert signed.jobs() == {"02_done": ["a.txt"]}
+
+
+def test_many_refused_jobs_do_not_end_the_worker(signed):
+    for number in range(6):
+        signed.put("00_waiting", f"0{number}.txt")
+    work(signed, code=1)
+    assert signed.jobs()["02_done"] == ["a.txt"]
+
+
+def test_what_is_run_is_what_was_verified(local, key_file, tmp_path):
+    """The command gets a copy: the job's file may be changed at any time."""
+    local.run("init", "--mode", "verify")
+    (tmp_path / "a.txt").write_text("lawful")
+    local.run("add", tmp_path / "a.txt", "--sign")
+    change = 'for f in "$1"/01_running/*; do echo changed > "$f"; done; cp "$2" "$DIRJOBS_OUT"/given'
+    out = local.run("work", "--signed-only", "--", "sh", "-c", change, "sh", local.url, "{}")
+    assert "1 done" in out
+    assert local.store.read("results/a.txt/given") == b"lawful"
+    assert local.store.read("02_done/a.txt") == b"changed\n"
+
+
+def test_nothing_of_the_key_is_on_the_share(signed, key_file):
+    work(signed)
+    secret = key_file.read_text().encode()
+    for folder in ("00_waiting", "02_done", "_queue", "_queue/signatures", "logs"):
+        for entry in signed.store.list(folder):
+            path = f"{folder}/{entry.name}"
+            assert secret not in path.encode()
+            if entry.kind.name == "FILE":
+                assert secret not in signed.store.read(path)
+
+
+def test_a_job_is_signed_with_one_request(signed, key_file):
+    calls = []
+    share = Share(signed.store)
+    share.write = lambda path, data: calls.append(path)
+    store = Signatures(share, SigningKey(b"k" * 32))
+    assert store.queue_id  # asked for once for all jobs
+    store.sign(share, "x", io.BytesIO(b"1"))
+    store.sign(share, "x", io.BytesIO(b"2"))
+    assert len(calls) == len(set(calls)) == 2
+
+
+def test_a_name_may_come_back_in_another_unicode_form():
+    key = SigningKey(b"k" * 32)
+    one, other = (key.signature("q", name, io.BytesIO()) for name in ("\u00e4", "a\u0308"))
+    assert one == other
+
+
+# -- the key -------------------------------------------------------------------------------
+
+
+def test_a_key_is_made_for_this_user_alone(local, tmp_path, invoke):
+    path = tmp_path / "new key"
+    told = invoke("key", "--file", str(path))
+    assert "DIRJOBS_KEY_FILE" in told
+    assert oct(os.stat(path).st_mode)[-3:] == "600"
+    assert repr(this_machines_key(str(path))) == "<SigningKey>"
+    assert path.read_text().strip() not in told
+    assert "is there already" in invoke("key", "--file", str(path), code=2)
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "told"),
+    [
+        ("ab" * 32, 0o640, "others can read or change the key"),
+        ("short", 0o600, "64 hexadecimal digits"),
+        ("\u00e4" * 64, 0o600, "64 hexadecimal digits"),
+    ],
+)
+def test_a_key_that_is_none_or_is_known_is_refused(local, key_file, text, mode, told):
+    key_file.write_text(text, encoding="utf-8")
+    key_file.chmod(mode)
+    line = local.refused("work", "--signed-only", "--", "true")
+    assert told in line
+    assert "ab" * 32 not in line
+
+
+def test_a_missing_key_file_is_one_sentence(local):
+    assert "can't be read" in local.refused("add", "-", "--sign", "--key-file", "none")
+
+
+def test_a_queue_without_an_id_has_no_signed_jobs(local, key_file, tmp_path):
+    (tmp_path / "a.txt").touch()
+    assert "dirjobs init" in local.refused("add", tmp_path / "a.txt", "--sign")
+    assert local.jobs() == {}
+
+
+class FakeKeyring(types.ModuleType):
+    """The parts of the package `keyring` that are used."""
+
+    def __init__(self):
+        super().__init__("keyring")
+        self.errors = types.ModuleType("keyring.errors")
+        self.errors.KeyringError = type("KeyringError", (Exception,), {})
+        self.kept = {}
+        self.locked = False
+
+    def get_password(self, service, user):
+        if self.locked:
+            raise self.errors.KeyringError("it is locked")
+        return self.kept.get((service, user))
+
+    def set_password(self, service, user, password):
+        self.kept[service, user] = password
+
+
+@pytest.fixture
+def keyring(monkeypatch):
+    monkeypatch.delenv("DIRJOBS_KEY_FILE", raising=False)
+    module = FakeKeyring()
+    monkeypatch.setitem(sys.modules, "keyring", module)
+    monkeypatch.setitem(sys.modules, "keyring.errors", module.errors)
+    return module
+
+
+def test_the_key_is_in_the_keyring(local, keyring, tmp_path, invoke):
+    local.run("init", "--mode", "verify")
+    (tmp_path / "a.txt").touch()
+    assert "`dirjobs key`" in local.refused("add", tmp_path / "a.txt", "--sign")
+    invoke("key")
+    local.run("add", tmp_path / "a.txt", "--sign")
+    work(local)
+    assert local.jobs() == {"02_done": ["a.txt"]}
+    assert "has a key for dirjobs already" in invoke("key", code=2)
+
+
+def test_a_locked_keyring_is_one_sentence(local, keyring):
+    keyring.locked = True
+    assert "it is locked" in local.refused("work", "--signed-only", "--", "true")
+
+
+def test_without_the_package_the_way_out_is_told(local, monkeypatch):
+    monkeypatch.delenv("DIRJOBS_KEY_FILE", raising=False)
+    monkeypatch.setitem(sys.modules, "keyring", None)
+    line = local.refused("work", "--signed-only", "--", "true")
+    assert "`pip install keyring`" in line
+    assert "--key-file" in line
