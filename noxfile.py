@@ -29,11 +29,12 @@ def away_from_the_sources(session):
 
 @nox.session
 def lint(session):
-    """Ruff: defects and format; import-linter: imports point one way."""
+    """Ruff: defects and format; import-linter: imports point one way; bandit."""
     session.install(*needs("lint"), ".")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("lint-imports")
+    session.run("bandit", "-q", "-c", "pyproject.toml", "-r", "dirjobs")
 
 
 @nox.session
@@ -57,3 +58,27 @@ def readme(session):
     session.install(*needs("test"), ".")
     away_from_the_sources(session)
     session.run("python", "-m", "pytest", "tests/test_readme.py", *session.posargs)
+
+
+@nox.session
+def audit(session):
+    """Known holes in what we install; needs PyPI itself, a mirror knows of none."""
+    session.install("pip-audit>=2.9", ".")
+    session.run("pip-audit", "--progress-spinner=off")
+
+
+@nox.session
+def lowest(session):
+    """Unit and command tests with the oldest releases that pyproject.toml allows."""
+    session.install("uv>=0.8")
+    session.run("uv", "pip", "install", "--resolution", "lowest-direct", *needs("test"), ".")
+    away_from_the_sources(session)
+    session.run("python", "-m", "pytest", "tests/unit", "tests/cli", *session.posargs)
+
+
+@nox.session(python=["3.11", "3.12", "3.13", "3.14"])
+def pythons(session):
+    """Unit and command tests on each Python that is there."""
+    session.install(*needs("test"), ".")
+    away_from_the_sources(session)
+    session.run("python", "-m", "pytest", "tests/unit", "tests/cli", *session.posargs)

@@ -108,7 +108,9 @@ def test_what_is_run_is_what_was_verified(local, key_file, tmp_path):
     local.run("init", "--mode", "verify")
     (tmp_path / "a.txt").write_text("lawful")
     local.run("add", tmp_path / "a.txt", "--sign")
-    change = 'for f in "$1"/01_running/*; do echo changed > "$f"; done; cp "$2" "$DIRJOBS_OUT"/given'
+    change = (
+        'for f in "$1"/01_running/*; do echo changed > "$f"; done; cp "$2" "$DIRJOBS_OUT"/given'
+    )
     out = local.run("work", "--signed-only", "--", "sh", "-c", change, "sh", local.url, "{}")
     assert "1 done" in out
     assert local.store.read("results/a.txt/given") == b"lawful"
