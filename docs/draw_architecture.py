@@ -53,7 +53,7 @@ BOXES = (
     Box(3.15, 6, ("backends",), ("posix, memory, fsspec,", "webdav, smb"), STORE),
     Box(4.15, 6, ("layers",), ("stores around a store:", "retry, log"), STORE),
     Box(1.9, 7, ("store", "errors"), ("the contract",), STORE),
-    Box(3.15, 7, ("names", "clock", "threads", "redaction"), ("below everything",), STORE),
+    Box(3.15, 7, ("names", "clock", "threads", "redaction", "signing"), ("below everything",), STORE),
 )
 UNSEEN = ("__main__",)
 BELOW = BOXES[-1]
