@@ -38,6 +38,7 @@ class Box(NamedTuple):
 
 
 PROGRAM, QUEUE, CORE, STORE = "#fdf1dc", "#e3f0e3", "#dfeaf7", "#efe6f5"
+LOWEST = ("names", "clock", "threads", "redaction", "signing")
 BOXES = (
     Box(1, 0, ("cli",), ("the commands, one file each",), PROGRAM),
     Box(1, 1, ("runner",), ("the program behind", "dirjobs work"), PROGRAM),
@@ -53,7 +54,7 @@ BOXES = (
     Box(3.15, 6, ("backends",), ("posix, memory, fsspec,", "webdav, smb"), STORE),
     Box(4.15, 6, ("layers",), ("stores around a store:", "retry, log"), STORE),
     Box(1.9, 7, ("store", "errors"), ("the contract",), STORE),
-    Box(3.15, 7, ("names", "clock", "threads", "redaction", "signing"), ("below everything",), STORE),
+    Box(3.15, 7, LOWEST, ("below everything",), STORE),
 )
 UNSEEN = ("__main__",)
 BELOW = BOXES[-1]
