@@ -136,6 +136,15 @@ def refuse_pickling(holder: object) -> NoReturn:
     )
 
 
+def is_no_text(address: str) -> bool:
+    """Whether there are bytes in it that are no UTF-8 (half surrogates, to Python)."""
+    try:
+        address.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
 # -- kinds of options --------------------------------------------------------------------
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -65,6 +64,8 @@ def test_which_proxy(environment, variables, url, proxy):
         ("ALL_PROXY", f"socks://me:{CANARY}@127.0.0.1:1089/"),
         ("HTTP_PROXY", f"ftp://me:{CANARY}@p"),
         ("HTTP_PROXY", "http://"),
+        ("HTTP_PROXY", "http://xn--p:3128"),
+        ("HTTP_PROXY", f"http://me:{CANARY}@p\udcff"),
     ],
 )
 def test_a_proxy_that_is_none(environment, variable, value):
@@ -74,8 +75,13 @@ def test_a_proxy_that_is_none(environment, variable, value):
     assert CANARY not in str(caught.value)
 
 
-@pytest.mark.skipif(importlib.util.find_spec("socksio") is not None, reason="SOCKS works here")
+def test_an_option_that_names_no_proxy(environment):
+    with pytest.raises(ConfigurationError, match=r"the option 'proxy'=.* is no URL of a proxy"):
+        open_store("http://host/q", {"proxy": f"http://me:{CANARY}@[::1"})
+
+
 def test_a_proxy_whose_package_is_missing(environment):
+    environment.setattr("dirjobs.backends.webdav.proxy.find_spec", lambda name: None)
     environment.setenv("ALL_PROXY", "socks5h://p:7890")
     with pytest.raises(ConfigurationError, match=r"ALL_PROXY names a SOCKS proxy.*httpx\[socks\]"):
         proxy_for("http://host/q")

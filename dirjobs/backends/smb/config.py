@@ -100,6 +100,8 @@ def parse(address: str) -> Place:
     Raises:
         ConfigurationError: it is neither, or names no share.
     """
+    if option.is_no_text(address):
+        raise ConfigurationError(f"{without_login(address)!r} is not UTF-8: correct it.")
     return _parse_unc(address) if address.startswith("\\\\") else _parse_url(address)
 
 
@@ -135,7 +137,15 @@ def _parse_url(address: str) -> Place:
     shown = without_login(address)
     try:
         url = urlsplit(address)
-        host, port = unquote(url.hostname or ""), url.port
+        host, port = unquote(url.hostname or "", errors="strict"), url.port
+        parts = [unquote(part, errors="strict") for part in url.path.split("/") if part]
+        login = unquote(url.username or "", errors="strict")
+        password = None if url.password is None else unquote(url.password, errors="strict")
+    except UnicodeDecodeError:
+        raise ConfigurationError(
+            f"{shown!r} has a part that is not UTF-8: correct it, or pass user and password as"
+            " options."
+        ) from None
     except ValueError:
         raise ConfigurationError(
             f"{shown!r} is not an SMB address: write smb://host/share/folder, an IPv6 host in"
@@ -145,10 +155,9 @@ def _parse_url(address: str) -> Place:
         raise ConfigurationError(
             f"{shown!r} contains a '?' or a '#': write '#' as %23; options go into storage_options."
         )
-    parts = [unquote(part) for part in url.path.split("/") if part]
     if url.scheme != "smb" or not host or not parts:
         raise ConfigurationError(f"{shown!r} names no share: write smb://host/share/folder.")
-    domain, semicolon, user = unquote(url.username or "").rpartition(";")
+    domain, semicolon, user = login.rpartition(";")
     share, folder = _checked(host, parts)
     return Place(
         host,
@@ -156,7 +165,7 @@ def _parse_url(address: str) -> Place:
         share,
         folder,
         user or None,
-        None if url.password is None else unquote(url.password),
+        password,
         domain if semicolon else None,
     )
 

@@ -176,6 +176,8 @@ def parse(url: str) -> Place:
     """
     if _CONTROL.search(url):
         raise _refusal(url, "contains a control character: remove it.")
+    if option.is_no_text(url):
+        raise _refusal(url, "is not UTF-8: correct it.")
     head, _, tail = url.partition("://")
     if "?" in tail or "#" in tail:
         raise _refusal(
@@ -196,14 +198,19 @@ def parse(url: str) -> Place:
             " them, or pass them as the options 'username' and 'password'.",
         )
     host, port = _host_and_port(server, url)
-    user, colon, password = login.partition(":")
+    try:
+        user, colon, password = (unquote(part, errors="strict") for part in login.partition(":"))
+    except UnicodeDecodeError as error:
+        raise _refusal(
+            url, "has a user or password that is not UTF-8: pass them as options."
+        ) from error
     return Place(
         scheme,
         host,
         None if port == _DEFAULT_PORT[scheme] else port,
         tuple(_decoded(part, url) for part in path.split("/") if part),
-        unquote(user) or None,
-        unquote(password) if user and colon else None,
+        user or None,
+        password if user and colon else None,
     )
 
 
@@ -220,9 +227,11 @@ def _host_and_port(server: str, url: str) -> tuple[str, int | None]:
     if not _HOST.fullmatch(host):
         raise _refusal(url, "has no valid host name: correct it.")
     try:
-        return (host.lower() if host.isascii() else host.encode("idna").decode()), port
-    except UnicodeError as error:
+        host = host.lower() if host.isascii() else host.encode("idna").decode()
+        httpx.URL(f"https://{host}").host  # noqa: B018 - raises what it would raise later
+    except (httpx.InvalidURL, ValueError) as error:
         raise _refusal(url, "has a host name that DNS can't carry: correct it.") from error
+    return host, port
 
 
 def _decoded(part: str, url: str) -> str:

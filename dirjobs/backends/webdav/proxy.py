@@ -38,24 +38,23 @@ def from_environment(server: httpx.URL) -> Proxy | None:
     url = known.get(kind)
     if not url or _is_excepted(server, known.get("no", "")):
         return None
-    variable = f"{kind.upper()}_PROXY"
-    url = url if "://" in url else f"http://{url}"
-    shown = f"{variable}={redacted(url)!r}"
-    try:
-        parsed = httpx.URL(url)
-    except httpx.InvalidURL as error:
-        raise ConfigurationError(f"{shown} is no URL of a proxy: {_HELP}.") from error
-    if parsed.scheme not in _KNOWN or not parsed.host:
-        raise ConfigurationError(f"{shown} is no proxy that is known here: {_HELP}.")
-    return usable(Proxy(url, variable))
+    return usable(Proxy(url if "://" in url else f"http://{url}", f"{kind.upper()}_PROXY"))
 
 
 def usable(proxy: Proxy) -> Proxy:
-    """`proxy`, if what it needs is installed.
+    """`proxy`, if it is one, and what it needs is installed.
 
     Raises:
         ConfigurationError: it isn't.
     """
+    shown = f"{proxy.source}={redacted(proxy.url)!r}"
+    try:
+        parsed = httpx.URL(proxy.url)
+        known = parsed.scheme in _KNOWN and parsed.host
+    except (httpx.InvalidURL, ValueError):  # no half of it is told: it may be the password
+        raise ConfigurationError(f"{shown} is no URL of a proxy: {_HELP}.") from None
+    if not known:
+        raise ConfigurationError(f"{shown} is no proxy that is known here: {_HELP}.")
     if proxy.url.startswith("socks") and find_spec("socksio") is None:
         raise ConfigurationError(
             f"{proxy.source} names a SOCKS proxy, which needs pip install 'httpx[socks]'"

@@ -261,7 +261,7 @@ class Session:
             # path may be encoded in another way than ours.
             return f"{self.origin}{asked}/"
         ours = self._root
-        if (there.scheme, there.host, there.port) != (ours.scheme, ours.host, ours.port):
+        if (there.scheme, there.raw_host, there.port) != (ours.scheme, ours.raw_host, ours.port):
             raise Unsupported(
                 f"{here} redirects to {shown(str(there))!r}, where we don't follow:"
                 " use that URL if you trust it."

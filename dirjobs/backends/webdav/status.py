@@ -226,7 +226,7 @@ def shown(location: str) -> str:
     """Where an answer redirects to, without a login."""
     try:
         return str(httpx.URL(location[:2000]).copy_with(userinfo=b""))
-    except httpx.InvalidURL:
+    except (httpx.InvalidURL, ValueError):
         return "something that is no URL"
 
 
