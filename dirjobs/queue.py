@@ -162,6 +162,7 @@ class DirJobs:
             patience=patience,
         )
         self.store = open_store(jobsdir, storage_options, timeout=timeout)
+        del jobsdir, storage_options  # or a traceback with variables would show the password
         share = Share(with_retries(self.store))
         try:
             self._wish = self._policy(share)

@@ -149,6 +149,8 @@ def show_log(verbosity: int) -> None:
     """
     handler = logging.StreamHandler()
     handler.setFormatter(_OnOneLine())
+    if logging.lastResort is not None:  # warnings of other libraries, about what servers said
+        logging.lastResort.setFormatter(_OnOneLine("%(name)s: %(message)s"))
     log = logging.getLogger("dirjobs")
     log.handlers = [handler]
     log.propagate = False

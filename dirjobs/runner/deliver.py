@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -60,7 +61,7 @@ def what_is_kept(scratch: str, share: Share) -> str:
     which = f"job {jobs[0]!r}" if len(jobs) == 1 else f"{len(jobs):,} attempts at jobs"
     return (
         f"results or logs of {which} are kept on this machine, since they could not be stored:"
-        f" `dirjobs deliver {place}` hands them in."
+        f" `dirjobs deliver {shlex.quote(place)}` hands them in."
     )
 
 

