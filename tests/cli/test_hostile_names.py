@@ -44,7 +44,13 @@ FAILS = f"printf 'bye{HOSTILE}\\n'; exit 3".replace("\n", "\\n")
 
 COMMANDS = {
     "init": [["--no-check"]],
-    "add": [["--param", "x=1"], ["{file}"], ["{copy}"], ["{copy}", "--skip-existing"]],
+    "add": [
+        ["--param", "x=1"],
+        ["--sign", "{copy}"],
+        ["{file}"],
+        ["{copy}"],
+        ["{copy}", "--skip-existing"],
+    ],
     "work": [
         ["--", "true"],
         ["-vv", "--", "sh", "-c", FAILS],
@@ -68,7 +74,7 @@ COMMANDS = {
     "resume": [[]],
     "drain": [["--all"], [HOSTILE]],
 }
-PRINTS_NOTHING_OF_A_QUEUE = {"demo", "completion"}
+PRINTS_NOTHING_OF_A_QUEUE = {"demo", "completion", "key"}
 
 
 WITHOUT_WORK = ("watch",)
