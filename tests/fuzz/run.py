@@ -62,7 +62,7 @@ def run(kind: str, seed: str, inputs: int, seconds: float | None = None) -> Repo
     dice = random.Random(f"{kind} {seed}")
     logging.disable(logging.CRITICAL)
     try:
-        with _alarm():
+        with alarm():
             while report.inputs < inputs:
                 _try(KINDS[kind], dice, report)
                 report.seconds = time.monotonic() - began
@@ -81,26 +81,35 @@ def _try(kind: Kind, dice: random.Random, report: Report) -> None:
     made = kind.make(dice)
     report.inputs += 1
     began = time.process_time()
+    accepted, why = attempt(kind, made)
+    report.slowest = max(report.slowest, time.process_time() - began)
+    report.accepted += accepted
+    if why:
+        report.faults.setdefault(why, repr(made)[:2000])
+
+
+def attempt(kind: Kind, made: object) -> tuple[bool, str]:
+    """Whether an input was accepted, and what should not have been raised; within `alarm`."""
     signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
     try:
         kind.read(made)
-        report.accepted += 1
     except kind.allowed:
-        pass
+        return False, ""
     except (Exception, TooSlow) as error:  # noqa: BLE001 - to be told
         where = error.__traceback__
         while where is not None and where.tb_next is not None:
             where = where.tb_next
         at = "" if where is None else f"{where.tb_frame.f_code.co_name}:{where.tb_lineno}"
-        why = f"{type(error).__name__} in {at} ({str(error)[:60]!r})"
-        report.faults.setdefault(why, repr(made)[:2000])
+        return False, f"{type(error).__name__} in {at} ({str(error)[:60]!r})"
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-    report.slowest = max(report.slowest, time.process_time() - began)
+    return True, ""
 
 
 @contextmanager
-def _alarm() -> Iterator[None]:
+def alarm() -> Iterator[None]:
+    """While this lasts, an input that takes too much of the processor is broken off."""
+
     def too_slow(*_: object) -> None:
         raise TooSlow
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.amounts import amount
 from tests.fuzz.kinds import KINDS, Kind
-from tests.fuzz.run import TooSlow, run
+from tests.fuzz.run import TooSlow, alarm, attempt, run
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -18,6 +18,26 @@ def test_odd_inputs(kind: str) -> None:
     assert not report.faults, str(report)
     assert report.inputs
     print(report)
+
+
+FOUND = {
+    "param": ["seed=" + "9" * 20_000 + "x..5", "seed=" + "1" * 20_000 + ".." + "1" * 20_000],
+    "url": ["http://host/\udcff", "http://u%ff@host/", "http://xn--p/", "smb://n%ff/s/\ud800"],
+    "proxy": ["http://xn--p:3128", "sock\udcffs5h://p:1"],
+    "propfind": [
+        b'<D:multistatus xmlns:D="DAV:"><D:response><D:propstat><D:prop/><D:status>HTTP/1.1 %s'
+        b"</D:status></D:propstat></D:response></D:multistatus>" % (b"2" * 5000)
+    ],
+    "socks": [[b"\x05"], [b"\x05\x00", b"\x05\x00\x00\x09"]],
+}
+"""By kind: what was once read as it should not."""
+
+
+@pytest.mark.parametrize("kind", FOUND)
+def test_what_was_found(kind: str) -> None:
+    with alarm():
+        for made in FOUND[kind]:
+            assert attempt(KINDS[kind], made)[1] == ""
 
 
 def test_faults_are_found(monkeypatch: pytest.MonkeyPatch) -> None:

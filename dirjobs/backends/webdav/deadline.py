@@ -19,8 +19,8 @@ import httpx
 
 MIN_RATE = 1024
 """Bytes per second that must be made of a payload, on the average of one timeout."""
-_SLICE = 16 * 1024
-"""Bytes that are written at a time: one TLS record."""
+_SLICE = 64 * 1024
+"""Bytes that are written at a time."""
 
 
 class Deadline:

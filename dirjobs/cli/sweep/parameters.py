@@ -31,7 +31,9 @@ _NUMBER = re.compile(
 )
 _MOST_DIGITS = 15
 """All programs keep so many of a number."""
-_END = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?")
+_END = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?")
+_LONGEST_END = 100
+"""Characters of a number in a range; Python makes no text of one with thousands of digits."""
 _DELIMITERS = ",;\t"
 _SEPARATOR_LINE = re.compile(r"sep=(?P<delimiter>[^\r\n])[\r\n]*", re.IGNORECASE)
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
@@ -87,6 +89,8 @@ def _range(part: str, text: str) -> list[Value]:
         step = Decimal(ends[2]) if len(ends) > 2 else Decimal(1)
         steps = (stop - start) / step
         if len(ends) > 3 or not all(n.is_finite() for n in (start, stop, step, steps)):
+            raise InvalidOperation
+        if max(map(len, ends)) > _LONGEST_END:
             raise InvalidOperation
     except ArithmeticError:
         raise ConfigurationError(
