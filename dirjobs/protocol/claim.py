@@ -339,7 +339,7 @@ class Claimer:
                     exits.set_aside(path, job)
                     return None
                 job = own
-            if self.look.is_finished(job):
+            if self.look.is_finished(self._as_dated(job, rivals.mine)):
                 own = self.identity.of(path, rivals.mine, job)
                 if own is None:
                     count("finished at the look: parked")
@@ -363,7 +363,7 @@ class Claimer:
             return job
         self.share.sleep(max(0.0, began + wait - self.share.now()))
         # Whoever had the job before me has finished it visibly by now, or nobody had.
-        finished = self.look.is_finished(job)
+        finished = self.look.is_finished(self._as_dated(job, rivals.mine))
         mine = self._rivals(claim).mine
         if mine is None:
             count("own claim gone after S2: not mine")
@@ -376,6 +376,18 @@ class Claimer:
                 exits.set_aside(path, job)
             return own
         return job
+
+    def _as_dated(self, job: Entry, mine: Entry) -> Entry:
+        """`job` as its end is to be looked for.
+
+        A claim is never older than its job, unless the share's clock was set back since that
+        was written.  Then a job of its name that looks older may have ended later, so it is
+        known by its size alone: a second copy of it must not run.
+        """
+        if job.mtime is None or mine.mtime is None or mine.mtime >= job.mtime:
+            return job
+        self.me.count("claim older than its job: the clock was set back")
+        return Entry(job.name, None, job.size)
 
     def look_around(self) -> None:
         """Find out which jobs are claimed by anybody."""

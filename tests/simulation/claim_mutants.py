@@ -10,7 +10,7 @@ from tests.simulation.scenario import Scenario
 from tests.simulation.world import Kind
 
 from .mutants import Mutant
-from .scenarios import JOBS, Family, inside_waiting, scenario, used_names
+from .scenarios import JOBS, Family, clocks, inside_waiting, scenario, used_names
 
 
 def of_kinds(*choices: tuple[Kind, Mode | None], **changes: object) -> Family:
@@ -97,6 +97,11 @@ CLAIM_MUTANTS = (
         "a re-used name is taken for the finished job",
         of_kinds((Kind.SYNCED, None), (Kind.BLIND, None), reuse=1),
         (("protocol.look", "return finished.mtime >= job.mtime", "return True"),),
+    ),
+    Mutant(
+        "what looks older has ended before, though the clock was set back",
+        clocks,
+        (("protocol.claim", "or mine.mtime >= job.mtime:", "or True:"),),
     ),
     Mutant(
         "a file that is not the one that was listed is parked",

@@ -78,6 +78,7 @@ def lives(rng: random.Random, kind: Kind | None = None, pause: float | None = No
         outage=rng.choice((0.0, 0.0, 0.0, 500.0)),
         # Who dies without a heartbeat file is left alone: that is for a person to settle.
         missing=0 if crashes else rng.choice((0, 1, 3)),
+        # On a copying store: family `clocks`.
         clock_step=rng.choice((0.0, 3600.0, -3600.0)) if kind is not Kind.COPYING else 0.0,
         troubled_until=rng.choice((50.0, 300.0)),
         snatches=0,
@@ -130,6 +131,25 @@ def orphaned(rng: random.Random, kind: Kind | None = None) -> Scenario:
         release=0.0,
         troubled_until=50.0,
         work=rng.choice((60.0, 900.0)),
+    )
+
+
+def clocks(rng: random.Random, kind: Kind | None = None) -> Scenario:
+    """The clock of a copying server is set, while second copies of jobs are on their way back.
+
+    By an hour, so that it does not catch up before they arrive: until then it shows that it was
+    set back.  By less it may start a job twice that was added and ended within that time.
+    """
+    return replace(
+        lives(rng, kind or Kind.COPYING),
+        clock_step=rng.choice((3600.0, -3600.0, -3600.0)),
+        crashes=0,
+        missing=0,
+        outage=0.0,
+        gap=3.0,
+        pauses=rng.choice((0, 1)),
+        troubled_until=rng.choice((20.0, 50.0)),
+        work=rng.choice((5.0, 60.0)),
     )
 
 
@@ -453,6 +473,7 @@ FAMILIES: dict[str, Family] = {
     "any": any_scenario,
     "lives": lives,
     "within_bounds": within_bounds,
+    "clocks": clocks,
     "leavers": leavers,
     "people": people,
     "recorded": recorded,

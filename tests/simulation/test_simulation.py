@@ -6,6 +6,9 @@ The seeds are fixed, so that the outcome is; for others, ``python -m tests.simul
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -14,8 +17,8 @@ from tests.simulation.world import Kind
 from .all_mutants import MUTANTS
 from .claim_mutants import twins
 from .mutants import Mutant, in_place
-from .rules import all_rules, never_decided
-from .runs import ENOUGH_RUNS, run_many, run_one
+from .rules import DRAWN_BY, all_rules, never_decided
+from .runs import ENOUGH_RUNS, run_many
 from .scenarios import FAMILIES, Family, any_scenario, leavers, lives, scenario
 
 pytestmark = pytest.mark.timeout(900)  # only to end a hang: these are seconds of pure work
@@ -40,9 +43,39 @@ def test_no_run_breaks_an_invariant() -> None:
         assert never_decided(report.decided) == []
 
 
-def test_a_run_is_replayed_by_its_seed() -> None:
-    first, again = run_one("replay/1"), run_one("replay/1")
-    assert (first.steps, first.now, first.picture()) == (again.steps, again.now, again.picture())
+ONE_BY_ONE = """
+import logging, sys
+from tests.simulation.runs import run_one
+from tests.simulation.scenarios import FAMILIES
+logging.disable(logging.CRITICAL)
+for name in sys.argv[1:]:
+    run = run_one(f"replay {name}", FAMILIES[name])
+    print(name, run.steps, run.now, ascii(run.picture()))
+"""
+
+
+def test_a_run_is_replayed_by_its_seed_alone() -> None:
+    """...whatever the process did before, and however it hashes."""
+    root = Path(__file__).parents[2]
+    names = list(FAMILIES)
+    told = []
+    for hashes, order in (("1", names), ("2", names[::-1])):
+        command = [sys.executable, "-c", ONE_BY_ONE, *order]
+        environment = os.environ | {"PYTHONHASHSEED": hashes}
+        told.append(
+            subprocess.run(
+                command, cwd=root, env=environment, check=True, capture_output=True, text=True
+            ).stdout
+        )
+    first, again = told
+    assert first.splitlines() == again.splitlines()[::-1]
+    assert len(first.splitlines()) == len(names)
+
+
+@pytest.mark.parametrize("rule", list(DRAWN_BY))
+def test_a_rule_decides_in_the_family_that_draws_it(rule: str) -> None:
+    assert rule in all_rules()
+    assert run_many("fixed", 0, 40, FAMILIES[DRAWN_BY[rule]]).decided[rule]
 
 
 @pytest.mark.parametrize("kind", list(Kind))
