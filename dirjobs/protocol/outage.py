@@ -20,8 +20,7 @@ import math
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from dirjobs import threads
-from dirjobs.clock import monotonic
+from dirjobs import clock, threads
 from dirjobs.errors import (
     AlreadyExists,
     AmbiguousResult,
@@ -61,7 +60,7 @@ class Presence:
 
     Args:
         patience: seconds to wait for a queue that is away; then its errors are final.
-        now: seconds that never go back.
+        now: seconds that never go back; the machine's by default.
 
     Attributes:
         queue_id: the id that the queue had when this worker began; empty until then, and
@@ -74,10 +73,10 @@ class Presence:
     """
 
     def __init__(
-        self, patience: float = DEFAULT_PATIENCE, now: Callable[[], float] = monotonic
+        self, patience: float = DEFAULT_PATIENCE, now: Callable[[], float] | None = None
     ) -> None:
         self.patience = patience
-        self.now = now
+        self.now = now or clock.monotonic
         self.queue_id = ""
         self.own_file = ""
         self.foreign_ids: set[str] = set()

@@ -3,12 +3,14 @@
 The real code runs, over the store in memory.  Each thread is a greenlet.  Before every
 statement of the modules under test, at every lock and around every request to the store the
 schedule may go on with another one; time is virtual.  The package gets its locks, threads and
-clock from `dirjobs.threads` and `dirjobs.clock`, so these two are all that is replaced.
+clock from `dirjobs.threads` and `dirjobs.clock`, and its chances from `dirjobs.names` and
+`dirjobs.protocol.candidates`, so these are all that is replaced.
 """
 
 from __future__ import annotations
 
 import ast
+import gc
 import random
 import secrets
 import sys
@@ -28,6 +30,8 @@ _LONGEST = 60_000
 """Steps of a run that must have come to its end."""
 _LONGEST_STEP = 0.02
 """Seconds: so that what is due comes in the middle of what others do."""
+_LONGEST_STANDSTILL = 0.5
+"""Seconds for which a thread gets no turn: enough for a heartbeat of another, not for a lease."""
 
 
 class Stuck(AssertionError):
@@ -76,6 +80,8 @@ class Schedule:
         self.rng = random.Random(str(seed))
         self.eagerness = self.rng.choice((0.02, 0.1, 0.4))
         """How often another thread goes on between two statements."""
+        self.standstill = self.rng.choice((0.0, 0.003, 0.02))
+        """How often a thread stands still between two statements while all others go on."""
         self.now = 1000.0
         self.steps = 0
         self.tasks: list[Task] = []
@@ -113,6 +119,13 @@ class Schedule:
 
     # -- what threads call ----------------------------------------------------------------
 
+    def end(self) -> None:
+        """Break off whoever has not ended: later it would go on at a moment that no seed
+        replays, when the garbage collector finds it."""
+        for task in self.tasks:
+            if not task.greenlet.dead:
+                task.greenlet.throw()
+
     def step(self) -> None:
         """A moment in which another thread may go on."""
         task = self.running
@@ -120,6 +133,8 @@ class Schedule:
             return  # nobody's thread: a scene is being set
         if self.rng.random() < self.eagerness:
             self.hub.switch()
+        elif self.rng.random() < self.standstill:
+            self.sleep(self.rng.uniform(0, _LONGEST_STANDSTILL))
         if self.interrupts and self.rng.random() < 0.1:
             self.interrupts.popleft()()
 
@@ -256,6 +271,10 @@ class Thread:
         self._schedule.wait(lambda: not self.is_alive(), timeout)
 
 
+def _candidates() -> types.ModuleType:
+    return sys.modules["dirjobs.protocol.candidates"]
+
+
 @contextmanager
 def in_charge(schedule: Schedule) -> Iterator[None]:
     """Let the package get its threads, locks and time from a schedule."""
@@ -277,10 +296,16 @@ def in_charge(schedule: Schedule) -> Iterator[None]:
         for name, replacement in times.items():
             setattr(clock, name, replacement)
         names.secrets = schedule.rng  # type: ignore[assignment]
+        chances = types.SimpleNamespace(Random=lambda: random.Random(schedule.rng.random()))
+        _candidates().random = chances  # type: ignore[attr-defined]
+        # Which garbage is found when depends on what the process did before.
+        gc.disable()
         _in_charge.append(schedule)
         yield
     finally:
         _in_charge.remove(schedule)
+        gc.enable()
+        _candidates().random = random  # type: ignore[attr-defined]
         names.secrets = secrets
         for name, original in before.items():
             setattr(threads, name, original)

@@ -7,12 +7,14 @@ The seeds are fixed, so that the outcome is; for others,
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from .schedule import stepping
 from .thread_mutants import THREAD_MUTANTS, ThreadMutant
-from .thread_runs import Run, run_many
+from .thread_runs import run_many
 
 RUNS = int(os.environ.get("DIRJOBS_SIMULATION_RUNS", "4000")) // 20
 
@@ -23,13 +25,35 @@ def test_no_order_of_steps_breaks_an_invariant() -> None:
     assert set(report.kinds) == {"threads in trust", "threads in mode verify"}
 
 
-def test_a_run_is_replayed_by_its_seed() -> None:
-    with stepping() as module:
-        first, again = Run("replay/1", module), Run("replay/1", module)
-        first.play()
-        again.play()
-    assert (first.schedule.steps, first.schedule.now) == (again.schedule.steps, again.schedule.now)
-    assert first.done == again.done
+ONE_BY_ONE = """
+import logging, sys
+from tests.simulation.schedule import stepping
+from tests.simulation.thread_runs import Run
+logging.disable(logging.CRITICAL)
+with stepping() as module:
+    for number in map(int, sys.argv[1:]):
+        run = Run(f"replay/{number}", module)
+        run.play()
+        print(number, run.schedule.steps, run.schedule.now, sorted(run.done.items()))
+"""
+
+
+def test_a_run_is_replayed_by_its_seed_alone() -> None:
+    """...whatever the process did before, and however it hashes."""
+    root = Path(__file__).parents[2]
+    numbers = [str(number) for number in range(16)]
+    told = []
+    for hashes, order in (("1", numbers), ("2", numbers[::-1])):
+        command = [sys.executable, "-c", ONE_BY_ONE, *order]
+        environment = os.environ | {"PYTHONHASHSEED": hashes}
+        told.append(
+            subprocess.run(
+                command, cwd=root, env=environment, check=True, capture_output=True, text=True
+            ).stdout
+        )
+    first, again = told
+    assert first.splitlines() == again.splitlines()[::-1]
+    assert len(first.splitlines()) == len(numbers)
 
 
 @pytest.mark.parametrize("mutant", THREAD_MUTANTS, ids=lambda mutant: mutant.name.replace(" ", "-"))

@@ -56,4 +56,17 @@ THREAD_MUTANTS = (
             ("heartbeat_thread", " and not threads.is_current(self._thread)", ""),
         ),
     ),
+    ThreadMutant(
+        "a name that is not yet the worker's is taken for one that is over",
+        (
+            ("recovery.incarnations", "        with self._lock:\n            # At once",
+             "        if True:\n            # At once"),
+            ("protocol.intents", "if self._worker_ended or worker in self._over:",
+             "if self._worker_ended:"),
+        ),
+    ),
+    ThreadMutant(
+        "the heartbeat of a name that is over is written again",
+        (("recovery.incarnations", "        if one.over and not ended:", "        if False:"),),
+    ),
 )  # fmt: skip

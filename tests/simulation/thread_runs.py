@@ -29,7 +29,9 @@ from tests.simulation.schedule import Schedule, Task, in_charge, stepping
 from tests.simulation.workers import Violation
 
 T = TypeVar("T")
-TIMES = {"heartbeat": 0.5, "timeout": 0.5, "max_pause": 0.5, "lease": 6.0}
+TIMES = {"timeout": 0.5, "max_pause": 0.5, "lease": 6.0}
+_GROUP = 1 << 30
+"""A group of processes that no system has."""
 
 
 @dataclass(eq=False)
@@ -67,6 +69,12 @@ class Crew:
     queue: Any
     closes: int = 0
     closing: int = 0
+
+    def forget_finalizer(self) -> None:
+        """Or the garbage collector calls it while another run is replayed."""
+        finalizer = getattr(self.queue, "_finalizer", None)
+        if finalizer is not None:
+            finalizer.detach()
 
 
 class WatchedStore(Layer):
@@ -155,6 +163,7 @@ class Plan:
     forkers: int = 0
     snatches: int = 0
     renames: int = 0
+    heartbeat: float = 0.5
     pauses: bool = False
     forgets: bool = False
     rival: bool = True
@@ -162,7 +171,9 @@ class Plan:
     @classmethod
     def drawn(cls, rng: random.Random) -> Plan:
         if rng.random() < 0.25:  # names are used again and again
-            return cls(rng, takers=3, snatches=3, renames=20)
+            return cls(
+                rng, jobs=8, takers=3, snatches=6, renames=20, heartbeat=rng.choice((0.05, 0.5))
+            )
         verify = rng.random() < 0.3
         return cls(
             rng,
@@ -224,7 +235,12 @@ class Run:
             for person in people:
                 schedule.spawn("person", person)
             self._use("the end", self.crews[0], self._end)
-            schedule.run_until(lambda: all(task.greenlet.dead for task in schedule.tasks))
+            try:
+                schedule.run_until(lambda: all(task.greenlet.dead for task in schedule.tasks))
+            finally:
+                schedule.end()
+                for crew in self.crews:
+                    crew.forget_finalizer()
             self._check()
 
     def _prepare(self) -> None:
@@ -232,7 +248,10 @@ class Run:
             self.store.store.mkdir(WAITING) if not number else None
             self.store.store.write(f"{WAITING}/job{number}.txt", b"data")
         for name in ("w1", "w2")[: 1 + self.plan.rival]:
-            self.crews.append(Crew(name, self.module.DirJobs(self.store, wid=name, **TIMES)))
+            queue = self.module.DirJobs(
+                self.store, wid=name, heartbeat=self.plan.heartbeat, **TIMES
+            )
+            self.crews.append(Crew(name, queue))
 
     def _use(self, name: str, crew: Crew, call: Callable[[Crew], object], pid: int = 1) -> Task:
         task = self.schedule.spawn(f"{name} of {crew.name}", lambda: call(crew), pid)
@@ -268,7 +287,11 @@ class Run:
         if attempt is None or attempt.path != path:
             raise Violation(f"{path} was given to a thread that did not claim it")
         attempt.held = True
-        self._idle(3.0)
+        if self.rng.random() < 0.3:
+            with self._me().crew.queue.runs_group(_GROUP):
+                self._idle(3.0)
+        else:
+            self._idle(3.0)
         how = self.rng.choice(("done", "done", "done", "failed", "release", "block", "leave"))
         me = self._me()
         if how == "leave":
