@@ -51,7 +51,8 @@ class Busy(Denied):
 
 
 class TooLarge(Denied):
-    """The store takes no file of this size; a smaller one it may take."""
+    """The store takes no file of this size, a smaller one it may take; or a file to be read at
+    once is larger than any of ours."""
 
 
 class NoSpace(Denied):

@@ -26,8 +26,17 @@ DEFAULT_MAX_PAUSE = 60.0
 DEFAULT_MAX_ATTEMPTS = 3
 DEFAULT_PATIENCE = 3600.0
 
+SHORTEST_HEARTBEAT, SHORTEST_TIMEOUT = 0.01, 0.001
+DAY, YEAR = 86_400.0, 366 * 86_400.0
+"""Seconds: the longest waits, and the longest time that anything in a queue may stay as it is."""
+
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
 """A number of seconds, as it is read from a share."""
+Wait = Annotated[float, msgspec.Meta(ge=0, le=DAY)]
+Heartbeat = Annotated[float, msgspec.Meta(ge=SHORTEST_HEARTBEAT, le=DAY)]
+Timeout = Annotated[float, msgspec.Meta(ge=SHORTEST_TIMEOUT, le=DAY)]
+Lease = Annotated[float, msgspec.Meta(ge=0, le=YEAR)]
+"""The same, of the times by which workers live."""
 
 Filter = Callable[[str, str], object]
 
@@ -75,11 +84,11 @@ class Policy:
     """
 
     mode: Mode = Mode.TRUST
-    sync_time: Seconds = 0.0
-    heartbeat: Seconds = DEFAULT_HEARTBEAT
-    lease: Seconds = DEFAULT_LEASE
-    timeout: Seconds = DEFAULT_TIMEOUT
-    max_pause: Seconds = DEFAULT_MAX_PAUSE
+    sync_time: Wait = 0.0
+    heartbeat: Heartbeat = DEFAULT_HEARTBEAT
+    lease: Lease = DEFAULT_LEASE
+    timeout: Timeout = DEFAULT_TIMEOUT
+    max_pause: Wait = DEFAULT_MAX_PAUSE
 
     @cached_property
     def wait(self) -> float:
@@ -216,8 +225,8 @@ class Settings:
         if self.worker_sync not in (None, True, False):
             raise ConfigurationError(f"worker_sync={self.worker_sync!r} must be True or False.")
         if self.sync_time is not None:
-            seconds("sync_time", self.sync_time)
-        seconds("min_age", self.min_age)
+            seconds("sync_time", self.sync_time, most=DAY)
+        seconds("min_age", self.min_age, most=YEAR)
         seconds("patience", self.patience)
         _one_of("mode", self.mode, Mode)
         _one_of("order", self.order, Order)
@@ -276,10 +285,10 @@ class Settings:
         return Policy(
             mode=mode,
             sync_time=float(sync_time),
-            heartbeat=seconds("heartbeat", self.heartbeat, least=0.01),
-            lease=seconds("lease", self.lease),
-            timeout=seconds("timeout", self.timeout, least=0.001),
-            max_pause=seconds("max_pause", self.max_pause),
+            heartbeat=seconds("heartbeat", self.heartbeat, least=SHORTEST_HEARTBEAT, most=DAY),
+            lease=seconds("lease", self.lease, most=YEAR),
+            timeout=seconds("timeout", self.timeout, least=SHORTEST_TIMEOUT, most=DAY),
+            max_pause=seconds("max_pause", self.max_pause, most=DAY),
         ).with_legal_lease()
 
 
@@ -299,16 +308,18 @@ def check_lease(policy: Policy) -> Policy:
     return policy
 
 
-def seconds(name: str, value: object, *, least: float = 0.0) -> float:
+def seconds(name: str, value: object, *, least: float = 0.0, most: float = math.inf) -> float:
     """`value` as a number of seconds.
 
     Raises:
-        ConfigurationError: it is no finite number, or less than `least`.
+        ConfigurationError: it is no finite number, less than `least` or more than `most`.
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ConfigurationError(f"{name}={value!r} must be a number of seconds, such as 70.")
     if value < least:
         raise ConfigurationError(f"{name}={value!r} must be at least {least:g} seconds.")
+    if value > most:
+        raise ConfigurationError(f"{name}={value!r} must be at most {most:.0f} seconds.")
     return float(value)
 
 

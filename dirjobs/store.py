@@ -33,14 +33,14 @@ from enum import Enum
 from types import TracebackType
 from typing import BinaryIO, NamedTuple, Self
 
-from dirjobs.errors import Unsupported
+from dirjobs.errors import TooLarge, Unsupported
 from dirjobs.names import unsafe_name
 
 MAX_ENTRIES = 1_000_000
 """Names in one folder that a backend takes; a server that lies would go on for ever."""
 
-MAX_READ = 32 * 1024 * 1024
-"""Bytes that `Store.read` brings from a server; one that lies would go on for ever."""
+MAX_READ = 1 << 20
+"""Bytes of a file that `Store.read` takes: what dirjobs itself writes is shorter."""
 
 
 class FileKind(Enum):
@@ -161,11 +161,12 @@ class Store(ABC):
 
     @abstractmethod
     def read(self, path: str) -> bytes:
-        """The whole content of a (small) file; a server's has `MAX_READ` bytes at most.
+        """The whole content of a small file, for which reading stops after `MAX_READ` bytes
+        (`SmallFile` does that).
 
         Raises:
             NotFound: there is no such file.
-            Unsupported: it is larger than that.
+            TooLarge: it is larger; see `download`.
         """
 
     @abstractmethod
@@ -284,6 +285,37 @@ class Store(ABC):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r})"
+
+
+class SmallFile:
+    """What was read of a file so far.
+
+    Args:
+        shown: the file, for messages.
+    """
+
+    def __init__(self, shown: str) -> None:
+        self._shown = shown
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    def write(self, piece: bytes) -> None:
+        """Take in the next piece.
+
+        Raises:
+            TooLarge: the file has more than `MAX_READ` bytes.
+        """
+        self._size += len(piece)
+        if self._size > MAX_READ:
+            raise TooLarge(
+                f"{self._shown} has more than {MAX_READ:,} bytes: as a whole it is only copied into"
+                " a file."
+            )
+        self._pieces.append(piece)
+
+    def content(self) -> bytes:
+        """All of it."""
+        return b"".join(self._pieces)
 
 
 def split(path: str) -> tuple[str, str]:

@@ -29,7 +29,7 @@ from dirjobs.errors import (
 )
 from dirjobs.names import unportable_name, unsafe_name
 from dirjobs.redaction import redacted
-from dirjobs.store import Entry, FileKind, Guarantees, Store, check_path, split
+from dirjobs.store import Entry, FileKind, Guarantees, SmallFile, Store, check_path, split
 
 log = logging.getLogger(__name__)
 
@@ -210,9 +210,11 @@ class FsspecStore(Store):
     # -- contents and housekeeping -----------------------------------------------------
 
     def read(self, path: str) -> bytes:
-        place = self._path(path)
-        with self._translated("read", path):
-            return bytes(self._fs.cat_file(place))
+        place, small = self._path(path), SmallFile(repr(self.full_path(path)))
+        with self._translated("read", path), self._fs.open(place, "rb") as file:
+            while piece := file.read(PIECE):
+                small.write(piece)
+        return small.content()
 
     def write(self, path: str, data: bytes) -> None:
         place = self._path(path)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import BinaryIO, NamedTuple
 
 from dirjobs.errors import AlreadyExists, ConfigurationError, Denied, NotFound
-from dirjobs.store import Entry, FileKind, Guarantees, Store, check_path, split
+from dirjobs.store import Entry, FileKind, Guarantees, SmallFile, Store, check_path, split
 
 _PROMISES = Guarantees(
     atomic_rename=True,
@@ -111,8 +111,9 @@ class MemoryStore(Store):
     # -- contents and housekeeping -----------------------------------------------------
 
     def read(self, path: str) -> bytes:
-        with self._tree.lock:
-            return self._file(path).data
+        small = SmallFile(repr(self.full_path(path)))
+        small.write(self._content(path))
+        return small.content()
 
     def write(self, path: str, data: bytes) -> None:
         with self._tree.lock:
@@ -122,7 +123,7 @@ class MemoryStore(Store):
             folder[name] = _File(bytes(data), self._clock())
 
     def download(self, path: str, target: BinaryIO) -> None:
-        target.write(self.read(path))
+        target.write(self._content(path))
 
     def upload(self, path: str, source: BinaryIO) -> None:
         pieces = []
@@ -158,6 +159,10 @@ class MemoryStore(Store):
 
     def full_path(self, path: str) -> str:
         return f"{self.url}/{path}" if path else self.url
+
+    def _content(self, path: str) -> bytes:
+        with self._tree.lock:
+            return self._file(path).data
 
     # -- inside, under the lock --------------------------------------------------------
 

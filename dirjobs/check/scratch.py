@@ -11,10 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 
-from dirjobs.errors import ConfigurationError, NotFound, StoreError
+from dirjobs.errors import ConfigurationError, Denied, NotFound, StoreError
 from dirjobs.layers import Layer
 from dirjobs.layout import QUEUE
 from dirjobs.names import nonce
+from dirjobs.protocol.records import decode
 from dirjobs.recovery.process import Process, is_surely_gone, this_process
 from dirjobs.store import Entry, FileKind, Store, check_path
 from dirjobs.testing.races import Reopen
@@ -119,9 +120,9 @@ def _is_abandoned(left: Below, itself: Entry, now: float) -> bool:
     if made is not None and now - made > _OLD:
         return True
     try:
-        owner = Process(**json.loads(left.read(OWNER)))
-    except (NotFound, ValueError, TypeError):
-        return False  # it begins just now, or its file is torn: its age will tell
+        owner = decode(left.read(OWNER), Process)
+    except (NotFound, Denied, ValueError):
+        return False  # it begins just now, or its file is torn or none: its age will tell
     return is_surely_gone(owner, this_process())
 
 

@@ -21,9 +21,9 @@ import msgspec
 
 from dirjobs import names
 from dirjobs.clock import utc_now
-from dirjobs.errors import ConfigurationError, NotFound, StoreError
+from dirjobs.errors import ConfigurationError, NotFound, StoreError, TooLarge
 from dirjobs.layout import AGREEMENT
-from dirjobs.policy import Mode, Policy, Seconds, seconds
+from dirjobs.policy import YEAR, Heartbeat, Lease, Mode, Policy, Wait, seconds
 from dirjobs.protocol.evidence import Evidence
 from dirjobs.protocol.me import Me
 from dirjobs.protocol.records import decode
@@ -39,9 +39,10 @@ class _Record(msgspec.Struct):
     """What of ``queue.json`` decides anything."""
 
     mode: Mode
-    sync_time: Seconds | msgspec.UnsetType = msgspec.UNSET
-    heartbeat: Seconds | msgspec.UnsetType = msgspec.UNSET
-    lease: Seconds | msgspec.UnsetType = msgspec.UNSET
+    sync_time: Wait | msgspec.UnsetType = msgspec.UNSET
+    heartbeat: Heartbeat | msgspec.UnsetType = msgspec.UNSET
+    lease: Lease | msgspec.UnsetType = msgspec.UNSET
+    min_age: Lease | msgspec.UnsetType = msgspec.UNSET
 
 
 def id_in(data: bytes) -> str | None:
@@ -79,12 +80,19 @@ def from_bytes(data: bytes, defaults: Policy) -> Policy:
     try:
         record = decode(data, _Record)
     except ValueError as error:
-        raise ConfigurationError(
-            f"{AGREEMENT} can't be understood ({error}): correct it, or move it away"
-            " while no worker runs."
-        ) from error
+        raise _not_understood(error) from error
     said = msgspec.structs.asdict(record).items()
-    return replace(defaults, **{key: value for key, value in said if value is not msgspec.UNSET})
+    return replace(
+        defaults,
+        **{key: value for key, value in said if value is not msgspec.UNSET and key != "min_age"},
+    )
+
+
+def _not_understood(error: Exception) -> ConfigurationError:
+    return ConfigurationError(
+        f"{AGREEMENT} can't be understood ({error}): correct it, or move it away while no worker"
+        " runs."
+    )
 
 
 def further_keys(data: bytes) -> dict[str, object]:
@@ -137,6 +145,8 @@ class Agreement:
             data = self.share.read(AGREEMENT)
         except NotFound:
             return None
+        except TooLarge as error:
+            raise _not_understood(error) from error
         self._further = further_keys(data)
         self.queue_id = id_in(data) or self.queue_id
         return from_bytes(data, defaults)
@@ -145,7 +155,7 @@ class Agreement:
     def min_age(self) -> float:
         """Seconds that a file must stay unchanged before it is taken, as recorded."""
         with suppress(ConfigurationError):
-            return seconds("min_age", self._further.get("min_age"))
+            return seconds("min_age", self._further.get("min_age"), most=YEAR)
         return 0.0
 
     @property

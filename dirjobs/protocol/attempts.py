@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
 import msgspec
 
@@ -12,8 +12,9 @@ from dirjobs.clock import utc_now
 from dirjobs.errors import NotFound, StoreError
 from dirjobs.layout import ATTEMPTS
 from dirjobs.protocol.folders import write
-from dirjobs.protocol.records import decode
+from dirjobs.protocol.records import Text, convert, decode
 from dirjobs.protocol.share import Share
+from dirjobs.store import MAX_READ
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,22 @@ _LONGEST = 4000
 class _Notes(msgspec.Struct):
     """The file of one job's notes."""
 
-    attempts: list[Any]
+    attempts: list[dict[str, Any]]
+
+
+_Reason = Annotated[str, msgspec.Meta(max_length=_LONGEST)]
+
+
+class _Attempt(TypedDict, total=False):
+    """The shape of one note."""
+
+    worker: Text
+    at: Text
+    reason: _Reason
+    died: bool
+    retried: bool
+    by_hand: bool
+    about: Annotated[str, msgspec.Meta(max_length=2 * _LONGEST)]
 
 
 def note(
@@ -76,11 +92,19 @@ def note(
 
 def _write(share: Share, job: str, attempts: list[dict[str, Any]], reason: str) -> None:
     path = f"{ATTEMPTS}/{job}.json"
-    data = json.dumps({"format": 1, "attempts": attempts[-_KEPT:]}, indent=1).encode()
+    kept = attempts[-_KEPT:]
+    while len(data := _encoded(kept)) > MAX_READ and len(kept) > 1:
+        kept = kept[len(kept) // 2 :]
     try:
         write(share, path, data)
     except StoreError as error:
         log.warning("why job %r was ended could not be noted: %s (%s)", job, reason, error)
+
+
+def _encoded(attempts: list[dict[str, Any]]) -> bytes:
+    record = {"format": 1, "attempts": attempts}
+    # What Python carries of a name that is no Unicode is an escape in JSON as well.
+    return json.dumps(record, indent=1, ensure_ascii=False).encode(errors="backslashreplace")
 
 
 def deaths(attempts: list[dict[str, Any]]) -> int:
@@ -108,9 +132,12 @@ def read(share: Share, job: str) -> list[dict[str, Any]]:
     """The noted attempts at `job`, oldest first; none if there are no (readable) notes."""
     try:
         data = share.read(f"{ATTEMPTS}/{job}.json")
-        return [one for one in decode(data, _Notes).attempts if isinstance(one, dict)]
+        noted = decode(data, _Notes).attempts
+        for one in noted:
+            convert(one, _Attempt)
     except NotFound:
         return []
     except (StoreError, ValueError) as error:
         log.warning("the notes on job %r can't be read (%s)", job, error)
         return []
+    return noted

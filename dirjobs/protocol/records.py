@@ -1,25 +1,72 @@
-"""JSON that others wrote, decoded by type: all of it is what it should be, or none is used."""
+"""JSON that others wrote, decoded by type: all of it is what it should be, or none is used.
+
+Every file of a queue that dirjobs reads goes through here: heartbeats, ``queue.json``, notes.
+Whatever somebody put there costs neither more than `MAX_READ` bytes nor a crash later on.
+"""
 
 from __future__ import annotations
 
 import json
-from typing import Any, TypeVar
+import sys
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import msgspec
 
+from dirjobs.store import MAX_READ
+
 T = TypeVar("T")
+
+MAX_DEPTH = 50
+"""Lists and objects inside each other; what prints or writes them goes as deep as they do."""
+MAX_NUMBER = 2**63 - 1
+_LARGEST = {int: MAX_NUMBER, bool: 1, float: sys.float_info.max}
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+Bytes = Annotated[int, msgspec.Meta(ge=0, le=MAX_NUMBER)]
+Text = Annotated[str, msgspec.Meta(max_length=300)]
+"""A name: of a job, a worker, a machine."""
 
 
 def loads(data: bytes) -> Any:
     """What `data` says, in whatever encoding and with whatever an editor puts before it.
 
     Raises:
-        ValueError: it is no JSON.
+        ValueError: it is no JSON, or goes beyond the bounds.
     """
+    if len(data) > MAX_READ:
+        raise ValueError(f"it is larger than {MAX_READ:,} bytes")
     try:
-        return json.loads(data)
+        value = json.loads(data, parse_constant=_refuse)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
+    return bounded(value)
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no number")
+
+
+def bounded(value: Any) -> Any:
+    """`value`, decoded from JSON, if all that goes through it can.
+
+    Raises:
+        ValueError: it is nested too deeply, or a number is too large.
+    """
+    level, depth = [value], 0
+    while level:
+        inner: list[Any] = []
+        for one in level:
+            if isinstance(one, dict):
+                inner.extend(one.values())
+            elif isinstance(one, list):
+                inner.extend(one)
+            elif isinstance(one, float | int) and not abs(one) <= _LARGEST[type(one)]:
+                raise ValueError("a number is too large")
+        depth += 1
+        if depth > MAX_DEPTH and inner:
+            raise ValueError("it is nested too deeply")
+        level = inner
+    return value
 
 
 def convert(record: object, kind: type[T]) -> T:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 import zlib
+from typing import Annotated
 
 import msgspec
 
-from dirjobs.errors import TRANSIENT_ERRORS, NotFound, StoreError
+from dirjobs.errors import TRANSIENT_ERRORS, NotFound, StoreError, TooLarge
 from dirjobs.layout import WORKERS, parse_claim
 from dirjobs.policy import Policy, Seconds
-from dirjobs.protocol.records import convert, loads
+from dirjobs.protocol.records import Bytes, Count, Text, convert, loads
 from dirjobs.protocol.share import Share
-from dirjobs.recovery.process import Process
+from dirjobs.recovery.process import Process, ProcessNumber
 from dirjobs.recovery.throughput import Pace
+from dirjobs.store import MAX_READ
 
 FORMAT = 1
 _UNREADABLE = -(1 << 40)
 """The counter of what stands for a heartbeat that the store does not let us read."""
+_TOLD_AT_LEAST = 1000
+"""Jobs that a heartbeat names in any case: of more only if there is room."""
 
 
 class Heartbeat(msgspec.Struct, frozen=True):
@@ -37,18 +42,18 @@ class Heartbeat(msgspec.Struct, frozen=True):
         format: of the file.
     """
 
-    worker: str
-    counter: int
+    worker: Text
+    counter: Count
     policy: Policy = msgspec.field(name="terms")
     process: Process = Process()
     ended: bool = False
     starting: bool = False
-    unsettled: int = 0
-    running: dict[str, int | None] = {}
-    groups: tuple[int, ...] = ()
-    held_for: dict[str, Seconds] = {}
+    unsettled: Count = 0
+    running: dict[Text, Bytes | None] = {}
+    groups: Annotated[tuple[ProcessNumber, ...], msgspec.Meta(max_length=10_000)] = ()
+    held_for: dict[Text, Seconds] = {}
     pace: Pace = Pace()
-    format: int = FORMAT
+    format: Count = FORMAT
 
     @property
     def is_stand_in(self) -> bool:
@@ -62,7 +67,14 @@ class Heartbeat(msgspec.Struct, frozen=True):
         return self.counter == _UNREADABLE
 
     def to_bytes(self) -> bytes:
-        return msgspec.json.format(msgspec.json.encode(self), indent=1)
+        """The file's content.  Of a worker that holds more jobs than others would read it does
+        not name all: what is not told of one is found out by looks."""
+        data = msgspec.json.format(msgspec.json.encode(self), indent=1)
+        if len(data) <= MAX_READ:
+            return data
+        some = dict(itertools.islice(self.running.items(), _TOLD_AT_LEAST))
+        less = msgspec.structs.replace(self, running=some, held_for={})
+        return msgspec.json.format(msgspec.json.encode(less), indent=1)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Heartbeat | None:
@@ -79,10 +91,10 @@ class Heartbeat(msgspec.Struct, frozen=True):
 def read(share: Share, file_name: str, policy: Policy | None = None) -> Heartbeat | None:
     """What a file in ``_queue/workers`` says; None if it is gone, or is no heartbeat.
 
-    A heartbeat that makes no sense is half written, or cut off for good because its worker
-    died while writing: what stands for it has a counter that changes with its content.  So
-    does a heartbeat that names another worker than its file: a copy, or a forgery.  For a file
-    that the store refuses to give (another user's, a folder, a link) stands what
+    A heartbeat that makes no sense, or is larger than any, is half written, or cut off for good
+    because its worker died while writing: what stands for it has a counter that changes with its
+    content.  So does a heartbeat that names another worker than its file: a copy, or a forgery.
+    For a file that the store refuses to give (another user's, a folder, a link) stands what
     `Heartbeat.is_unreadable` says.
 
     Args:
@@ -100,6 +112,8 @@ def read(share: Share, file_name: str, policy: Policy | None = None) -> Heartbea
         return None
     except TRANSIENT_ERRORS:
         raise
+    except TooLarge:
+        data = b""
     except StoreError:
         return None if worker is None else Heartbeat(worker, _UNREADABLE, policy or Policy())
     heartbeat = Heartbeat.from_bytes(data)

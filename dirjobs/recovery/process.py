@@ -22,10 +22,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from dirjobs.protocol.records import Text
 
 _LINUX = sys.platform == "linux"
 _IOREG = ("/usr/sbin/ioreg", "-rd1", "-c", "IOPlatformExpertDevice")
 _GUID_KEY = r"SOFTWARE\Microsoft\Cryptography"
+ProcessNumber = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
 _SURELY_LATER = 1.0
 """Seconds between two starts that are no inaccuracy of one."""
 
@@ -43,12 +49,12 @@ class Process:
         started: when the process started, see `start_time`.
     """
 
-    host: str = ""
-    machine: str = ""
-    boot: str = ""
-    namespace: str = ""
-    pid: int = 0
-    started: str = ""
+    host: Text = ""
+    machine: Text = ""
+    boot: Text = ""
+    namespace: Text = ""
+    pid: ProcessNumber = 0
+    started: Text = ""
 
     @property
     def is_identified(self) -> bool:

@@ -7,11 +7,10 @@ themselves don't tell since when a job runs or when it ended.
 from __future__ import annotations
 
 from collections import deque
-from typing import Annotated, NamedTuple
-
-import msgspec
+from typing import NamedTuple
 
 from dirjobs.policy import Seconds
+from dirjobs.protocol.records import Count
 
 _WINDOW = 30
 
@@ -24,7 +23,7 @@ class Pace(NamedTuple):
         seconds: how long that took: its last 30 jobs, or all its time if they were fewer.
     """
 
-    jobs: Annotated[int, msgspec.Meta(ge=0)] = 0
+    jobs: Count = 0
     seconds: Seconds = 0.0
 
 

@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from dirjobs import ConfigurationError
+from dirjobs.store import MAX_READ
 
 
 def beats(place):
@@ -93,7 +94,12 @@ def test_a_more_careful_mode_is_agreed_on_by_all(place):
 @pytest.mark.parametrize(
     "content",
     [b"", b"{", b"[]", b"null", b"{}", b'{"mode": "fast"}', b'{"mode": ["sync"]}', b"\xff\xfe"]
-    + [b'{"mode": "sync", "sync_time": %s}' % value for value in (b'"70s"', b"-1", b"NaN")],
+    + [b'{"mode": "sync", "sync_time": %s}' % value for value in (b'"70s"', b"-1", b"NaN", b"1e12")]
+    + [b'{"mode": "trust", "heartbeat": %s}' % value for value in (b"0", b"1e9", b"1" * 5000)]
+    + [b'{"mode": "trust", "lease": 1e300}', b'{"mode": "trust", "min_age": 1e300}']
+    + [b'{"mode": "trust", "more": ' + b"[" * depth + b"]" * depth + b"}" for depth in (60, 100000)]
+    + [b'{"mode": "trust", "more": 1e999}', b'{"mode": "trust"}' + b" " * MAX_READ],
+    ids=lambda content: f"{content[:50]!r} {len(content)}",
 )
 def test_a_broken_agreement_is_one_clear_sentence(place, content):
     place.put("job1.txt")

@@ -18,6 +18,7 @@ from dirjobs.layout import RUNNING, WAITING, WORKERS, base_id
 from dirjobs.policy import Mode, Policy
 from dirjobs.recovery.heartbeat import Heartbeat, read
 from dirjobs.recovery.process import Process, group_is_gone, is_surely_gone, this_process
+from dirjobs.store import MAX_READ
 from tests.unit.lives import POLICY, World
 
 BAD = "a9.abcdef.json"
@@ -211,7 +212,20 @@ NONSENSE = {
     "too deep": b"[" * 100_000,
     "a host": said(process={"host": ["a"]}),
     "a pid": said(process={"pid": "x"}),
+    "a huge pid": said(process={"pid": 10**30}),
+    "a long host": said(process={"host": "h" * 400}),
+    "a negative group": said(groups=[-1]),
+    "many groups": said(groups=list(range(2, 20_000))),
     "a huge lease": said(terms={"mode": "trust", "heartbeat": 1e300, "lease": 1e301}),
+    "a long wait": said(terms={"mode": "sync", "sync_time": 1e9}),
+    "no pause between two": said(terms={"mode": "trust", "heartbeat": 0}),
+    "a huge counter": said(counter=10**4000),
+    "the counter of a stand-in": said(counter=-(1 << 40)),
+    "an endless time": said(held_for={"job": 1}).replace(b'"job": 1', b'"job": 1e999'),
+    "no number": said(pace=[1, float("nan")]),
+    "a negative size": said(running={"job": -1}),
+    "a list for a size": said(running={"job": {"a": 1}}),
+    "longer than any": said(host="h" * MAX_READ),
 }
 
 
@@ -243,3 +257,16 @@ def test_a_heartbeat_speaks_for_nobody_else(world):
     world.store.write(f"{WORKERS}/{BAD}", Heartbeat("w1", 7, POLICY).to_bytes())
     assert read(world.share, BAD).worker == "a9"
     assert read(world.share, BAD).is_stand_in
+
+
+def test_a_worker_with_very_many_jobs_is_still_understood():
+    """Nobody reads more of a heartbeat than `MAX_READ`."""
+    held = {f"{'x' * 180}{number}": 1 for number in range(10_000)}
+    written = Heartbeat("w1", 7, POLICY, running=held, held_for=dict.fromkeys(held, 1.0))
+    data = written.to_bytes()
+    assert len(data) <= MAX_READ
+    found = Heartbeat.from_bytes(data)
+    assert (found.worker, found.counter, found.policy) == ("w1", 7, POLICY)
+    assert set(found.running) < set(held)
+    few = Heartbeat("w1", 7, POLICY, running={"job": 1}, held_for={"job": 1.0})
+    assert Heartbeat.from_bytes(few.to_bytes()) == few

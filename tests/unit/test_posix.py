@@ -1,5 +1,7 @@
 """What is special about local folders: links, pipes, spellings, mounts."""
 
+import contextlib
+import errno
 import io
 import logging
 import os
@@ -10,7 +12,14 @@ import pytest
 
 from dirjobs.backends.posix import store as posix
 from dirjobs.backends.posix.store import PosixStore, open_store
-from dirjobs.errors import AlreadyExists, ConfigurationError, Denied, NotFound, Unsupported
+from dirjobs.errors import (
+    AlreadyExists,
+    ConfigurationError,
+    Denied,
+    NotFound,
+    StoreError,
+    Unsupported,
+)
 from dirjobs.store import FileKind
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs a POSIX system")
@@ -142,7 +151,7 @@ def test_a_store_can_be_pickled(store):
 def test_a_failed_write_leaves_the_old_file_and_no_draft(store, monkeypatch):
     store.write("file", b"old")
 
-    def full(*paths):
+    def full(*paths, **folders):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", full)
@@ -205,3 +214,161 @@ def test_windows_rules_for_names_and_paths(store, monkeypatch):
     for path in ("a\\..\\..\\b", "file:stream", "C:x"):
         with pytest.raises(ValueError, match="Windows"):
             store._at(path)
+
+
+# -- folders that are links ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def victim(tmp_path):
+    """Somebody's files, outside of the store."""
+    folder = tmp_path / "victim"
+    (folder / "deep").mkdir(parents=True)
+    for place in (folder, folder / "deep"):
+        (place / "file").write_text("secret")
+    yield folder
+    for place in (folder, folder / "deep"):
+        assert (place / "file").read_text() == "secret"
+        assert len(os.listdir(place)) == (2 if place == folder else 1)
+
+
+@pytest.fixture
+def queue(tmp_path, victim):
+    """A store whose `folder`, and `one/folder`, somebody has exchanged for links."""
+    root = tmp_path / "queue"
+    (root / "one").mkdir(parents=True)
+    (root / "folder").symlink_to(victim)
+    (root / "one" / "folder").symlink_to(victim)
+    (root / "job").write_text("job")
+    return PosixStore(root)
+
+
+ASKED = ["list", "names", "read", "download", "write", "write new", "upload", "remove"]
+ASKED += ["mkdir", "rmdir"]
+
+
+@pytest.mark.parametrize("folder", ["folder", "one/folder", "folder/deep", "one/folder/deep"])
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda store, folder: store.list(folder),
+        lambda store, folder: store.names_of_files(folder),
+        lambda store, folder: store.read(f"{folder}/file"),
+        lambda store, folder: store.download(f"{folder}/file", io.BytesIO()),
+        lambda store, folder: store.write(f"{folder}/file", b"evil"),
+        lambda store, folder: store.write(f"{folder}/new", b"evil"),
+        lambda store, folder: store.upload(f"{folder}/file", io.BytesIO(b"evil")),
+        lambda store, folder: store.remove(f"{folder}/file"),
+        lambda store, folder: store.mkdir(f"{folder}/new"),
+        lambda store, folder: store.rmdir(f"{folder}/new"),
+    ],
+    ids=[
+        "list",
+        "names",
+        "read",
+        "download",
+        "write",
+        "write-new",
+        "upload",
+        "remove",
+        "mkdir",
+        "rmdir",
+    ],
+)
+def test_nothing_is_reached_through_a_linked_folder(queue, folder, ask):
+    with pytest.raises(Denied, match="symbolic link") as caught:
+        ask(queue, folder)
+    assert "--follow-links" in str(caught.value)
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o707, 0o1777])
+@pytest.mark.parametrize("way", [("job", "folder/job"), ("folder/file", "stolen")])
+def test_no_rename_goes_through_a_link_that_others_may_have_made(queue, mode, way):
+    """Whoever may write to the store's folder exchanges folders between two listings."""
+    os.chmod(queue.url, mode)
+    queue.names_of_files("one")
+    with pytest.raises(Denied, match="symbolic link"):
+        queue.rename(*way)
+    assert sorted(os.listdir(queue.url)) == ["folder", "job", "one"]
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_a_folder_that_others_may_write_to_is_used_like_any_other(tmp_path, native):
+    os.chmod(tmp_path, 0o777)
+    store = PosixStore(tmp_path)
+    if not native:
+        store._move = lambda *paths: errno.EINVAL
+    store.mkdir("a")
+    store.mkdir("a/b")
+    store.write("a/job", b"data")
+    store.rename("a/job", "a/b/job")
+    store.rename("a/b/job", "job")
+    assert store.read("job") == b"data"
+    store.write("a/taken", b"other")
+    with pytest.raises(AlreadyExists):
+        store.rename("job", "a/taken")
+    with pytest.raises(NotFound):
+        store.rename("a/missing", "job2")
+    with pytest.raises(NotFound):
+        store.rename("job", "missing/job")
+    assert store.guarantees.no_replace is native
+    assert store.read("job") == b"data"
+
+
+def test_a_linked_folder_may_be_allowed(tmp_path):
+    root, far = tmp_path / "queue", tmp_path / "far"
+    root.mkdir()
+    (far / "deep").mkdir(parents=True)
+    (root / "folder").symlink_to(far)
+    (root / "other").symlink_to(far)
+    os.chmod(root, 0o777)
+    store = PosixStore(root)
+    store.follow(["folder"])
+    store.write("folder/deep/file", b"data")
+    store.rename("folder/deep/file", "folder/file")
+    assert sorted(entry.name for entry in store.list("folder")) == ["deep", "file"]
+    assert store.read("folder/file") == b"data"
+    with pytest.raises(Denied):
+        store.list("other")
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root")
+def test_a_link_that_somebody_else_made_is_not_allowed(queue):
+    queue.follow(["folder"])
+    assert queue.names_of_files("folder") == ["file"]
+    os.chown(f"{queue.url}/folder", 65534, 65534, follow_symlinks=False)
+    with pytest.raises(Denied, match="symbolic link"):
+        queue.list("folder")
+
+
+def test_no_second_name_of_somebodys_file_is_written_over(store, tmp_path):
+    (tmp_path / "precious").write_text("precious")
+    os.link(tmp_path / "precious", tmp_path / "result")
+    with pytest.raises(Denied, match="hard link"):
+        store.upload("result", io.BytesIO(b"evil"))
+    store.write("result", b"new")
+    assert (tmp_path / "precious").read_text() == "precious"
+
+
+def test_no_open_file_or_folder_is_left(store, tmp_path):
+    """Neither after success nor after a refusal."""
+    if not os.path.isdir("/proc/self/fd"):
+        pytest.skip("needs /proc")
+    os.chmod(tmp_path, 0o777)
+    store.mkdir("a")
+    store.mkdir("a/b")
+    (tmp_path / "link").symlink_to("a")
+    os.mkfifo(tmp_path / "a" / "fifo")
+    before = sorted(os.listdir("/proc/self/fd"))
+    for folder in ("a", "a/b", "link", "link/b", "none", "none/b", "a/fifo", "a/fifo/b"):
+        for ask in (
+            lambda folder: store.list(folder),
+            lambda folder: store.write(f"{folder}/file", b"data"),
+            lambda folder: store.read(f"{folder}/file"),
+            lambda folder: store.read(f"{folder}/fifo"),
+            lambda folder: store.rename(f"{folder}/file", "new"),
+            lambda folder: store.remove("new"),
+        ):
+            with contextlib.suppress(StoreError):
+                ask(folder)
+    assert sorted(os.listdir("/proc/self/fd")) == before

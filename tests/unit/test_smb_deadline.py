@@ -19,7 +19,7 @@ import pytest
 from dirjobs.backends.smb import connection, directory, open_store, transfer, wire
 from dirjobs.backends.smb.connection import Answer, wait_for_answer
 from dirjobs.backends.smb.status import PENDING
-from dirjobs.errors import AmbiguousResult, Denied, Unavailable, Unsupported
+from dirjobs.errors import AmbiguousResult, Denied, TooLarge, Unavailable
 
 PAUSE = 0.02
 TIMEOUT = 0.8
@@ -212,7 +212,7 @@ def test_a_file_that_ends_before_its_size_is_ambiguous(size: int, came: int) -> 
 
 def test_a_file_that_is_too_large_to_be_read() -> None:
     share = Share(1 << 62, itertools.repeat(data(b"")))
-    with pytest.raises(Unsupported, match="more than 1,000 bytes"):
+    with pytest.raises(TooLarge, match="more than 1,000 bytes"):
         transfer.fetch(share, "f", "read 'f'", lambda _: None, 1000)  # type: ignore[arg-type]
 
 

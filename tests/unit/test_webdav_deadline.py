@@ -17,7 +17,7 @@ import pytest
 
 from dirjobs.backends.webdav import deadline, open_store
 from dirjobs.backends.webdav.deadline import MIN_RATE, Deadline, Payload
-from dirjobs.errors import AmbiguousResult, StoreError, Unavailable, Unsupported
+from dirjobs.errors import AmbiguousResult, StoreError, TooLarge, Unavailable
 from dirjobs.store import MAX_READ
 from tests.unit.scripted_server import ScriptedServer, answer
 
@@ -246,7 +246,7 @@ def test_what_is_too_large_to_be_read_is_downloaded() -> None:
         ScriptedServer(lambda _: answer(200, b"a" * size, ETag="x")) as server,
         open_store(f"http://127.0.0.1:{server.port}/q", {}) as store,
     ):
-        with pytest.raises(Unsupported, match="has more than 33,554,432 bytes"):
+        with pytest.raises(TooLarge, match="has more than 1,048,576 bytes"):
             store.read("a")
         target = io.BytesIO()
         store.download("a", target)

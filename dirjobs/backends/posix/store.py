@@ -11,9 +11,10 @@ import logging
 import os
 import stat
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import BinaryIO, NoReturn
+from typing import BinaryIO, NamedTuple, NoReturn
 
 from dirjobs.backends.posix import rename as native_rename
 from dirjobs.backends.posix.errnos import errno_of, refusal
@@ -26,7 +27,7 @@ from dirjobs.backends.posix.paths import (
 from dirjobs.backends.posix.paths import mountinfo as _mountinfo
 from dirjobs.errors import ConfigurationError, Denied, StoreError, Unsupported
 from dirjobs.names import nonce, unportable_name, unsafe_name
-from dirjobs.store import Entry, FileKind, Guarantees, Store, check_path, split
+from dirjobs.store import Entry, FileKind, Guarantees, SmallFile, Store, check_path, split
 
 _PIECE = 1 << 20
 _WINDOWS = sys.platform == "win32"
@@ -37,12 +38,39 @@ _CAREFULLY = (
     | getattr(os, "O_CLOEXEC", 0)
     | getattr(os, "O_BINARY", 0)
 )
+_DIRECTORY = getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
+_NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
+_PASS = _DIRECTORY | getattr(os, "O_PATH", os.O_RDONLY)
+"""Opens a folder to get at what is in it, as far as the system knows the difference."""
+_LIST = _DIRECTORY | os.O_RDONLY
+_OPENS_FOLDERS = (
+    bool(_DIRECTORY and _NOFOLLOW)
+    and os.scandir in os.supports_fd
+    and {os.open, os.stat, os.unlink, os.mkdir, os.rmdir, os.rename} <= os.supports_dir_fd
+)
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 log = logging.getLogger(__name__)
 _warned: set[str] = set()
 
 
+class _Folder(NamedTuple):
+    """A folder in which something is to be done.
+
+    Attributes:
+        prefix: what comes before a name in it.
+        handle: the open folder; None if `prefix` is its whole path.
+    """
+
+    prefix: str
+    handle: int | None
+
+
 class PosixStore(Store):
     """A local folder.
+
+    No folder in it is reached through a symbolic link, unless `follow` allowed that: contents
+    are opened from their open folder.  A rename is, where others may exchange folders for links
+    (they may write to the store's own one); that costs eight calls more.
 
     Args:
         root: the folder, in any spelling; `full_path` keeps it.  A relative one is
@@ -55,7 +83,7 @@ class PosixStore(Store):
         self._prefix = os.fsencode(self._base)
         self._encoding = sys.getfilesystemencoding()
         native = native_rename.native()
-        self._move = native or native_rename.look_first
+        self._move: native_rename.Rename = native or native_rename.look_first
         real, mounts = os.path.realpath(self._base), _mountinfo()
         kind = network_file_system(real, mounts)
         # A server's answer may be missing, or be that to a request sent once more.
@@ -72,6 +100,9 @@ class PosixStore(Store):
         if kind:
             _warn_once(self._root, kind)
         self.names_suffice = asks_no_server
+        self._followed: frozenset[str] = frozenset()
+        self._is_shared = False
+        self._look_who_writes()
 
     @property
     def url(self) -> str:
@@ -88,7 +119,7 @@ class PosixStore(Store):
         append = entries.append
         regular = stat.S_ISREG
         try:
-            with os.scandir(self._at(folder)) as found:
+            with self._scanned(folder) as found:
                 for item in found:
                     try:
                         status = item.stat(follow_symlinks=False)
@@ -108,7 +139,7 @@ class PosixStore(Store):
 
     def names_of_files(self, folder: str) -> Iterable[str]:
         try:
-            with os.scandir(self._at(folder)) as found:
+            with self._scanned(folder) as found:
                 return [item.name for item in found if item.is_file(follow_symlinks=False)]
         except OSError as error:
             if error.errno == errno.ESTALE:  # one went away: `list` leaves just that out
@@ -126,11 +157,30 @@ class PosixStore(Store):
             encoding = self._encoding
             one = self._prefix + src.encode(encoding, "surrogateescape")
             other = self._prefix + dst.encode(encoding, "surrogateescape")
-        code = self._move(one, other)
-        if code and code in native_rename.NOT_HERE:
-            code = self._look_first(one, other, code)
+        if self._is_shared:
+            code = self._rename_between_open_folders(src, dst)
+        else:
+            code = self._move(one, other)
+            if code and code in native_rename.NOT_HERE:
+                code = self._look_first(one, other, code)
         if code:
             self._refuse(code, f"{self.full_path(src)!r} -> {self.full_path(dst)!r}")
+
+    def _rename_between_open_folders(self, src: str, dst: str) -> int:
+        try:
+            with self._folder_of(src) as source, self._folder_of(dst) as target:
+                one = os.fsencode(source.prefix + split(src)[1])
+                other = os.fsencode(target.prefix + split(dst)[1])
+                at, to = (
+                    native_rename.AT_FDCWD if folder.handle is None else folder.handle
+                    for folder in (source, target)
+                )
+                code = self._move(one, other, at, to)
+                if code and code in native_rename.NOT_HERE:
+                    code = self._look_first(one, other, code, at, to)
+                return code
+        except OSError as error:
+            self._fail(error, src)
 
     def exists(self, path: str) -> bool:
         try:
@@ -150,35 +200,48 @@ class PosixStore(Store):
     # -- contents and housekeeping -----------------------------------------------------
 
     def read(self, path: str) -> bytes:
-        pieces = []
-        with self._open(path, os.O_RDONLY) as file:
+        small = SmallFile(repr(self.full_path(path)))
+        with self._opened(path, os.O_RDONLY) as file:
             while piece := self._piece(file, path):
-                pieces.append(piece)
-        return b"".join(pieces)
+                small.write(piece)
+        return small.content()
 
     def write(self, path: str, data: bytes) -> None:
-        folder, _ = split(path)
-        draft = f"{folder}/.~{nonce(10)}" if folder else f".~{nonce(10)}"
+        name = split(path)[1]
+        draft = f".~{nonce(10)}"
         there = False
         try:
-            with self._open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, path) as file:
-                there = True
-                self._put(file, path, data)
-            source, target = self._at(draft), self._at(path)
-            native_rename.patiently(lambda: os.replace(source, target))
+            with self._folder_of(path) as folder:
+                try:
+                    with self._open(
+                        folder, draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, path
+                    ) as file:
+                        there = True
+                        self._put(file, path, data)
+                    source, target, at = folder.prefix + draft, folder.prefix + name, folder.handle
+                    native_rename.patiently(
+                        lambda: os.replace(source, target, src_dir_fd=at, dst_dir_fd=at)
+                    )
+                except OSError:
+                    if there:
+                        self._discard(folder, draft)
+                    raise
         except OSError as error:
-            if there:
-                self._discard(draft)
             self._fail(error, path)
 
     def download(self, path: str, target: BinaryIO) -> None:
-        with self._open(path, os.O_RDONLY) as file:
+        with self._opened(path, os.O_RDONLY) as file:
             while piece := self._piece(file, path):
                 target.write(piece)
 
     def upload(self, path: str, source: BinaryIO) -> None:
-        with self._open(path, os.O_WRONLY | os.O_CREAT) as file:
+        with self._opened(path, os.O_WRONLY | os.O_CREAT) as file:
             try:
+                if os.fstat(file.fileno()).st_nlink > 1:
+                    raise Denied(
+                        f"{self.full_path(path)!r}: it has a second name (a hard link), whose"
+                        " content would be replaced as well"
+                    )
                 os.ftruncate(file.fileno(), 0)
             except OSError as error:
                 self._fail(error, path)
@@ -190,16 +253,18 @@ class PosixStore(Store):
                 self._fail(error, path)
 
     def remove(self, path: str) -> None:
-        where = self._at(path)
         try:
-            native_rename.patiently(lambda: os.unlink(where))
+            with self._folder_of(path) as folder:
+                where = folder.prefix + split(path)[1]
+                native_rename.patiently(lambda: os.unlink(where, dir_fd=folder.handle))
         except OSError as error:
             self._fail(error, path)
 
     def mkdir(self, path: str) -> None:
         try:
             if path:
-                os.mkdir(self._at(path))
+                with self._folder_of(path) as folder:
+                    os.mkdir(folder.prefix + split(path)[1], dir_fd=folder.handle)
             else:
                 os.makedirs(self._base)
         except OSError as error:
@@ -207,7 +272,8 @@ class PosixStore(Store):
 
     def rmdir(self, path: str) -> None:
         try:
-            os.rmdir(self._at(path))
+            with self._folder_of(path) as folder:
+                os.rmdir(folder.prefix + split(path)[1], dir_fd=folder.handle)
         except OSError as error:
             if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                 raise Denied(f"{self.full_path(path)!r}: it is not an empty folder") from error
@@ -223,6 +289,14 @@ class PosixStore(Store):
 
     local_path = full_path
 
+    def follow(self, folders: Iterable[str]) -> None:
+        """Let `folders` be symbolic links that root or this user made.
+
+        A link among the folders of a queue leads to where whoever made it likes: others' files
+        would be taken for jobs, or written over.
+        """
+        self._followed = frozenset(folders)
+
     def __reduce__(self) -> tuple[type[PosixStore], tuple[str]]:
         return type(self), (self._root,)
 
@@ -236,19 +310,116 @@ class PosixStore(Store):
             raise ValueError(f"{path!r} is not a store path: Windows splits it elsewhere")
         return self._base + path.replace("/", "\\")
 
-    def _open(self, path: str, flags: int, shown: str = "") -> BinaryIO:
+    # -- folders, without links ------------------------------------------------------------
+
+    def _look_who_writes(self) -> None:
+        """Note whether others may put a link in the place of a folder."""
+        try:
+            status = os.stat(self._base)
+        except OSError:
+            return  # whoever asks for something in it is told
+        if _OPENS_FOLDERS:
+            mine = status.st_uid in (0, os.geteuid())
+            self._is_shared = not mine or bool(status.st_mode & _OTHERS_WRITE)
+
+    @contextmanager
+    def _folder_of(self, path: str) -> Iterator[_Folder]:
+        """The folder of `path`, open as long as this lasts.
+
+        Raises:
+            OSError: it can't be opened.
+        """
+        folder, _ = split(check_path(path))
+        if not folder or not _OPENS_FOLDERS:
+            yield _Folder(self._at(path).removesuffix(split(path)[1]), None)
+            return
+        handle = self._open_folder(folder, _PASS)
+        try:
+            yield _Folder("", handle)
+        finally:
+            os.close(handle)
+
+    @contextmanager
+    def _scanned(self, folder: str) -> Iterator[Iterator[os.DirEntry[str]]]:
+        """What is in a folder.
+
+        Raises:
+            OSError: it can't be listed.
+        """
+        if not _OPENS_FOLDERS:
+            with os.scandir(self._at(folder)) as found:
+                yield found
+            return
+        self._look_who_writes()
+        handle = self._open_folder(check_path(folder), _LIST)
+        try:
+            with os.scandir(handle) as found:
+                yield found
+        finally:
+            os.close(handle)
+
+    def _open_folder(self, folder: str, flags: int) -> int:
+        """A folder, opened by way of those above it; the store's own may be a link."""
+        if not folder:
+            return os.open(self._base, flags)
+        *above, last = folder.split("/")
+        at: int | None = None
+        path = ""
+        for part in above:
+            path = f"{path}/{part}" if path else part
+            at = self._step(at, part, path, _PASS)
+        return self._step(at, last, folder, flags)
+
+    def _step(self, at: int | None, part: str, path: str, flags: int) -> int:
+        """The folder `part` of the open folder `at`, which is closed; None: of the store's."""
+        where = self._base + part if at is None else part
+        try:
+            try:
+                return os.open(where, flags | _NOFOLLOW, dir_fd=at)
+            except OSError as error:
+                if error.errno not in (errno.ENOTDIR, errno.ELOOP):
+                    raise
+                before = os.lstat(where, dir_fd=at)
+                if not stat.S_ISLNK(before.st_mode):
+                    raise
+            if path in self._followed and before.st_uid in (0, os.geteuid()):
+                handle = os.open(where, flags, dir_fd=at)
+                after = os.lstat(where, dir_fd=at)
+                if (after.st_ino, after.st_ctime_ns) == (before.st_ino, before.st_ctime_ns):
+                    return handle
+                os.close(handle)  # somebody exchanged it in this very moment
+            raise Denied(
+                f"{self.full_path(path)!r}: it is a symbolic link, and a queue's folders are not"
+                " reached through links: put a folder there, or, if the link is yours, allow it"
+                " by `dirjobs init --follow-links`"
+            )
+        finally:
+            if at is not None:
+                os.close(at)
+
+    @contextmanager
+    def _opened(self, path: str, flags: int) -> Iterator[BinaryIO]:
+        try:
+            with self._folder_of(path) as folder:
+                file = self._open(folder, split(path)[1], flags, path)
+        except OSError as error:
+            self._fail(error, path)
+        with file:
+            yield file
+
+    def _open(self, folder: _Folder, name: str, flags: int, shown: str) -> BinaryIO:
         """An unbuffered regular file; anything else is refused, and never waited for.
 
         Errors speak of `shown`, the path that the caller knows.
         """
-        try:
-            handle = os.open(self._at(path), flags | _CAREFULLY, 0o666)
-        except OSError as error:
-            self._fail(error, shown or path)
+        flags |= _CAREFULLY
+        handle = os.open(folder.prefix + name, flags, 0o666, dir_fd=folder.handle)
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             os.close(handle)
-            raise Denied(f"{self.full_path(path)!r}: it is not a regular file")
+            raise Denied(f"{self.full_path(shown)!r}: it is not a regular file")
         return open(handle, "rb" if flags & 3 == os.O_RDONLY else "wb", buffering=0)
+
+    # -- pieces and errors -----------------------------------------------------------------
 
     def _piece(self, file: BinaryIO, path: str) -> bytes:
         try:
@@ -264,15 +435,15 @@ class PosixStore(Store):
         except OSError as error:
             self._fail(error, path)
 
-    def _discard(self, draft: str) -> None:
+    def _discard(self, folder: _Folder, draft: str) -> None:
         try:
-            os.unlink(self._at(draft))
+            os.unlink(folder.prefix + draft, dir_fd=folder.handle)
         except OSError as error:  # the reason why the write failed matters more
-            log.warning("%r was left behind: %s", self.full_path(draft), error)
+            log.warning("%r was left behind: %s", draft, error)
 
-    def _look_first(self, src: bytes, dst: bytes, code: int) -> int:
+    def _look_first(self, src: bytes, dst: bytes, code: int, *at: int) -> int:
         """Rename where the native call was refused with `code`, and remember that."""
-        again = native_rename.look_first(src, dst)
+        again = native_rename.look_first(src, dst, *at)
         if again != code:  # else it was about these names, not about the call
             self._move = native_rename.look_first
             self._guarantees = replace(self._guarantees, no_replace=False)

@@ -13,7 +13,7 @@ from dirjobs.backends.smb.pool import Pool, taken_apart
 from dirjobs.backends.smb.status import ACCESS_DENIED, require
 from dirjobs.errors import AlreadyExists, Denied, NotFound, Unsupported
 from dirjobs.names import unportable_name
-from dirjobs.store import MAX_READ, Entry, Guarantees, Store, check_path, split
+from dirjobs.store import MAX_READ, Entry, Guarantees, SmallFile, Store, check_path, split
 
 _NOT_A_NAME = re.compile(r'["<>:*?|\\\x00-\x1f]|[. ]$')
 """What a server mangles or takes for something else: ``a:b`` is a stream of the file a."""
@@ -103,10 +103,10 @@ class SmbStore(Store):
     # -- contents and housekeeping -----------------------------------------------------
 
     def read(self, path: str) -> bytes:
-        pieces: list[bytes] = []
+        small = SmallFile(repr(self.full_path(path)))
         what = f"read {path!r}"
-        transfer.fetch(self._pool, self._native(path, what), what, pieces.append, MAX_READ)
-        return b"".join(pieces)
+        transfer.fetch(self._pool, self._native(path, what), what, small.write, MAX_READ)
+        return small.content()
 
     def write(self, path: str, data: bytes) -> None:
         what = f"write {path!r}"

@@ -12,7 +12,7 @@ from dirjobs.backends.smb import wire
 from dirjobs.backends.smb.connection import Answer
 from dirjobs.backends.smb.pool import Handle, Pool, taken_apart
 from dirjobs.backends.smb.status import ACCESS_DENIED, END_OF_FILE, SHARING_VIOLATION, require
-from dirjobs.errors import AmbiguousResult, Busy, Denied, StoreError, Unavailable, Unsupported
+from dirjobs.errors import AmbiguousResult, Busy, Denied, StoreError, TooLarge, Unavailable
 from dirjobs.names import nonce
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ def fetch(
     """Give the content of a file to `sink`, in pieces.
 
     Raises:
-        Unsupported: it has more than `at_most` bytes.
+        TooLarge: it has more than `at_most` bytes.
         AmbiguousResult: it has ended before the size that it had when it was opened.
     """
     # Sharing everything: who reads a job must not keep a worker from claiming it.
@@ -45,7 +45,7 @@ def fetch(
     opened, answer, _ = pool.open_to_look(what, create, wire.read(0, _SMALL), wire.close())
     size = taken_apart(wire.created, opened, what).size
     if size > at_most:
-        raise Unsupported(
+        raise TooLarge(
             f"Can't {what}: it has more than {at_most:,} bytes; as a whole it is only copied into"
             " a file."
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import os
 from collections.abc import Iterable, Iterator
@@ -19,9 +18,9 @@ from dirjobs.backends.webdav.propfind import BadAnswer, Multistatus
 from dirjobs.backends.webdav.session import Session
 from dirjobs.backends.webdav.status import OK, Verb, error_for, refusal, refuse_web_page
 from dirjobs.backends.webdav.transfer import announced, rewound_on_retryable_error
-from dirjobs.errors import AmbiguousResult, Denied, NotFound, StoreError, Unsupported
+from dirjobs.errors import AmbiguousResult, Denied, NotFound, StoreError
 from dirjobs.names import unsafe_name
-from dirjobs.store import MAX_READ, Entry, FileKind, Guarantees, Store, split
+from dirjobs.store import Entry, FileKind, Guarantees, SmallFile, Store, split
 
 log = logging.getLogger(__name__)
 
@@ -198,16 +197,11 @@ class WebdavStore(Store):
     # -- contents and housekeeping -----------------------------------------------------
 
     def read(self, path: str) -> bytes:
-        content = io.BytesIO()
+        small = SmallFile(repr(self.full_path(path)))
         with self._get(path) as pieces:
             for piece in pieces:
-                content.write(piece)
-                if content.tell() > MAX_READ:
-                    raise Unsupported(
-                        f"{self.full_path(path)} has more than {MAX_READ:,} bytes: as a whole"
-                        " it is only copied into a file."
-                    )
-        return content.getvalue()
+                small.write(piece)
+        return small.content()
 
     def download(self, path: str, target: BinaryIO) -> None:
         with rewound_on_retryable_error(target) as write, self._get(path) as pieces:

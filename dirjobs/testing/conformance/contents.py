@@ -10,9 +10,9 @@ from typing import BinaryIO, cast
 
 import pytest
 
-from dirjobs.errors import NotFound, StoreError
+from dirjobs.errors import NotFound, StoreError, TooLarge
 from dirjobs.names import same_name
-from dirjobs.store import FileKind, Store
+from dirjobs.store import MAX_READ, FileKind, Store
 from dirjobs.testing.conformance.base import Base
 from dirjobs.testing.names import ODD_NAMES
 
@@ -193,6 +193,14 @@ class StreamTests(Base):
         assert source.biggest <= 16 << 20, "the source was read in one piece"
         [entry] = store.list("")
         assert entry.size in (None, len(data))
+
+    def test_reading_at_once_ends_at_its_bound(self, store: Store) -> None:
+        """Whoever asks for a small file is not given somebody's large one."""
+        for size in (MAX_READ, MAX_READ + 1):
+            store.upload(f"file{size}", io.BytesIO(b"x" * size))
+        assert len(store.read(f"file{MAX_READ}")) == MAX_READ
+        with pytest.raises(TooLarge):
+            store.read(f"file{MAX_READ + 1}")
 
     def test_upload_begins_at_the_current_position(self, store: Store) -> None:
         source = io.BytesIO(b"skipped and sent")
