@@ -214,6 +214,9 @@ def _hang_up(pid: int, cache: MutableMapping[str, Any]) -> None:
 def _reason(error: BaseException) -> str:
     if isinstance(error, ForgedAnswer):
         return f"{error}; somebody changes what the server says"
+    if isinstance(error, SMBResponseException):
+        # Its text takes the server's details apart, and fails where they make no sense.
+        return f"the server says NTSTATUS {error.status:#010x}"
     if "timeout" in str(error).lower():
         return "the server did not answer in time"
     return "the connection broke"

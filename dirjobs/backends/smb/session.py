@@ -122,6 +122,8 @@ def _unreachable(error: BaseException, *, late: bool) -> str:
         return "it does not answer; check host, port and firewall"
     if isinstance(native, OSError):
         return native.strerror or type(native).__name__
+    if isinstance(error, SMBResponseException):  # whose text may fail
+        return f"the server says NTSTATUS {error.status:#010x}"
     if late or "timeout" in str(error).lower():
         return "it takes the connection but does not answer"
     return "it ended the connection at once, or is no SMB 2 or 3 server"
