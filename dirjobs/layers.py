@@ -97,6 +97,9 @@ class Layer(Store):
     def name_problem(self, name: str) -> str | None:
         return self.store.name_problem(name)
 
+    def rename_problem(self, folder: str, name: str) -> str | None:
+        return self.store.rename_problem(self.at(folder), name)
+
     def full_path(self, path: str) -> str:
         return self.store.full_path(self.at(path))
 

@@ -250,6 +250,15 @@ class Store(ABC):
         """
         return unsafe_name(name)
 
+    def rename_problem(self, folder: str, name: str) -> str | None:  # noqa: ARG002
+        """Why nothing can be renamed to `name` (one segment) in `folder`; None if it can, as far
+        as is known.  A store that can find out only by trying may send requests for it.
+
+        Raises:
+            StoreError: it can't be found out now.
+        """
+        return self.name_problem(name)
+
     def full_path(self, path: str) -> str:
         """`path` as the user would write it: a local path or a URL without secrets.
 

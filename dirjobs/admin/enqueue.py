@@ -6,7 +6,7 @@ import unicodedata
 from contextlib import suppress
 from typing import BinaryIO
 
-from dirjobs.errors import AmbiguousResult, JobExists, NotFound
+from dirjobs.errors import AmbiguousResult, Denied, JobExists, NotFound, Unsupported
 from dirjobs.layout import (
     DONE,
     FAILED,
@@ -64,6 +64,9 @@ def upload_and_rename(parts: Parts, name: str, source: BinaryIO, size: int | Non
             share.upload(part, source)
         asked_for_name = True
         outcome = parts.resolver.rename(part, f"{WAITING}/{name}", Entry(name, None, size))
+    except (Denied, Unsupported):
+        _discard(share, part)  # it has surely not got its name
+        raise
     except (Exception, KeyboardInterrupt, SystemExit):
         if not asked_for_name:
             _discard(share, part)

@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
-from urllib.parse import quote
 
 from dirjobs import layout, names
 from dirjobs.clock import growing_pauses
@@ -191,31 +190,6 @@ class Claimer:
             raise
         return True
 
-    def _stop_where_names_change(self, job: Entry, path: str) -> None:
-        """Stop if `path`, which was said to be made and is not there, is there percent-encoded.
-
-        Some proxies encode the new name once more, if the old one is encoded in the request.
-        So the way back goes by a name that needs no encoding.
-
-        Raises:
-            Unsupported: it is; the job has its own name again.
-        """
-        folder, name = split(path)
-        changed = quote(name)
-        if changed == name or not self.look.is_there(f"{folder}/{changed}"):
-            return
-        plain = f"{folder}/{layout.staged_claim(self.me.worker, 'job', self.me.nonce())}"
-        back = f"{WAITING}/{job.name}"
-        with self.intents.staged(self.me.worker, job, plain):
-            self.share.rename(f"{folder}/{changed}", plain)
-            self.share.rename(plain, back)
-        is_back = "it has its own name again" if self.look.is_there(back) else "look for it"
-        raise Unsupported(
-            f"the server, or a proxy before it, changes names on the way: {name!r} became"
-            f" {changed!r} when job {job.name!r} was to be claimed ({is_back}): rename such jobs,"
-            " to letters, digits, '.', '_' and '-', or have the proxy pass on Destination as it is."
-        )
-
     def _sync(self, claim: Claim) -> Entry | None:
         answer = self._ask(claim.job, f"{WAITING}/{claim.job.name}", claim.path)
         return self._look(claim) if answer in MAY_BE_THERE else None
@@ -237,8 +211,6 @@ class Claimer:
                     return None
                 asked_across = True
                 answer = self._ask(job, staged, path, src_was_there=first is Answer.YES)
-                if first is Answer.YES and answer is Answer.NO:
-                    self._stop_where_names_change(job, staged)
                 if answer in MAY_BE_THERE:
                     mine = self._look(claim)
                 elif answer is Answer.TAKEN:

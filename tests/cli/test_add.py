@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 
 import pytest
 
@@ -10,6 +11,7 @@ from dirjobs.errors import Unavailable
 from dirjobs.layers import Layer
 from dirjobs.protocol.share import Share
 from tests.cli.conftest import Queue
+from tests.fake_webdav import PERSONALITIES
 
 
 def test_init_makes_a_queue(tmp_path, local):
@@ -252,4 +254,18 @@ def test_a_queue_that_is_made_with_a_mode_gets_its_id_at_once(tmp_path):
     made = json.loads(queue.store.read("_queue/queue.json"))["id"]
     queue.run("work", "--", "true")
     assert json.loads(queue.store.read("_queue/queue.json"))["id"] == made
+    queue.store.close()
+
+
+def test_names_that_a_server_changes_are_refused_before_anything_is_added(serve_fake, tmp_path):
+    server = serve_fake(replace(PERSONALITIES["atomic"], encodes_again=True))
+    queue = Queue(f"{server.url}/jobs")
+    queue.run("init")
+    assert "Mind the names of jobs" in queue.stderr
+    for name in ("a.txt", "a b.txt"):
+        (tmp_path / name).touch()
+    told = queue.refused("add", tmp_path / "a.txt", tmp_path / "a b.txt")
+    assert "job name 'a b.txt' can't be used here: the server, or a proxy before it" in told
+    assert queue.names("00_waiting") == []
+    queue.run("add", tmp_path / "a.txt")
     queue.store.close()

@@ -76,6 +76,8 @@ class FakeWebDAV(HTTPServer):
         self.faults = Faults()
         self._tree = Tree(clock)
         self._tree.longest_lag = personality.listing_lag
+        self.encode_again: Callable[[str], str] = quote
+        """Of a personality that does."""
         self._hooks: dict[str, list[Hook]] = defaultdict(list)
         self._stopping = threading.Event()
         self._engine = methods.Engine(
@@ -192,7 +194,7 @@ class FakeWebDAV(HTTPServer):
         if "destination" in headers:
             request.destination = split_path(headers["destination"], self.prefix)[0]
             if self.personality.encodes_again and "%" in target and request.destination:
-                request.destination = tuple(map(quote, request.destination))
+                request.destination = tuple(map(self.encode_again, request.destination))
 
         def note(status: int | None) -> None:
             duration = time.monotonic() - started

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from dirjobs import DirJobs
-from dirjobs.errors import InvalidName, Unsupported
-from tests.fake_webdav import PERSONALITIES, FakeWebDAV
-from tests.servers import apache
+from dirjobs.errors import InvalidName, JobsRefused, StoreError
+from tests.fake_webdav import PERSONALITIES, FakeWebDAV, Fault
+from tests.servers import apache, nginx
 
 NAMES = [
     "a b.txt",
@@ -67,20 +67,106 @@ def test_names_make_the_round_trip(place, mode):
     assert files("02_done") == {name: name.encode() for name in NAMES}
 
 
-@pytest.mark.parametrize("name", ["a b.txt", "grün.txt", "100%.txt", "x+y.txt"])
-def test_a_server_that_changes_names_is_noticed_and_the_job_has_its_own_again(name):
+# -- a proxy that encodes the new name once more ------------------------------------------
+
+ODD = ["a b.txt", "gr\u00fcn.txt", "100%.txt", "x+y.txt", "a&b.txt", "#1.txt", "a [1].txt"]
+
+
+@pytest.fixture
+def encoding_again():
+    """A server where no way leads around it."""
     personality = replace(PERSONALITIES["atomic"], encodes_again=True)
     with FakeWebDAV(personality, "worker", "s3cret") as server:
-        login = {"username": "worker", "password": "s3cret"}
-        with DirJobs(server.url, job_ext="", storage_options=login) as queue:
-            server.write(f"00_waiting/{name}", b"x")
-            with pytest.raises(Unsupported, match="changes names on the way") as caught:
-                queue.next_and_lock()
-            assert "it has its own name again" in str(caught.value)
-            assert set(server.files("00_waiting")) == {name}
-            assert queue.status().waiting == 1
-        assert set(server.files("00_waiting")) == {name}
+        yield server
         server.check()
+
+
+@pytest.mark.parametrize("mode", ["verify", "trust", "sync"])
+@pytest.mark.parametrize("name", ODD)
+def test_a_job_whose_name_would_be_changed_is_left_alone(encoding_again, mode, name):
+    server, login = encoding_again, {"username": "worker", "password": "s3cret"}
+    more = {"sync_time": 0.01} if mode == "sync" else {}
+    with DirJobs(server.url, job_ext="", mode=mode, storage_options=login, **more) as queue:
+        server.write(f"00_waiting/{name}", b"x")
+        server.write("00_waiting/plain.txt", b"x")
+        assert queue.next_and_lock().name() == "plain.txt"
+        with pytest.raises(JobsRefused, match="changes or refuses") as caught:
+            queue.next_and_lock()
+        assert "have the proxy pass on Destination as it is" in str(caught.value)
+        with pytest.raises(StoreError, match="changes or refuses"):
+            queue.add(f"2{name}", b"x")
+    assert set(server.files("00_waiting")) == {name, "plain.txt"}
+    assert not server.files("01_running")
+
+
+@pytest.mark.parametrize("nth", range(1, 6))
+@pytest.mark.parametrize("method", ["PUT", "MOVE", "PROPFIND", "DELETE"])
+@pytest.mark.parametrize("kind", ["answer_lost", "request_lost"])
+def test_whatever_fails_at_the_trial_no_name_is_changed(encoding_again, kind, method, nth):
+    """The trial is made with a file of its own, so nothing of the job can be half way."""
+    server, login = encoding_again, {"username": "worker", "password": "s3cret"}
+    with DirJobs(server.url, job_ext="", storage_options=login) as queue:
+        server.write("00_waiting/a b.txt", b"x")
+        server.faults.add(Fault(kind, method, "00_waiting/*~*", nth=nth))
+        with pytest.raises(StoreError):
+            queue.next_and_lock()
+            queue.next_and_lock()
+        assert jobs_in(server, "00_waiting") == {"a b.txt"}
+    assert jobs_in(server, "00_waiting") == {"a b.txt"}
+    assert not server.files("01_running")
+
+
+def jobs_in(server, folder):
+    return {name for name in server.files(folder) if name[0] != "~"}
+
+
+def test_what_only_some_names_have_is_found_out(encoding_again):
+    """A server that changes nothing but percent signs."""
+    server, login = encoding_again, {"username": "worker", "password": "s3cret"}
+    server.encode_again = lambda name: name.replace("%", "%25")
+    with DirJobs(server.url, job_ext="", storage_options=login) as queue:
+        for name in ("a b.txt", "100%.txt"):
+            server.write(f"00_waiting/{name}", b"x")
+        assert queue.next_and_lock().name() == "a b.txt"
+        with pytest.raises(JobsRefused, match="'%' in the name"):
+            queue.next_and_lock()
+
+
+@pytest.mark.parametrize("mode", ["verify", "trust"])
+def test_a_proxy_that_rewrites_https_is_told_http(mode, caplog):
+    """nginx leaves alone what its expression does not match."""
+    caplog.set_level("INFO")
+    with (
+        apache.running() as behind,
+        nginx.running(behind.port, tls=True, rewrites="https") as proxy,
+    ):
+        login = {"username": behind.user, "password": behind.password, "verify": str(proxy.ca)}
+        with DirJobs(proxy.url, job_ext="", mode=mode, storage_options=login) as queue:
+            for name in NAMES:
+                queue.add(name, name.encode())
+            for job in queue:
+                with job:
+                    assert job.read_text() == job.name()
+        done = {path.name for path in (behind.root / "02_done").iterdir()}
+    assert done == set(NAMES)
+    assert "changes names" not in caplog.text
+
+
+@pytest.mark.parametrize("mode", ["verify", "trust"])
+def test_a_proxy_that_rewrites_all_is_told_of(mode, caplog):
+    caplog.set_level("INFO")
+    with apache.running() as behind, nginx.running(behind.port, rewrites="http") as proxy:
+        login = {"username": behind.user, "password": behind.password}
+        with DirJobs(proxy.url, job_ext="", mode=mode, storage_options=login) as queue:
+            for name in (*ODD, "plain.txt"):
+                (behind.root / "00_waiting" / name).write_bytes(b"x")
+            queue.next_and_lock().done()
+            with pytest.raises(JobsRefused, match=f"{len(ODD)} jobs could not be taken"):
+                queue.next_and_lock()
+        assert {path.name for path in (behind.root / "00_waiting").iterdir()} == set(ODD)
+        assert {path.name for path in (behind.root / "02_done").iterdir()} == {"plain.txt"}
+    told = [each for each in caplog.messages if "changes names on the way" in each]
+    assert len(told) == 1
 
 
 def test_names_that_servers_drop_are_refused_and_skipped(place, caplog):

@@ -233,6 +233,9 @@ def test_layers_forward_everything(layer):
         def name_problem(self, name):
             return f"no {name}"
 
+        def rename_problem(self, folder, name):
+            return f"no {folder}/{name}"
+
         def local_path(self, path):
             return f"/local/{path}"
 
@@ -247,6 +250,7 @@ def test_layers_forward_everything(layer):
     assert outer.url == "memory://inner"
     assert outer.guarantees is inner.guarantees
     assert outer.name_problem("x") == "no x"
+    assert outer.rename_problem("a", "x") == "no a/x"
     assert outer.full_path("a") == "memory://inner/a"
     assert outer.local_path("a") == "/local/a"
     other = outer.another()

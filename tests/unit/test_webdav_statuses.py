@@ -113,9 +113,11 @@ def test_move(server, store, status, kind):
 
 @pytest.mark.parametrize("status", [201, 204])
 def test_move_that_was_done(server, store, status):
-    server.respond = lambda request: answer(status)
+    looks = {"PROPFIND": FILE, "DELETE": answer(204)}
+    server.respond = lambda request: looks.get(request.method, answer(status))
     store.rename("a %41#;ä", "sub/b +&?")
-    (request,) = server.requests
+    request = server.requests[-1]
+    assert [each.method for each in server.requests[:-1]] == ["PUT", "MOVE", "PROPFIND", "DELETE"]
     assert request.path == "/dav/a%20%2541%23%3B%C3%A4"
     assert request.headers["destination"] == (
         f"http://127.0.0.1:{server.port}/dav/sub/b%20%2B%26%3F"

@@ -12,14 +12,15 @@ import httpx
 
 from dirjobs.backends._config import refuse_pickling
 from dirjobs.backends.webdav import propfind
+from dirjobs.backends.webdav.arrival import EVERYTHING, KINDS, Arrival
 from dirjobs.backends.webdav.config import Config, legible
 from dirjobs.backends.webdav.directory import Listing, entry_of
 from dirjobs.backends.webdav.propfind import BadAnswer, Multistatus
 from dirjobs.backends.webdav.session import Session
 from dirjobs.backends.webdav.status import OK, Verb, error_for, refusal, refuse_web_page
 from dirjobs.backends.webdav.transfer import announced, rewound_on_retryable_error
-from dirjobs.errors import AmbiguousResult, Denied, NotFound, StoreError
-from dirjobs.names import unsafe_name
+from dirjobs.errors import AmbiguousResult, Denied, NoSpace, NotFound, StoreError, Unavailable
+from dirjobs.names import nonce, unsafe_name
 from dirjobs.store import Entry, FileKind, Guarantees, SmallFile, Store, split
 
 log = logging.getLogger(__name__)
@@ -51,8 +52,7 @@ class WebdavStore(Store):
         self._guarantees = config.guarantees or Guarantees(visible_after=0)
         # By process: after a fork the child makes its own and leaves the parent's alone.
         self._sessions: dict[int, Session] = {}
-        # The origin to write into Destination; None until a MOVE with it succeeded.
-        self._destination: str | None = None
+        self._arrival = Arrival()
 
     @property
     def url(self) -> str:
@@ -73,7 +73,7 @@ class WebdavStore(Store):
 
     def another(self) -> WebdavStore:
         other = WebdavStore(self._config)
-        other._destination = self._destination
+        other._arrival = self._arrival
         return other
 
     def close(self) -> None:
@@ -113,16 +113,21 @@ class WebdavStore(Store):
     def rename(self, src: str, dst: str) -> None:
         session = self._session()
         path, target = session.file(src), session.file(dst)
-        known = self._destination
+        if "%" in target and (problem := self._arrival_problem(*split(dst))):
+            raise Denied(f"{self.full_path(src)} is not renamed: {problem}.")
+        known = self._arrival.origin
         origin = known or session.origin
-        response = session.send(Verb.MOVE, path, {**_MOVE, "Destination": origin + target})
+        response = self._move(session, path, target, origin)
         status = response.status_code
         if status in OK[Verb.MOVE]:
-            self._destination = origin
+            self._arrival.origin = origin
         elif known is None and status in _NEEDS_TLS_BEHIND and origin.startswith("https:"):
             self._rename_behind_proxy(session, path, target, dst)
         else:
             raise self._refusal(Verb.MOVE, response)
+
+    def _move(self, session: Session, path: str, target: str, origin: str) -> httpx.Response:
+        return session.send(Verb.MOVE, path, {**_MOVE, "Destination": origin + target})
 
     def _rename_behind_proxy(self, session: Session, path: str, target: str, dst: str) -> None:
         """Name the destination as a server without TLS, behind a proxy with, knows it.
@@ -133,15 +138,80 @@ class WebdavStore(Store):
         """
         if self.exists(dst):
             return
-        origin = "http:" + session.origin.partition(":")[2]
-        response = session.send(Verb.MOVE, path, {**_MOVE, "Destination": origin + target})
+        origin = _without_tls(session.origin)
+        response = self._move(session, path, target, origin)
         if response.status_code not in OK[Verb.MOVE]:
             raise AmbiguousResult(
                 f"MOVE to {self.full_path(dst)} was refused with an https and then with an http"
                 f" destination ({response.status_code}): it may have been done or not."
             ) from self._refusal(Verb.MOVE, response)
         log.info("%s wants destinations with http://: TLS ends before it", self.url)
-        self._destination = origin
+        self._arrival.origin = origin
+
+    # -- whether names arrive ----------------------------------------------------------
+
+    def rename_problem(self, folder: str, name: str) -> str | None:
+        problem = self.name_problem(name)
+        if problem is None and "%" in self._session().file(f"{folder}/{name}"):
+            problem = self._arrival_problem(folder, name)
+        return problem
+
+    def _arrival_problem(self, folder: str, name: str) -> str | None:
+        self._try_names(self._session(), folder)
+        return self._arrival.problem(name)
+
+    def _try_names(self, session: Session, folder: str) -> None:
+        """Find out, once, what becomes of names that have to be encoded; see `arrival`.
+
+        Raises:
+            NotFound: there is no such folder.
+            StoreError: it can't be found out now; nothing was renamed.
+        """
+        arrival = self._arrival
+        with arrival.lock:
+            if arrival.tried:
+                return
+            try:
+                self._try_names_with(session, folder, arrival)
+            except AmbiguousResult as error:
+                raise Unavailable(f"it was to be tried how names arrive: {error}") from error
+            except (Denied, NoSpace) as error:
+                log.info("it can't be tried how names arrive (%s)", error)
+
+    def _try_names_with(self, session: Session, folder: str, arrival: Arrival) -> None:
+        origin = arrival.origin or session.origin
+        arrives = self._arrives(session, folder, EVERYTHING, origin)
+        if not arrives and arrival.origin is None and origin.startswith("https:"):
+            other = _without_tls(origin)
+            if self._arrives(session, folder, EVERYTHING, other):
+                arrives, arrival.origin = True, other
+        if not arrives:
+            arrival.changed = tuple(
+                kind
+                for kind, (text, _) in KINDS.items()
+                if not self._arrives(session, folder, text, origin)
+            ) or tuple(KINDS)
+            log.info("%s changes names on the way: %s", self.url, ", ".join(arrival.changed))
+        arrival.tried = True
+
+    def _arrives(self, session: Session, folder: str, text: str, origin: str) -> bool:
+        """Whether a file of ours that is moved to a name with `text` in it is there then."""
+        tag, above = f"~{nonce()}", f"{folder}/" if folder else ""
+        src, dst = f"{above}{tag}\u00e4.part", f"{above}{tag}-{text}.part"
+        self.write(src, b"")
+        response = self._move(session, session.file(src), session.file(dst), origin)
+        if response.status_code in OK[Verb.MOVE] and self.exists(dst):
+            self._delete(dst)
+            return True
+        for entry in self.list(folder):
+            if entry.name.startswith(tag):
+                self._delete(f"{above}{entry.name}")
+        if response.status_code in OK[Verb.MOVE] | _NEEDS_TLS_BEHIND:
+            return False
+        refusal = self._refusal(Verb.MOVE, response)
+        if isinstance(refusal, Denied):
+            return False
+        raise refusal
 
     def exists(self, path: str) -> bool:
         try:
@@ -240,6 +310,9 @@ class WebdavStore(Store):
         # DELETE takes a folder with all that is in it, so look what it is.
         if self._look(path).kind is FileKind.FOLDER:
             raise Denied(f"{self.full_path(path)} is a folder, and only files are removed.")
+        self._delete(path)
+
+    def _delete(self, path: str) -> None:
         session = self._session()
         self._require(Verb.DELETE, session.send(Verb.DELETE, session.file(path), _DELETE), path)
 
@@ -284,3 +357,7 @@ class WebdavStore(Store):
             return self._look(path).kind is FileKind.FOLDER
         except NotFound:
             return False
+
+
+def _without_tls(origin: str) -> str:
+    return "http:" + origin.partition(":")[2]

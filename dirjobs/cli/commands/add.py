@@ -30,7 +30,14 @@ from dirjobs.cli.sweep.sources import (
 )
 from dirjobs.console.errors import say, told_in_one_sentence
 from dirjobs.console.text import Bar, show, show_json
-from dirjobs.errors import ConfigurationError, DirJobsError, JobExists, StoreError
+from dirjobs.errors import (
+    ConfigurationError,
+    DirJobsError,
+    InvalidName,
+    JobExists,
+    StoreError,
+)
+from dirjobs.layout import WAITING
 from dirjobs.names import nonce
 from dirjobs.policy import cautious
 from dirjobs.protocol.intents import Intents
@@ -164,7 +171,11 @@ def _unknown(share: Share, batch: Batch, skip_existing: bool) -> frozenset[str]:
 
     Raises:
         JobExists: some have, and that is not allowed.
+        InvalidName: the store can't carry a name.
     """
+    for name in batch.names:
+        if problem := share.store.rename_problem(WAITING, name):
+            raise InvalidName(f"job name {name!r} can't be used here: {problem}.")
     known = enqueue.known_jobs(share)
     clashes = [name for name in batch.names if enqueue.key(name) in known]
     if clashes and not skip_existing:

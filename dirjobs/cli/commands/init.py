@@ -17,7 +17,7 @@ from dirjobs.cli.options import (
     opened_store,
     verbose_option,
 )
-from dirjobs.console.errors import told_in_one_sentence
+from dirjobs.console.errors import say, told_in_one_sentence
 from dirjobs.console.text import show, show_json
 from dirjobs.errors import ConfigurationError, NotFound
 from dirjobs.layers import with_retries
@@ -66,6 +66,8 @@ def init(
         wish = Mode(mode) if mode else Mode.SYNC if sync_time is not None else None
         made = _make(share, wish, sync_time)
         url = store.url
+        if problem := share.store.rename_problem(WAITING, "a name \u00e4.txt"):
+            say(f"Mind the names of jobs: {problem}.")
         tried = None
         if tries and wish is None and not share.exists(AGREEMENT):
             with check_progress() as tell:
