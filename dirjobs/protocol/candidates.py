@@ -18,7 +18,12 @@ from dirjobs.store import Entry, FileKind
 
 log = logging.getLogger(__name__)
 
-_DIGITS = re.compile("([0-9]+)")
+_NUMBER = re.compile(
+    r"(?<![0-9.])([0-9]+) (?:\.([0-9]+))? (?:[eE]([-+]?[0-9]{1,2}))? (?![0-9a-zA-Z]|\.[0-9])"
+    r"| ([0-9]+)",  # 1.2.3 has three
+    re.VERBOSE,
+)
+_DIGITS = 20
 _LISTING_USED_SECONDS = 10.0
 """Seconds for which any listing is used: a new job waits for no longer than that."""
 _LISTING_USED_TIMES = 20
@@ -47,12 +52,30 @@ def longest_use(took: float) -> float:
 
 
 def natural_key(name: str) -> str:
-    """Sorts ``job2`` before ``job10``."""
-    parts = _DIGITS.split(name)
-    if len(parts) == 3:  # most names have one number
-        return parts[0] + parts[1].zfill(20) + parts[2]
-    parts[1::2] = [digits.zfill(20) for digits in parts[1::2]]
-    return "".join(parts)
+    """Sorts by the values of numbers: ``job2`` before ``job10``, ``lr1e-3`` before ``lr0.01``
+    before ``lr0.1``; a sign is not seen, since a hyphen mostly is none."""
+    return _NUMBER.sub(_sortable, name)
+
+
+def _sortable(number: re.Match[str]) -> str:
+    whole, fraction, exponent, digits = number.groups()
+    if digits is not None or (fraction is None and exponent is None):
+        return (digits or whole).zfill(_DIGITS) + "\0"  # before anything that may follow
+    fraction = fraction or ""
+    if exponent is not None:
+        shift = int(exponent)
+        if shift < 0:
+            whole = whole.zfill(1 - shift)
+            whole, fraction = whole[:shift], whole[shift:] + fraction
+        else:
+            fraction = fraction.ljust(shift, "0")
+            whole, fraction = whole + fraction[:shift], fraction[shift:]
+    fraction = fraction.rstrip("0")
+    return (
+        f"{whole.lstrip('0').zfill(_DIGITS)}.{fraction}\0"
+        if fraction
+        else (whole.lstrip("0").zfill(_DIGITS) + "\0")
+    )
 
 
 class Candidates:

@@ -173,15 +173,15 @@ def fill_argument(argument: str, subject: Subject, script: Script | None = None)
 
 
 def _in_script(name: str, is_param: bool, script: Script) -> PlaceholderInScript:
-    variable = _variable(name) if is_param else _OF_FILE.get(name) or _variable(name)
+    variable = variable_of(name) if is_param else _OF_FILE.get(name) or variable_of(name)
     return PlaceholderInScript(
         f"what is put in for {{{_PARAM if is_param else ''}{name}}} would be run as code by"
         f" `{script.program}`: write {script.reads.replace('NAME', variable)} instead"
     )
 
 
-def _variable(parameter: str) -> str:
-    """The variable of a parameter."""
+def variable_of(parameter: str) -> str:
+    """The environment variable that a parameter has."""
     return "DIRJOBS_PARAM_" + re.sub(r"[^A-Z0-9]", "_", parameter.upper())
 
 
@@ -200,7 +200,7 @@ def environment(subject: Subject, **more: str) -> dict[str, str]:
     }
     room = _ROOM
     parameters = subject.parameters or {}
-    variables = {name: _variable(name) for name in parameters}
+    variables = {name: variable_of(name) for name in parameters}
     meant = Counter(variables.values())
     for name, value in parameters.items():
         variable = variables[name]

@@ -104,6 +104,15 @@ def test_a_dry_run(queue, files):
         (["--param", "x=1", "--template", "in/none"], "No such file"),
         (["--param", "x=1", "--template", "in/t"], "placeholder {lr}"),
         (["--param", "x=1,2", "--name", "x"], "put {number} into it"),
+        (
+            ["--param", "a.b=1", "--param", "a_b=2"],
+            "'a_b' would both be DIRJOBS_PARAM_A_B",
+        ),
+        (["--param", "x=1,2", "--param", "y=1..3", "--zip"], "'x' has 2, 'y' has 3"),
+        (["--param", "repeat=1", "--repeat", "2"], "call yours otherwise"),
+        (["in/a.dat", "--repeat", "2"], "want parameters"),
+        (["--param", "x="], "has no value"),
+        (["--param", "x=log(0,1,3)"], "two unlike numbers above 0"),
     ],
 )
 def test_bad_input_adds_nothing(local, files, tmp_path, args, told):
@@ -119,9 +128,20 @@ def test_bad_input_adds_nothing(local, files, tmp_path, args, told):
 
 def test_lines(queue):
     found = queue.json("add", "--each-line", "-", input="first one\n\n  second\r\nlast")
-    assert found["added"] == ["line0001.txt", "line0002.txt", "line0003.txt"]
-    assert queue.store.read("00_waiting/line0002.txt") == b"  second\n"
-    assert queue.store.read("00_waiting/line0003.txt") == b"last\n"
+    first, *others = found["added"]
+    assert first.startswith("first-one-")  # and a digest, since a name has no space
+    assert others == ["second.txt", "last.txt"]
+    assert queue.store.read("00_waiting/second.txt") == b"  second\n"
+    assert queue.store.read("00_waiting/last.txt") == b"last\n"
+
+
+def test_more_lines_are_added_to_the_first_ones(local):
+    local.run("add", "--each-line", "-", input="./run 1\n./run 1\n./run 2\n")
+    assert len(local.names("00_waiting")) == 3  # a line that is there twice is two jobs
+    more = "./run 3\n./run 1\n./run 2\n./run 1\n"
+    found = local.json("add", "--each-line", "-", "--skip-existing", input=more)
+    assert (len(found["added"]), found["skipped"]) == (1, 3)
+    assert local.store.read(f"00_waiting/{found['added'][0]}") == b"./run 3\n"
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
@@ -129,13 +149,13 @@ def test_lines_that_windows_wrote(local, tmp_path, encoding):
     path = tmp_path / "lines.txt"
     path.write_text("echo ä\r\n\r\necho b\r\n", encoding=encoding)
     local.run("add", "--each-line", str(path))
-    assert local.store.read("00_waiting/line0001.txt") == "echo ä\n".encode()
-    assert local.store.read("00_waiting/line0002.txt") == b"echo b\n"
+    contents = {local.store.read(f"00_waiting/{name}") for name in local.names("00_waiting")}
+    assert contents == {"echo ä\n".encode(), b"echo b\n"}
 
 
 def test_lines_with_names(local):
     found = local.json("add", "--each-line", "-", "--name", "c{number}.sh", input="a\nb\n")
-    assert found["added"] == ["c0001.sh", "c0002.sh"]
+    assert found["added"] == ["c1.sh", "c2.sh"]
 
 
 # -- parameters --------------------------------------------------------------------------------
@@ -143,9 +163,39 @@ def test_lines_with_names(local):
 
 def test_a_product(queue):
     assert queue.run("add", "--param", "lr=0.1,0.01", "--param", "seed=8..10").startswith("Added 6")
-    assert queue.names("00_waiting")[0] == "lr0.01_seed08.json"
-    content = json.loads(queue.store.read("00_waiting/lr0.01_seed08.json"))
+    assert "lr0.01_seed8.json" in queue.names("00_waiting")
+    content = json.loads(queue.store.read("00_waiting/lr0.01_seed8.json"))
     assert content == {"lr": 0.01, "seed": 8}
+
+
+def test_a_sweep_is_extended(local):
+    local.run("add", "--param", "seed=1..5")
+    local.run("work", "--", "true")
+    found = local.json("add", "--param", "seed=1..10", "--skip-existing")
+    assert found["added"] == [f"seed{n}.json" for n in range(6, 11)]
+    assert found["skipped"] == 5
+    out = local.run("list", "--names")
+    assert out.split() == [f"seed{n}.json" for n in (*range(6, 11), *range(1, 6))]
+
+
+def test_each_several_times(local):
+    assert local.json("add", "--param", "x=a,b", "--repeat", "2")["added"] == [
+        *("x-a_repeat1.json", "x-a_repeat2.json", "x-b_repeat1.json", "x-b_repeat2.json")
+    ]
+    assert json.loads(local.store.read("00_waiting/x-a_repeat2.json")) == {"x": "a", "repeat": 2}
+
+
+def test_parameters_that_belong_together(local):
+    found = local.json("add", "--zip", "--param", "x=1,2", "--param", "y=a,b", "--repeat", "1")
+    assert found["added"] == ["x1_y-a_repeat1.json", "x2_y-b_repeat1.json"]
+
+
+def test_a_sample(local):
+    sweep = ("--param", "a=1..30", "--param", "b=1..30")
+    found = local.json("add", *sweep, "--sample", "5")["added"]
+    assert len(found) == 5
+    more = local.json("add", *sweep, "--sample", "12", "--skip-existing")
+    assert (len(more["added"]), more["skipped"]) == (7, 5)
 
 
 def test_a_table_with_a_template(local, tmp_path):

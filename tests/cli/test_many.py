@@ -130,7 +130,7 @@ def test_add(crowd, table):
     out = run("add", "jobs", "--from-csv", table(ADDED))
     assert out == "Added 10,000 jobs to memory://.\n".replace("memory://", store.url)
     assert store.calls == {"exists": 1, "list": 4, "upload": ADDED, "rename": ADDED}
-    assert store.read(f"{WAITING}/lr0.041_seed0041_optimiser-adam.json") == (
+    assert store.read(f"{WAITING}/lr0.041_seed41_optimiser-adam.json") == (
         b'{"lr": 0.041, "seed": 41, "optimiser": "adam"}\n'
     )
 

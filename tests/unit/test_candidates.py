@@ -37,6 +37,25 @@ def test_numbers_count_as_numbers():
     assert sorted(["a" + "9" * 500, "b", ""], key=natural_key) == ["", "a" + "9" * 500, "b"]
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["lr0.1_seed1.json", "lr0.15_seed1.json", "lr0.2_seed1.json"],
+        ["x0.1.json", "x0.15.json", "x0.2.json"],
+        ["lr1.5e-05_a", "lr1e-4_a", "lr0.00015_a", "lr1e-3_b", "lr0.01_a", "lr1_a", "lr1.5_a"],
+        ["n1e1_a", "n20_a", "n1e+2_a", "n200_a", "n1e5.json", "n2e5.json", "n1000000.json"],
+        ["job1", "job1.5", "job2", "job10"],
+        ["v1.2.3", "v1.2.10", "v1.10.1"],
+        ["job-1", "job-2", "job-10"],
+        ["a1e5b", "a1e6b", "a2b"],
+        ["x0.10_a", "x0.1_b", "x0.100_c"],
+    ],
+)
+def test_names_are_in_the_order_of_what_numbers_mean(names):
+    backwards = list(reversed(names))
+    assert sorted(backwards, key=natural_key) == names
+
+
 @pytest.mark.parametrize("order", Order)
 def test_every_job_is_offered_once_whoever_wins(order):
     rng = random.Random(5)

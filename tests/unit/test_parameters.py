@@ -7,7 +7,7 @@ import json
 import pytest
 
 from dirjobs.cli.sweep.naming import LONGEST, Naming, content_of, filled
-from dirjobs.cli.sweep.parameters import csv_rows, json_rows, parse_param, product, typed
+from dirjobs.cli.sweep.parameters import combinations, csv_rows, json_rows, parse_param, typed
 from dirjobs.errors import ConfigurationError, InvalidName
 from dirjobs.layout import check_new_job
 from dirjobs.runner.parameters import Number, parameters_in, text_of, to_json
@@ -87,11 +87,59 @@ def rows_of(*rows):
 
 
 def test_products():
-    rows = product(rows_of({}), ["lr=0.1,0.01", "seed=1..3"])
+    rows = combinations(rows_of({}), ["lr=0.1,0.01", "seed=1..3"])
     assert len(list(rows())) == 6
     assert content_of(list(rows())[-1]) == b'{"lr": 0.01, "seed": 3}\n'
-    rows = product(rows_of({"a": 1}, {"a": 2}), ["b=x,y"])
+    rows = combinations(rows_of({"a": 1}, {"a": 2}), ["b=x,y"])
     assert [row["a"] for row in rows()] == [1, 1, 2, 2]
+
+
+def test_each_step_of_a_logarithm_is_as_large():
+    assert parse_param("lr=log(1e-4,1e-1,7)") == (
+        "lr",
+        ["1e-4", "0.0003162", "0.001", "0.003162", "0.01", "0.03162", "1e-1"],
+    )
+    assert parse_param("x=log(100,1,3),7") == ("x", ["100", "10", "1", "7"])
+    _, many = parse_param("x=log(1,1.001,100)")
+    assert len({float(value) for value in many}) == 100
+
+
+@pytest.mark.parametrize(
+    "steps", ["log(0,1,3)", "log(1,1,3)", "log(1,2,1)", "log(1,inf,3)", "log(1,2,x)", "log(-1,2,3)"]
+)
+def test_logarithms_that_make_no_sense(steps):
+    with pytest.raises(ConfigurationError, match=r"write log\(FIRST,LAST,NUMBER\)"):
+        parse_param(f"x={steps}")
+
+
+def test_what_only_looks_like_a_logarithm_is_a_value():
+    assert parse_param("f=log(x),log,logs(1,2)") == ("f", ["log(x)", "log", "logs(1", "2)"])
+
+
+def test_values_that_belong_together():
+    rows = combinations(rows_of({}), ["a=1,2,3", "b=x,y,z"], paired=True, repeat=2)
+    found = [(row["a"], row["b"], row["repeat"]) for row in rows()]
+    assert found == [
+        *(("1", "x", "1"), ("1", "x", "2"), ("2", "y", "1"), ("2", "y", "2")),
+        *(("3", "z", "1"), ("3", "z", "2")),
+    ]
+
+
+@pytest.mark.parametrize("number", [1, 7, 29, 40, 59, 60, 1000])
+def test_a_sample_is_a_part_of_all_and_of_every_larger_one(number):
+    params = ["a=1..4", "b=1..5"]
+    files = rows_of({"f": 1}, {"f": 2}, {"f": 3})
+    everything = list(combinations(files, params)())
+    found = list(combinations(files, params, sample=number)())
+    assert len(found) == min(number, 60)
+    assert found == [row for row in everything if row in found]
+    larger = list(combinations(files, params, sample=number + 3)())
+    assert [row for row in found if row not in larger] == []
+
+
+def test_a_sample_of_more_than_could_be_added():
+    params = [f"x{n}=1..1000" for n in range(5)]
+    assert len(list(combinations(rows_of({}), params, sample=10)())) == 10
 
 
 @pytest.mark.parametrize(
@@ -104,7 +152,7 @@ def test_products():
 )
 def test_products_that_make_no_sense(params, told):
     with pytest.raises(ConfigurationError, match=told):
-        list(product(rows_of({"a": 1}), params)())
+        list(combinations(rows_of({"a": 1}), params)())
 
 
 # -- files ---------------------------------------------------------------------------------
@@ -221,13 +269,13 @@ def test_json_that_makes_no_sense(tmp_path, data, told):
 
 def named(*rows, pattern=None, suffix=".json"):
     rows = [json.loads(json.dumps(row), parse_int=Number, parse_float=Number) for row in rows]
-    return Naming(lambda: rows, pattern, suffix).names(rows)
+    return Naming(pattern, suffix).names(rows)
 
 
-def test_names_can_be_read_and_sorted():
+def test_names_show_the_parameters():
     rows = [{"lr": 0.1, "seed": seed, "opt": "adam", "b2": 3, "ok": True} for seed in (3, 12)]
     assert named(*rows) == [
-        "lr0.1_seed03_opt-adam_b2-3_ok-true.json",
+        "lr0.1_seed3_opt-adam_b2-3_ok-true.json",
         "lr0.1_seed12_opt-adam_b2-3_ok-true.json",
     ]
 
@@ -237,16 +285,23 @@ def test_names_are_portable_and_unlike_each_other():
     rows += [{"x": 1}, {"x": 1}]
     found = named(*rows)
     assert len({name.casefold() for name in found}) == len(rows)
-    assert found[:3] == ["x-a-b.json", "x-a-b-2.json", "x-a-b-3.json"]
+    assert [name[:6] for name in found[:3]] == ["x-a-b-"] * 3
     assert found[-2:] == ["x1.json", "x1-2.json"]
     for name in found:
         check_new_job(name)
 
 
-def test_long_names_become_a_number_and_a_digest():
+def test_a_name_depends_on_nothing_but_the_parameters():
+    rows = [{"x": value, "seed": 7} for value in ("a b", "a/b", "a-b", "x" * 200, "c")]
+    together = named(*rows)
+    assert together == [named(row)[0] for row in rows]
+    assert named(*reversed(rows)) == together[::-1]
+
+
+def test_long_names_end_with_a_digest():
     rows = [{f"parameter{n}": number for n in range(20)} for number in range(12)]
     found = named(*rows)
-    assert found[1].startswith("job02-")
+    assert found[1].startswith("parameter0-1_parameter1-1_")
     assert len(set(found)) == 12
     assert max(map(len, found)) <= LONGEST
     assert named(*rows) == found
@@ -260,7 +315,7 @@ def test_odd_parameters_get_a_name_all_the_same(row):
 
 def test_a_pattern():
     rows = [{"lr": 0.1, "seed": seed} for seed in (9, 10)]
-    assert named(*rows, pattern="{lr}_{seed}.inp") == ["0.1_09.inp", "0.1_10.inp"]
+    assert named(*rows, pattern="{lr}_{seed}.inp") == ["0.1_9.inp", "0.1_10.inp"]
     assert named(*rows, pattern="run{number}") == ["run1", "run2"]
 
 

@@ -18,9 +18,11 @@ from dirjobs.cli.options import (
     verbose_option,
 )
 from dirjobs.cli.parallel import each
+from dirjobs.cli.sweep.parameters import MOST
 from dirjobs.cli.sweep.sources import (
     INPUT,
     Batch,
+    Choice,
     NewJob,
     called,
     from_files,
@@ -56,7 +58,21 @@ from dirjobs.signing import this_machines_key
     "params",
     multiple=True,
     metavar="NAME=VALUES",
-    help="lr=0.1,0.01 or seed=1..5 or x=0..1..0.25; with several, a job for each combination.",
+    help="lr=0.1,0.01 or seed=1..5 or x=0..1..0.25 or lr=log(1e-4,1e-1,7); with several, a job"
+    " for each combination.",
+)
+@click.option("--zip", "paired", is_flag=True, help="The first values together, the second, ...")
+@click.option(
+    "--repeat",
+    type=click.IntRange(1, MOST),
+    metavar="N",
+    help="Each N times, with a parameter 'repeat' from 1 to N.",
+)
+@click.option(
+    "--sample",
+    type=click.IntRange(1, MOST),
+    metavar="N",
+    help="Only N of them, drawn by chance; the same N each time.",
 )
 @click.option("--from-csv", metavar="FILE", help="A job for each row; the first line has names.")
 @click.option("--from-json", metavar="FILE", help="A job for each object of an array or line.")
@@ -76,6 +92,9 @@ def add(
     files: tuple[str, ...],
     each_line: bool,
     params: tuple[str, ...],
+    paired: bool,
+    repeat: int | None,
+    sample: int | None,
     from_csv: str | None,
     from_json: str | None,
     template: str | None,
@@ -97,7 +116,8 @@ def add(
       dirjobs add jobs/ --each-line commands.txt                       one for each line
 
     A job of parameters is a JSON file with a name such as lr0.1_seed3.json, or what
-    --template makes of it.  In a --name, {number} counts the jobs.
+    --template makes of it.  In a --name, {number} counts the jobs.  The same parameters always
+    have the same name: `--param seed=1..10 --skip-existing` after seed=1..5 adds five jobs.
 
     If anything is wrong with the input nothing is added.  If adding is interrupted, the same
     command with --skip-existing adds the rest.
@@ -105,7 +125,10 @@ def add(
     with ExitStack() as stack:
         key = this_machines_key(key_file) if sign or key_file else None
         share = stack.enter_context(opened(jobs, verbose))
-        batch = _batch(stack, files, each_line, params, from_csv, from_json, template, pattern)
+        choice = Choice(paired, repeat, sample)
+        batch = _batch(
+            stack, files, each_line, params, from_csv, from_json, template, pattern, choice
+        )
         wanted = _unknown(share, batch, skip_existing)
         skipped = len(batch.names) - len(wanted)
         if dry_run:
@@ -135,6 +158,7 @@ def _batch(
     from_json: str | None,
     template: str | None,
     pattern: str | None,
+    choice: Choice,
 ) -> Batch:
     tables = [("csv", from_csv), ("json", from_json)]
     given = [(kind, path) for kind, path in tables if path is not None]
@@ -146,7 +170,10 @@ def _batch(
         table = None
         for kind, path in given:
             table = kind, stack.enter_context(readable(path)), called(path)
-        return _not_empty(from_parameters(params, table, template, pattern), "parameters")
+        batch = from_parameters(params, table, template, pattern, choice)
+        return _not_empty(batch, "parameters")
+    if choice != Choice():
+        raise click.UsageError("--zip, --repeat and --sample want parameters, such as --param")
     if template is not None:
         raise click.UsageError("--template wants parameters: --param, --from-csv or --from-json")
     if not files:

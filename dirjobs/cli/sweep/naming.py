@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 from dirjobs import layout, names
-from dirjobs.cli.sweep.parameters import Row, Rows, Value
+from dirjobs.cli.sweep.parameters import Row, Value
 from dirjobs.errors import ConfigurationError
 from dirjobs.runner.parameters import Number, text_of, to_json
 from dirjobs.runner.template import UnknownParameter, fill
 
 LONGEST = 100
-"""Bytes: longer names get a number and a digest instead."""
+"""Bytes: longer names are cut, and get a digest."""
+_KEPT = 60
+"""Characters of what can't be a name itself."""
 
 NUMBER = "number"
 """The placeholder for which job this is, counted from 1."""
@@ -52,32 +54,25 @@ def filled(pattern: str, values: Mapping[str, str], what: str) -> str:
 
 
 class Naming:
-    """Gives each set of parameters a name that can be read and sorted, and that no other has.
+    """Gives each set of parameters the name that it has in every sweep: who extends one adds
+    what is new.  A name shows the parameters as they were typed, and no two jobs have one.
 
     Args:
-        rows: all sets; gone through once.
-        pattern: such as ``{lr}_{seed}.json``; None for ``lr0.1_seed03``.
+        pattern: such as ``{lr}_{seed}.json``; None for ``lr0.1_seed3``.
         suffix: what names end with if there is no pattern.
-
-    Raises:
-        ConfigurationError: a set can't be read, or the pattern has an unknown placeholder,
-            makes a name that is not portable, or makes one name twice.
     """
 
-    def __init__(self, rows: Rows, pattern: str | None, suffix: str) -> None:
+    def __init__(self, pattern: str | None, suffix: str) -> None:
         self._pattern = pattern
         self._suffix = suffix
-        self._widths: dict[str, int] = {}
-        count = 0
-        for row in rows():
-            count += 1
-            for name, value in row.items():
-                if isinstance(value, Number) and value.is_whole:
-                    self._widths[name] = max(self._widths.get(name, 1), len(value))
-        self._widths[NUMBER] = len(str(count))
 
     def names(self, rows: Iterable[Row]) -> list[str]:
-        """The names, in the order of the sets."""
+        """The names, in the order of the sets.
+
+        Raises:
+            ConfigurationError: the pattern has an unknown placeholder, makes a name that is not
+                portable, or makes one name twice.
+        """
         found: list[str] = []
         taken: dict[str, int] = {}
         for number, row in enumerate(rows, 1):
@@ -88,35 +83,55 @@ class Naming:
                         f"--name {self._pattern!r} gives {name!r} to jobs"
                         f" {taken[name.casefold()]} and {number}: put {{{NUMBER}}} into it."
                     )
-                name = self._unlike(taken, name)
+                name = numbered(taken, name, self._suffix)
             taken[name.casefold()] = number
             found.append(name)
         return found
 
     def _name(self, row: Row, number: int) -> str:
         if self._pattern is not None:
-            parts = {name: self._portable(name, value) for name, value in row.items()}
-            parts.setdefault(NUMBER, self._portable(NUMBER, Number(number)))
+            parts = {name: _portable(value) for name, value in row.items()}
+            parts.setdefault(NUMBER, str(number))
             return layout.check_new_job(filled(self._pattern, parts, f"--name {self._pattern!r}"))
-        name = "_".join(self._readable(key, value) for key, value in row.items()) + self._suffix
-        if len(name) > LONGEST or names.unportable_name(name) or not layout.is_job_name(name):
-            digest = hashlib.sha256(content_of(row)).hexdigest()[:8]
-            name = f"job{self._portable(NUMBER, Number(number))}-{digest}{self._suffix}"
+        return name_for("_".join(map(_as_typed, row, row.values())), content_of(row), self._suffix)
+
+
+def name_for(text: str, content: bytes, suffix: str) -> str:
+    """A portable name for a job: `text` itself, or as much of it as can be, with a digest of the
+    content that tells it from all others.
+
+    Args:
+        text: what the job is, to a person.
+        content: the job's file.
+        suffix: the end of the name.
+    """
+    plain = _ODD.sub("-", text)
+    name = f"{plain}{suffix}"
+    if plain == text and len(name) <= LONGEST and _may_be_called(name):
         return name
+    digest = hashlib.sha256(content).hexdigest()[:10]
+    return f"{plain[:_KEPT].strip('.-_') or 'job'}-{digest}{suffix}"
 
-    def _readable(self, key: str, value: Value) -> str:
-        # A letter then a digit shows where the name ends; anything else needs a sign.
-        joint = "" if isinstance(value, Number) and not key[-1:].isdigit() else "-"
-        return f"{_ODD.sub('-', key)}{joint}{self._portable(key, value)}"
 
-    def _portable(self, key: str, value: Value) -> str:
-        if isinstance(value, Number) and value.is_whole:
-            return value.zfill(self._widths.get(key, 1))
-        return _ODD.sub("-", text_of(value)) or "-"
+def numbered(taken: Container[str], name: str, suffix: str) -> str:
+    """`name` with the first number from 2 on that makes it unlike all in `taken`, which are
+    casefolded."""
+    stem = name.removesuffix(suffix)
+    number = 2
+    while (other := f"{stem}-{number}{suffix}").casefold() in taken:
+        number += 1
+    return other
 
-    def _unlike(self, taken: Mapping[str, int], name: str) -> str:
-        stem = name.removesuffix(self._suffix)
-        number = 2
-        while (other := f"{stem}-{number}{self._suffix}").casefold() in taken:
-            number += 1
-        return other
+
+def _may_be_called(name: str) -> bool:
+    return not names.unportable_name(name) and layout.is_job_name(name)
+
+
+def _as_typed(key: str, value: Value) -> str:
+    # A letter then a digit shows where the name ends; anything else needs a sign.
+    joint = "" if isinstance(value, Number) and not key[-1:].isdigit() else "-"
+    return f"{key}{joint}{text_of(value)}"
+
+
+def _portable(value: Value) -> str:
+    return _ODD.sub("-", text_of(value)) or "-"

@@ -5,9 +5,11 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-import itertools
 import json
+import math
+import random
 import re
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import TypeAlias
@@ -34,6 +36,8 @@ _MOST_DIGITS = 15
 _END = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?")
 _LONGEST_END = 100
 """Characters of a number in a range; Python makes no text of one with thousands of digits."""
+_LOG = re.compile(r"log\(([^(),]*),([^(),]*),([^(),]*)\)")
+_PART = re.compile(r"(?P<part>log\([^()]*\)(?=,|$)|[^,]*)(?P<comma>,?)")
 _DELIMITERS = ",;\t"
 _SEPARATOR_LINE = re.compile(r"sep=(?P<delimiter>[^\r\n])[\r\n]*", re.IGNORECASE)
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
@@ -56,7 +60,8 @@ def typed(text: str) -> Value:
 
 
 def parse_param(text: str) -> tuple[str, list[Value]]:
-    """The name and the values of ``lr=0.1,0.01``, ``seed=1..5`` or ``x=0..1..0.25``.
+    """The name and the values of ``lr=0.1,0.01``, ``seed=1..5``, ``x=0..1..0.25`` or
+    ``lr=log(1e-4,1e-1,7)``.
 
     Only between numbers ``..`` makes a range: ``../data`` and ``main..dev`` are values.
 
@@ -68,11 +73,46 @@ def parse_param(text: str) -> tuple[str, list[Value]]:
         raise ConfigurationError(f"--param {text!r}: write NAME=VALUES, such as lr=0.1,0.01.")
     _check_text(text, f"--param {text!r}")
     found: list[Value] = []
-    for part in values.split(","):
+    if not values:
+        raise ConfigurationError(f"--param {text!r} has no value: write NAME=VALUES.")
+    for part in _parts(values):
         if not part:
             raise ConfigurationError(f"--param {text!r} has an empty value: leave out that comma.")
-        found += _range(part, text) if _is_range(part) else [typed(part)]
+        if steps := _LOG.fullmatch(part):
+            found += _logarithmic(steps.groups(), text)
+        else:
+            found += _range(part, text) if _is_range(part) else [typed(part)]
     return name.strip(), found
+
+
+def _parts(values: str) -> Iterator[str]:
+    """What is between the commas, apart from those of ``log(...)``."""
+    at, more = 0, True
+    while more:
+        part = _PART.match(values, at)
+        assert part is not None
+        yield part["part"]
+        at, more = part.end(), bool(part["comma"])
+
+
+def _logarithmic(steps: Sequence[str], text: str) -> list[Value]:
+    try:
+        first, last, number = float(steps[0]), float(steps[1]), int(steps[2])
+    except ValueError:
+        first = last = number = 0
+    if number < 2 or first == last or not all(0 < end < math.inf for end in (first, last)):
+        raise ConfigurationError(
+            f"--param {text!r}: write log(FIRST,LAST,NUMBER) with two unlike numbers above 0 and"
+            " how many values from the one to the other, such as log(1e-4,1e-1,7)."
+        )
+    if number > MOST:
+        raise _too_many(f"--param {text!r}")
+    inner = [first * (last / first) ** (step / (number - 1)) for step in range(1, number - 1)]
+    for digits in range(4, 18):
+        texts = [steps[0].strip(), *(f"{value:.{digits}g}" for value in inner), steps[1].strip()]
+        if len({*map(float, texts)}) == number:
+            return [typed(value) for value in texts]
+    raise ConfigurationError(f"--param {text!r}: there are not so many numbers: ask for fewer.")
 
 
 def _is_range(part: str) -> bool:
@@ -114,14 +154,72 @@ def _range(part: str, text: str) -> list[Value]:
     return [Number(kind(start + number * step)) for number in range(int(steps) + 1)]
 
 
-def product(rows: Rows, params: Sequence[str]) -> Rows:
+def combinations(
+    rows: Rows,
+    params: Sequence[str],
+    *,
+    paired: bool = False,
+    repeat: int | None = None,
+    sample: int | None = None,
+) -> Rows:
     """Each of `rows` with each combination of what ``--param`` options say.
+
+    Args:
+        rows: sets of a file, or one empty set.
+        params: the options.
+        paired: the first values together, the second ones, and so on, instead of all with all.
+        repeat: each so many times, with a parameter ``repeat`` from 1 on.
+        sample: so many of them, drawn by chance: of the same sets always the same ones, and
+            among more of them all of fewer.
 
     Raises:
         ConfigurationError: an option makes no sense, or there are two for one name.
     """
+    axes: list[_Axis] = [
+        ((name,), [(value,) for value in values]) for name, values in _axes(params).items()
+    ]
+    if paired and axes:
+        axes = [_zipped(axes)]
+    if repeat is not None:
+        if any("repeat" in names for names, _ in axes):
+            raise ConfigurationError("--repeat makes a parameter 'repeat': call yours otherwise.")
+        axes.append((("repeat",), [(Number(number),) for number in range(1, repeat + 1)]))
+    if not axes and sample is None:
+        return rows
+    names = [name for some, _ in axes for name in some]
+    count = math.prod(len(values) for _, values in axes)
+    chosen = None
+    if sample is not None:
+        chosen = _sample(count * sum(1 for _ in rows()), sample)
+    elif count > MOST:
+        raise _too_many("these options")
+
+    def combined() -> Iterator[Row]:
+        left = None if chosen is None else deque(chosen)
+        for number, row in enumerate(rows()):
+            if clash := row.keys() & set(names):
+                raise ConfigurationError(
+                    f"{sorted(clash)[0]!r} is in the file and in a --param as well: leave one out."
+                )
+            first = number * count
+            if left is None:
+                places: Iterable[int] = range(count)
+            else:
+                places = []
+                while left and left[0] < first + count:
+                    places.append(left.popleft() - first)
+            for place in places:
+                yield {**row, **dict(zip(names, _at(axes, place), strict=True))}
+
+    return combined
+
+
+_Axis: TypeAlias = tuple[tuple[str, ...], list[tuple[Value, ...]]]
+"""Parameters, and the values that they have together."""
+
+
+def _axes(params: Sequence[str]) -> dict[str, list[Value]]:
     axes: dict[str, list[Value]] = {}
-    number = 1
     for text in params:
         name, values = parse_param(text)
         if name in axes:
@@ -129,20 +227,44 @@ def product(rows: Rows, params: Sequence[str]) -> Rows:
                 f"--param {name}=... is there twice: write all its values into one, with commas."
             )
         axes[name] = values
-        number *= len(values)
+    return axes
+
+
+def _zipped(axes: Sequence[_Axis]) -> _Axis:
+    (first,), values = axes[0]
+    for (name,), others in axes[1:]:
+        if len(others) != len(values):
+            raise ConfigurationError(
+                f"--zip wants as many values for each --param: {first!r} has {len(values):,},"
+                f" {name!r} has {len(others):,}."
+            )
+    together = zip(*(values for _, values in axes), strict=True)
+    return (
+        tuple(name for (name,), _ in axes),
+        [tuple(value for (value,) in row) for row in together],
+    )
+
+
+def _at(axes: Sequence[_Axis], place: int) -> list[Value]:
+    """The values of one combination; the last axis changes fastest."""
+    found: list[Value] = []
+    for _, values in reversed(axes):
+        place, at = divmod(place, len(values))
+        found[:0] = values[at]
+    return found
+
+
+def _sample(total: int, number: int) -> list[int]:
+    """The first `number` places of one shuffle of all."""
     if number > MOST:
-        raise _too_many("these --param options")
-
-    def combined() -> Iterator[Row]:
-        for row in rows():
-            if clash := row.keys() & axes.keys():
-                raise ConfigurationError(
-                    f"{sorted(clash)[0]!r} is in the file and in a --param as well: leave one out."
-                )
-            for values in itertools.product(*axes.values()):
-                yield {**row, **dict(zip(axes, values, strict=True))}
-
-    return combined if axes else rows
+        raise _too_many("--sample")
+    chance = random.Random("sample")  # the same ones for everybody
+    if total <= MOST:
+        return sorted(chance.sample(range(total), total)[:number])
+    found: set[int] = set()
+    while len(found) < number:
+        found.add(chance.randrange(total))
+    return sorted(found)
 
 
 def _too_many(what: str) -> ConfigurationError:

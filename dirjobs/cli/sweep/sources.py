@@ -9,23 +9,24 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
 
 from dirjobs import layout
-from dirjobs.cli.sweep.naming import NUMBER, Naming, content_of, filled
+from dirjobs.cli.sweep.naming import Naming, content_of, filled, name_for, numbered
 from dirjobs.cli.sweep.parameters import (
     Row,
     Rows,
+    combinations,
     csv_rows,
     encoding_of,
     json_rows,
-    product,
 )
 from dirjobs.errors import ConfigurationError
 from dirjobs.runner.parameters import text_of
+from dirjobs.runner.template import variable_of
 
 INPUT = "-"
 """Stands for standard input."""
@@ -146,20 +147,25 @@ def from_lines(path: str, pattern: str | None) -> Batch:
 
     Args:
         path: of the file; it is read twice.
-        pattern: makes the names of ``{number}``; None for ``line0001.txt``.
+        pattern: makes the names of ``{number}``; None for names made of the lines, so that a
+            longer file adds what is new in it.
 
     Raises:
         ConfigurationError: a name can't be a job's, or there are two of one name, or the
             file is no text.
     """
-    count = sum(1 for _ in _lines(path))
-    width = max(4, len(str(count)))
-
-    def rows() -> Iterator[Row]:
-        return ({NUMBER: f"{number:0{width}d}"} for number in range(1, count + 1))
-
-    pattern = f"line{{{NUMBER}}}.txt" if pattern is None else pattern
-    found = Naming(rows, pattern, "").names(rows())
+    if pattern is not None:
+        count = sum(1 for _ in _lines(path))
+        found = Naming(pattern, "").names({} for _ in range(count))
+    else:
+        found = []
+        taken: set[str] = set()
+        for line in _lines(path):
+            name = name_for(line.decode(errors="replace").strip(), line, ".txt")
+            if name.casefold() in taken:
+                name = numbered(taken, name, ".txt")
+            taken.add(name.casefold())
+            found.append(name)
 
     def jobs() -> Iterator[NewJob]:
         for name, line in zip(found, _lines(path), strict=False):
@@ -194,11 +200,24 @@ def in_memory(name: str, content: bytes) -> NewJob:
 # -- parameters ----------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Choice:
+    """Which sets of parameters are made of ``--param`` options; see `combinations`."""
+
+    paired: bool = False
+    repeat: int | None = None
+    sample: int | None = None
+
+
+_ALL = Choice()
+
+
 def from_parameters(
     params: Sequence[str],
     table: tuple[str, str, str] | None,
     template: str | None,
     pattern: str | None,
+    choice: Choice = _ALL,
 ) -> Batch:
     """A job for each set of parameters.
 
@@ -207,7 +226,8 @@ def from_parameters(
         table: ``csv`` or ``json``, the path of the file with the sets, and what to call it.
         template: path of a file whose placeholders are filled in; None for a JSON file of
             the parameters.
-        pattern: makes the names; None for names such as ``lr0.1_seed03.json``.
+        pattern: makes the names; None for names such as ``lr0.1_seed3.json``.
+        choice: which sets.
 
     Raises:
         ConfigurationError: something of it makes no sense; the message says what.
@@ -217,14 +237,18 @@ def from_parameters(
         read = csv_rows if table[0] == "csv" else json_rows
         path, shown = table[1:]
         rows = lambda: read(path, shown)  # noqa: E731
-    rows = product(rows, params)
+    rows = combinations(
+        rows, params, paired=choice.paired, repeat=choice.repeat, sample=choice.sample
+    )
     content: Callable[[Row], bytes] = content_of
     suffix = ".json"
     if template is not None:
         content, suffix = _template(template), os.path.splitext(template)[1]
         for row in rows():
             content(row)
-    found = Naming(rows, pattern, suffix).names(rows())
+    else:
+        _check_variables(rows())
+    found = Naming(pattern, suffix).names(rows())
 
     def jobs() -> Iterator[NewJob]:
         try:
@@ -236,6 +260,27 @@ def from_parameters(
             raise ConfigurationError("the file with the parameters changed meanwhile.") from error
 
     return Batch(found, jobs)
+
+
+def _check_variables(rows: Iterable[Row]) -> None:
+    """Refuse parameters that a command could not tell apart in its environment.
+
+    Raises:
+        ConfigurationError: there are two of one variable.
+    """
+    seen: set[tuple[str, ...]] = set()
+    for row in rows:
+        if (names := tuple(row)) in seen:
+            continue
+        seen.add(names)
+        by_variable: dict[str, str] = {}
+        for name in names:
+            other = by_variable.setdefault(variable_of(name), name)
+            if other != name:
+                raise ConfigurationError(
+                    f"the parameters {other!r} and {name!r} would both be {variable_of(name)} in"
+                    " the environment of a command: rename one of them."
+                )
 
 
 def _template(path: str) -> Callable[[Row], bytes]:
