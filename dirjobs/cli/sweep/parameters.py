@@ -38,7 +38,7 @@ _LONGEST_END = 100
 """Characters of a number in a range; Python makes no text of one with thousands of digits."""
 _LOG = re.compile(r"log\(([^(),]*),([^(),]*),([^(),]*)\)")
 _PART = re.compile(r"(?P<part>log\([^()]*\)(?=,|$)|[^,]*)(?P<comma>,?)")
-_DELIMITERS = ",;\t"
+_DELIMITERS = ",;\t|"
 _SEPARATOR_LINE = re.compile(r"sep=(?P<delimiter>[^\r\n])[\r\n]*", re.IGNORECASE)
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 
