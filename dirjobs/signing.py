@@ -34,23 +34,32 @@ class SigningKey:
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
 
-    def signature(self, queue_id: str, job: str, content: BinaryIO) -> str:
-        """What signs a job: 64 hexadecimal digits.
+    def sign(self, what: bytes) -> str:
+        """What signs a `subject`: 64 hexadecimal digits."""
+        return hmac.new(self._secret, what, hashlib.sha256).hexdigest()
 
-        Args:
-            queue_id: the queue's own id: elsewhere the signature is worth nothing.
-            job: the job's name; in whichever Unicode form.
-            content: the job's file, read from here to its end.
-        """
-        name = unicodedata.normalize("NFC", job)
-        digest = hashlib.sha256()
-        while piece := content.read(_PIECE):
-            digest.update(piece)
-        parts = queue_id.encode(), name.encode("utf-8", "surrogateescape"), digest.digest()
-        return hmac.new(self._secret, b"\0".join([_PURPOSE, *parts]), hashlib.sha256).hexdigest()
+    def has_signed(self, what: bytes, signature: bytes) -> bool:
+        """Whether `signature`, which anybody may have written, is that of a `subject`."""
+        return hmac.compare_digest(self.sign(what).encode(), signature)
 
     def __repr__(self) -> str:
         return "<SigningKey>"
+
+
+def subject(queue_id: str, job: str, content: BinaryIO) -> bytes:
+    """What a signature is about.
+
+    Args:
+        queue_id: the queue's own id: elsewhere the signature is worth nothing.
+        job: the job's name; in whichever Unicode form.
+        content: the job's file, read from here to its end.
+    """
+    name = unicodedata.normalize("NFC", job)
+    digest = hashlib.sha256()
+    while piece := content.read(_PIECE):
+        digest.update(piece)
+    parts = queue_id.encode(), name.encode("utf-8", "surrogateescape"), digest.digest()
+    return b"\0".join([_PURPOSE, *parts])
 
 
 def this_machines_key(path: str | None = None) -> SigningKey:

@@ -1,12 +1,13 @@
-"""Signatures of jobs: empty files on the share, each named by what it signs.
+"""Signatures of jobs: small files on the share, each named by a digest of what it signs.
 
-Nobody without the key can give a file such a name for a content of their own, and nothing is
-read from it.  A signature is there before its job, and stays: a job that fails and is tried
-again needs no new one.
+A worker computes what must be in there, and compares: it believes nobody, neither who writes to
+the share nor the server.  A signature is there before its job, and stays: a job that fails and
+is tried again needs no new one.
 """
 
 from __future__ import annotations
 
+import hashlib
 from functools import cached_property
 from typing import BinaryIO
 
@@ -15,7 +16,7 @@ from dirjobs.layout import AGREEMENT, SIGNATURES
 from dirjobs.protocol.agreement import id_in
 from dirjobs.protocol.folders import write
 from dirjobs.protocol.share import Share
-from dirjobs.signing import SigningKey
+from dirjobs.signing import SigningKey, subject
 
 
 class Signatures:
@@ -57,7 +58,8 @@ class Signatures:
             job: its name.
             content: its file, read from here to its end.
         """
-        write(share, self._path(job, content), b"")
+        what = subject(self.queue_id, job, content)
+        write(share, _path(what), self._key.sign(what).encode())
 
     def has_signed(self, job: str, content: BinaryIO) -> bool:
         """Whether a job is signed; one request.
@@ -66,7 +68,14 @@ class Signatures:
             job: its name.
             content: its file, read from here to its end: one that nobody else can change.
         """
-        return self._share.exists(self._path(job, content))
+        what = subject(self.queue_id, job, content)
+        try:
+            found = self._share.read(_path(what))
+        except NotFound:
+            return False
+        return self._key.has_signed(what, found)
 
-    def _path(self, job: str, content: BinaryIO) -> str:
-        return f"{SIGNATURES}/{self._key.signature(self.queue_id, job, content)}"
+
+def _path(what: bytes) -> str:
+    # By no secret: a name that only the key could make would tell a server what to answer.
+    return f"{SIGNATURES}/{hashlib.sha256(what).hexdigest()}"

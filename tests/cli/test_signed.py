@@ -1,6 +1,8 @@
 """Jobs that are signed, and workers that run no others."""
 
+import hashlib
 import io
+import json
 import os
 import sys
 import types
@@ -8,10 +10,8 @@ import types
 import pytest
 from click.testing import CliRunner
 
-from dirjobs.admin.signatures import Signatures
 from dirjobs.cli import main
-from dirjobs.protocol.share import Share
-from dirjobs.signing import SigningKey, this_machines_key
+from dirjobs.signing import subject, this_machines_key
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="commands of a POSIX shell")
 
@@ -128,20 +128,25 @@ def test_nothing_of_the_key_is_on_the_share(signed, key_file):
                 assert secret not in signed.store.read(path)
 
 
-def test_a_job_is_signed_with_one_request(signed, key_file):
-    calls = []
-    share = Share(signed.store)
-    share.write = lambda path, data: calls.append(path)
-    store = Signatures(share, SigningKey(b"k" * 32))
-    assert store.queue_id  # asked for once for all jobs
-    store.sign(share, "x", io.BytesIO(b"1"))
-    store.sign(share, "x", io.BytesIO(b"2"))
-    assert len(calls) == len(set(calls)) == 2
+def test_nobody_without_the_key_can_sign(signed, key_file):
+    """Neither with another key, nor with a signature of another job."""
+    (lawful,) = signatures(signed)
+    signature = signed.store.read(f"_queue/signatures/{lawful}")
+    forged = {"b.txt": signature, "c.txt": b"", "d.txt": b"0" * 64}
+    for name, text in forged.items():
+        signed.put("00_waiting", name, data=b"x")
+        what = subject(queue_id(signed), name, io.BytesIO(b"x"))
+        signed.store.write(f"_queue/signatures/{hashlib.sha256(what).hexdigest()}", text)
+    work(signed, code=1)
+    assert signed.jobs() == {"02_done": ["a.txt"], "99_failed": [*forged]}
+
+
+def queue_id(queue):
+    return json.loads(queue.store.read("_queue/queue.json"))["id"]
 
 
 def test_a_name_may_come_back_in_another_unicode_form():
-    key = SigningKey(b"k" * 32)
-    one, other = (key.signature("q", name, io.BytesIO()) for name in ("\u00e4", "a\u0308"))
+    one, other = (subject("q", name, io.BytesIO()) for name in ("\u00e4", "a\u0308"))
     assert one == other
 
 
