@@ -81,7 +81,7 @@ def failures(folder):
     (folder / "pytest.ini").write_text("[pytest]\n")
     root = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "--junitxml=report.xml", "test_suite.py"],
+        [sys.executable, "-m", "pytest", "-q", "--tb=no", "--junitxml=report.xml", "test_suite.py"],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": root},
         capture_output=True,
