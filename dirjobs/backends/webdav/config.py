@@ -282,12 +282,6 @@ def _from_netrc(host: str, wanted: object) -> tuple[str | None, str | None]:
     return (found[0], found[2]) if found else (None, None)
 
 
-def _named_in_environment() -> list[str]:
-    """The variables that name certificates to trust."""
-    names = ("SSL_CERT_FILE", "SSL_CERT_DIR")
-    return [f"{name}={os.environ[name]!r}" for name in names if os.environ.get(name)]
-
-
 def _tls(found: Mapping[str, Any], *, is_needed: bool) -> ssl.SSLContext:
     verify, ca, cert = found["verify"], found["ca"], found["cert"]
     if ca is None and isinstance(verify, str):
@@ -305,9 +299,12 @@ def _tls(found: Mapping[str, Any], *, is_needed: bool) -> ssl.SSLContext:
             # Nothing of ours will speak TLS, and reading all the certificates takes long.
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     except (OSError, TypeError) as error:
-        named = [f"ca={ca!r}"] if ca is not None else _named_in_environment()
+        named = f"ca={ca!r}"
+        if ca is None:  # httpx asks for the file first
+            name = "SSL_CERT_FILE" if os.environ.get("SSL_CERT_FILE") else "SSL_CERT_DIR"
+            named = f"{name}={os.environ.get(name)!r}"
         raise ConfigurationError(
-            f"{' or '.join(named)} can't be read as a file of certificates (PEM): check the path."
+            f"{named} can't be read as a file of certificates (PEM): check the path."
         ) from error
     if cert is not None:
         try:
