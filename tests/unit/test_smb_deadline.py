@@ -16,7 +16,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from dirjobs.backends.smb import connection, directory, open_store, transfer, wire
+from dirjobs.backends.smb import connection, directory, integrity, open_store, transfer, wire
 from dirjobs.backends.smb.connection import Answer, wait_for_answer
 from dirjobs.backends.smb.status import PENDING
 from dirjobs.errors import AmbiguousResult, Denied, TooLarge, Unavailable
@@ -122,6 +122,34 @@ def test_a_server_that_is_none_is_told_in_one_sentence(trick: str) -> None:
     assert f"127.0.0.1:{port}" in str(caught.value)
     assert str(caught.value).count("\n") == 0
     assert not str(caught.value).endswith("?.")
+
+
+def test_of_many_addresses_none_has_the_whole_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = itertools.count(100.0, 2.0)
+    monkeypatch.setattr(integrity, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    addresses = [(socket.AF_INET, 1, 6, "", (f"192.0.2.{each}", 445)) for each in range(100)]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: addresses)
+    tried = []
+
+    def connect(address: tuple[str, int], timeout: float) -> None:
+        tried.append(timeout)
+        raise TimeoutError
+
+    monkeypatch.setattr(socket, "create_connection", connect)
+    tcp = integrity.BoundedTcp("nas", 445, 10.0)
+    with pytest.raises(ValueError, match="Failed to connect"):
+        tcp.connect()
+    assert tried == [8.0, 6.0, 4.0, 2.0]
+    assert tcp.server == "nas"
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "a" * 70])
+def test_a_host_that_is_none(host: str) -> None:
+    with (
+        open_store(f"smb://{host}/share", {"username": "me", "password": "x"}) as store,
+        pytest.raises(Unavailable, match="there is no host of that name"),
+    ):
+        store.exists("a")
 
 
 # -- waiting for an answer -------------------------------------------------------------------

@@ -11,6 +11,7 @@ import threading
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Self
 
 import pytest
@@ -163,7 +164,7 @@ def test_tls_that_is_never_agreed_on_ends() -> None:
 
 def test_of_many_addresses_none_has_the_whole_time(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = itertools.count(100.0, 4.0)
-    monkeypatch.setattr(deadline.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(deadline, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     addresses = [(socket.AF_INET, 1, 6, "", (f"192.0.2.{each}", 80)) for each in range(100)]
     monkeypatch.setattr(deadline.socket, "getaddrinfo", lambda *_, **__: addresses)
     tried = []

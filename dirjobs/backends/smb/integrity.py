@@ -9,6 +9,8 @@ a job's content.  The rules are those of [MS-SMB2] 3.2.5.1.1 (decrypting) and 3.
 
 from __future__ import annotations
 
+import socket
+import time
 from collections import UserDict
 from collections.abc import Callable
 from typing import Any
@@ -25,7 +27,36 @@ class ForgedAnswer(SMBException):  # type: ignore[misc]
 
 
 class BoundedTcp(Tcp):  # type: ignore[misc]
-    """The transport, which makes no more room for a frame than a frame can have."""
+    """The transport, which makes no more room for a frame than a frame can have, and gives all
+    addresses of a host one time together."""
+
+    server: str
+    timeout: float
+
+    def connect(self) -> None:
+        """Raises: ValueError: it can't; the cause is the OSError of the last address."""
+        server, until = self.server, time.monotonic() + self.timeout
+        try:
+            found = socket.getaddrinfo(server, self.port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            raise ValueError(f"there is no address of {server!r}") from error
+        refusal = ValueError(f"there is no address of {server!r}")
+        try:
+            for *_, address in found:
+                self.timeout = until - time.monotonic()
+                if self.timeout <= 0:
+                    break
+                numeric = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
+                self.server, _ = socket.getnameinfo(address, numeric)
+                try:
+                    super().connect()
+                except ValueError as error:
+                    refusal = error
+                else:
+                    return
+        finally:
+            self.server = server
+        raise refusal
 
     def _recv(self, length: int, timeout: float) -> Any:
         # A length has 24 bits ([MS-SMB2] 2.1).  An HTTP server's first bytes mean 1.2 GB.

@@ -114,7 +114,7 @@ def connect(config: Config, host: str = "", port: int = 0) -> Any:
 
 def _unreachable(error: BaseException, *, late: bool) -> str:
     native = error.__cause__
-    if isinstance(native, socket.gaierror):
+    if isinstance(native, (socket.gaierror, UnicodeError)):
         return "there is no host of that name; check the address"
     if isinstance(native, ConnectionRefusedError):
         return "nothing listens there (connection refused); check host and port"
