@@ -33,6 +33,8 @@ class Intent:
         state: what is known of the name.
         unanswered: a request for it got no answer, so it may be executed at any time.
         growth: how its size went on in the sweeps that found a wrong one; None if none did.
+        stays: how often a server copied the file and could not remove it.
+        rests: how many sweeps leave it alone after that.
     """
 
     worker: str
@@ -40,6 +42,8 @@ class Intent:
     state: State = State.PENDING
     unanswered: bool = False
     growth: GrowthWatch | None = None
+    stays: int = 0
+    rests: int = 0
 
 
 @dataclass(slots=True)

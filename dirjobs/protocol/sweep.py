@@ -14,6 +14,7 @@ from dirjobs.protocol.identity import Identity
 from dirjobs.protocol.intents import Intent, Intents, State
 from dirjobs.protocol.look import differ
 from dirjobs.protocol.me import Me
+from dirjobs.protocol.resolve import SourceStays
 from dirjobs.protocol.share import Share
 from dirjobs.store import Entry, split
 
@@ -76,16 +77,29 @@ class Sweeper:
                 intent = doubtful.get(path)
                 if intent is None or (swept and self.share.now() > until):
                     continue
+                if intent.rests:
+                    intent.rests -= 1
+                    continue
                 if not self.intents.take(path):
                     continue
                 try:
                     swept += self._sweep_one(path, entry, intent)
+                except SourceStays as error:
+                    self._try_less_often(path, intent)
+                    self.me.tell_refusal(path, error)
                 except (Denied, FileStays) as error:  # the others don't wait
                     self.me.tell_refusal(path, error)
                 finally:
                     # For ever: the same request may be executed once more.
                     self.intents.leave_in_doubt(path)
         return swept
+
+    def _try_less_often(self, path: str, intent: Intent) -> None:
+        """Each try leaves another copy of a file that a server copies and can't remove: so
+        after each the file is left alone for twice as many sweeps."""
+        self.intents.doubts.pop(path, None)
+        intent.stays += 1
+        intent.rests = 2**intent.stays
 
     def sweep_out(self) -> None:
         """Sweep for the last time: until no copy of ours is still growing."""

@@ -31,6 +31,7 @@ class Checks:
         """By worker: how strict its mode is, and since when."""
         self._asked_in: dict[str, Mode] = {}
         self._evidence_since = float("inf")
+        self._halfway_since: dict[str, float] = {}
 
     def _in_time(self) -> float:
         """Seconds after which every worker has done what a heartbeat tells it."""
@@ -146,6 +147,22 @@ class Checks:
             raise Violation(f"{file.content} is given up after {len(deaths)} deaths")
         if not given_up and len(deaths) >= limit:
             raise Violation(f"{file.content} is given back after {len(deaths)} deaths")
+
+    def watch_halfway(self) -> None:
+        """See, every now and then, what lies half way though nobody has its job."""
+        sim = self._sim
+        running = sim.world.folders[RUNNING]
+        claimed = {claim.job for name in running if (claim := layout.parse_claim(name))}
+        since, self._halfway_since = self._halfway_since, {}
+        for name in sim.world.folders[WAITING]:
+            staged = layout.parse_staged(name)
+            if staged is None or staged.job in claimed:
+                continue
+            self._halfway_since[name] = when = since.get(name, sim.now)
+            if sim.now - when > sim.scenario.prompt:
+                raise Violation(f"{name} lies half way since {when:.0f}; {sim.picture()}")
+        if sim.is_busy():
+            sim.later(10.0, self.watch_halfway)
 
     # -- who begins what ------------------------------------------------------------------
 

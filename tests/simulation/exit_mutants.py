@@ -27,6 +27,7 @@ from .scenarios import (
     comers,
     lives,
     refuted,
+    stuck,
     torn,
     withdrawals,
 )
@@ -87,6 +88,29 @@ EXIT_MUTANTS = (
         refuted,
         (("protocol.exits", "if unconfirmed and self.audit.is_torn",
           "if False and self.audit.is_torn"),),
+    ),
+    Mutant(
+        "a claim whose source stays is forgotten",
+        stuck,
+        (("protocol.exits", "            self.intents.leave_in_doubt(path)\n\n    def put_back",
+          "            self.intents.retire(path)\n\n    def put_back"),),
+    ),
+    Mutant(
+        "a copy whose source stays is taken for a stranger's file",
+        stuck,
+        (("protocol.resolve", "        raise SourceStays(",
+          "        return Outcome.TAKEN\n        raise SourceStays("),),
+    ),
+    Mutant(
+        "a claim whose source stays is tried no more",
+        stuck,
+        (("protocol.sweep", "        self.intents.doubts.pop(path, None)\n        intent.stays",
+          "        intent.stays"),),
+    ),
+    Mutant(
+        "each sweep leaves another copy of a claim whose source stays",
+        stuck,
+        (("protocol.sweep", "intent.rests = 2**intent.stays", "intent.rests = 0"),),
     ),
     Mutant(
         "a sweep tries once",

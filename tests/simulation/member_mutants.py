@@ -7,6 +7,7 @@ from .mutants import Mutant
 from .scenarios import (
     closers,
     forks,
+    halfway,
     leavers,
     modes,
     namesakes,
@@ -124,6 +125,12 @@ MEMBER_MUTANTS = (
             ("recovery.membership", "        if theirs:\n            self.take_over",
              "        if False:\n            self.take_over"),
         ),
+    ),
+    Mutant(
+        "heartbeats sweep 01_running alone",
+        halfway,
+        (("recovery.membership", "(WAITING,) if self._beats % 2 else (RUNNING,)",
+          "(RUNNING,)"),),
     ),
     Mutant(
         "a pause is ignored",

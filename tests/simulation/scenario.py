@@ -41,6 +41,7 @@ class Scenario:
         snatches: how many claims a person drags back to ``00_waiting``.
         leftover: an earlier process of the first worker's id left a claim behind, and a
             person moves it away some time later.
+        sticks: chance that a copying store can't delete a claim that it has copied to its end.
         orphans: how many workers died long ago, each at a job; some of those that live are far
             from the share, the others near.
         crashes: how many workers are killed at some moment.
@@ -76,6 +77,7 @@ class Scenario:
         faults_from: when requests begin to be lost, mute or late.
         troubled_until: when all faults end, and everything must come to its end.
         punctual: nothing holds up a heartbeat, so orders and modes are obeyed in time.
+        prompt: seconds after which nothing that nobody has lies half way; 0 if it may.
         within_bounds: nobody alive may be taken for dead.
         faulty: whether a request may be lost, mute or late.
         sweeps: whether workers sweep; with `lives`, their heartbeat does.
@@ -109,6 +111,7 @@ class Scenario:
     leftover: bool = False
     lives: bool = False
     leaves: bool = False
+    sticks: float = 0.0
     orphans: int = 0
     crashes: int = 0
     fatal: Callable[[Request], bool] = lambda request: False
@@ -141,6 +144,7 @@ class Scenario:
     faults_from: float = 0.0
     troubled_until: float = float("inf")
     punctual: bool = False
+    prompt: float = 0.0
     within_bounds: bool = False
     faulty: Callable[[Request], bool] = lambda request: True
     hesitant: Callable[[Request], bool] = lambda request: True

@@ -348,6 +348,32 @@ def sleepers(rng: random.Random, kind: Kind | None = None) -> Scenario:
     return replace(plain, policy=replace(plain.policy, heartbeat=10.0))
 
 
+def stuck(rng: random.Random, kind: Kind | None = None) -> Scenario:
+    """A copying server that can't delete some claims when they have ended, for a while."""
+    plain = calm(
+        rng,
+        kind or Kind.COPYING,
+        sticks=rng.choice((0.3, 1.0)),
+        leaves=rng.random() < 0.3,
+        work=rng.choice((0.0, 60.0)),
+        troubled_until=rng.choice((100.0, 400.0)),
+    )
+    return replace(plain, crashes=rng.choice((0, 0, 1)) if not plain.leaves else 0)
+
+
+def halfway(rng: random.Random, kind: Kind | None = None) -> Scenario:
+    """Several ask for a job where renames are copies; who withdraws has a long job then, and
+    all the same leaves nothing half way for long."""
+    plain = withdrawals(rng, kind)
+    return replace(
+        plain,
+        jobs=tuple((name, 1000) for name in JOBS),
+        slowness=0.0,
+        work=900.0,
+        prompt=12 * plain.policy.heartbeat,
+    )
+
+
 def torn(rng: random.Random, kind: Kind | None = None) -> Scenario:
     """The same, and most of them are killed over it."""
     return replace(
@@ -493,4 +519,6 @@ FAMILIES: dict[str, Family] = {
     "withdrawals": withdrawals,
     "sleepers": sleepers,
     "torn": torn,
+    "stuck": stuck,
+    "halfway": halfway,
 }

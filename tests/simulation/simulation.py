@@ -34,6 +34,10 @@ from tests.simulation.world import File, Kind, World
 __all__ = ["Scenario", "Simulation", "Violation"]
 
 
+_MOST_COPIES = 12
+"""Copies of one job that a server that can't delete may leave."""
+
+
 class Simulation:
     """One run.
 
@@ -61,6 +65,7 @@ class Simulation:
             scenario.write_lag,
             scenario.gap,
         )
+        self.world.sticks, self.world.sticks_until = scenario.sticks, scenario.troubled_until
         self.started: Counter[str] = Counter()
         self.committed_by: dict[str, list[str]] = {}
         self.excused: set[str] = set()
@@ -121,6 +126,8 @@ class Simulation:
             self.leave_orphan(number)
         if self.scenario.lives:
             self.trouble.plan()
+        if self.scenario.prompt:
+            self.checks.watch_halfway()
         for worker in self.workers:
             self.later(
                 self.rng.choice((0.0, self.rng.uniform(0, 1), self.rng.uniform(0, 60))),
@@ -442,6 +449,9 @@ class Simulation:
                 content in self.snatched | self.indistinguishable and self._gave_way(content, where)
             ):
                 raise Violation(f"never done: {content}, at {where}; {self.picture()}")
+            ends = [path for path in where if split(path)[0] in (DONE, FAILED)]
+            if self.scenario.sticks and (len(ends) > 1 or len(where) > _MOST_COPIES):
+                raise Violation(f"{content} ended as {where}")
         for folder in (RUNNING, WAITING):
             if self.jobs_in(folder):
                 raise Violation(f"left in {folder}: {self.picture()}")

@@ -102,6 +102,10 @@ class World:
         self.lag = lag
         self.write_lag = write_lag
         self.gap = gap
+        self.sticks = 0.0
+        """Chance that a COPYING share can't delete a claim that it has copied to its end."""
+        self.sticks_until = 0.0
+        self._stuck: dict[str, bool] = {}
         folders = (WAITING, RUNNING, DONE, FAILED, PARKED, WORKERS, "_queue", "_queue/attempts")
         self.folders: dict[str, Folder] = {name: {} for name in folders}
         self._history: dict[str, list[tuple[float, Folder]]] = {
@@ -310,10 +314,17 @@ class World:
             self.later(self.rng.choice((0.0, 0.01, self.gap)), delete)
 
         def delete() -> None:
-            if self.get(src) is not None:
+            if self._can_not_delete(src, dst):
+                answer(AmbiguousResult("500"))
+            elif self.get(src) is not None:
                 self.put(src, None)
                 answer(None)
             else:
                 answer(self.rng.choice((None, AmbiguousResult("500"), NotFound("404"))))
 
         self.later(self.rng.choice((0.0, 0.01, self.gap)), end_of_copy)
+
+    def _can_not_delete(self, src: str, dst: str) -> bool:
+        if split(dst)[0] in (DONE, FAILED) and self.sticks and src not in self._stuck:
+            self._stuck[src] = self.rng.random() < self.sticks
+        return self._stuck.get(src, False) and self.clock() < self.sticks_until
