@@ -180,14 +180,18 @@ def test_a_rename_that_copies_is_evidence_once_something_is_odd(trusting, oddity
 
 
 @pytest.mark.parametrize(("personality", "mode"), [(None, "trust"), (COPYING, "verify")])
-def test_a_job_that_somebody_else_finished_as_well_is_looked_into(trusting, personality, mode):
-    server, queue, job = trusting
-    server.write("02_done/job1.txt", content("job1.txt"))
-    server._engine.personality = personality or server._engine.personality
-    job.done()
-    server.write("00_waiting/job2.txt", content("job2.txt"))
-    queue.next_and_lock().done()
-    assert queue.mode == mode
+def test_a_job_that_somebody_else_finished_as_well_is_looked_into(serve_fake, personality, mode):
+    server = serve_fake()
+    set_up(server, ["job1.txt"])
+    # Whoever falls back waits for a heartbeat of the others.
+    with DirJobs(server.url, "w1", **TIMES) as queue:
+        job = queue.next_and_lock()
+        server.write("02_done/job1.txt", content("job1.txt"))
+        server._engine.personality = personality or server._engine.personality
+        job.done()
+        server.write("00_waiting/job2.txt", content("job2.txt"))
+        queue.next_and_lock().done()
+        assert queue.mode == mode
 
 
 def test_a_claim_that_somebody_saved_anew_is_done(trusting):
