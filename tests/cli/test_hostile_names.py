@@ -17,6 +17,7 @@ from dirjobs.policy import Mode, Policy
 from dirjobs.recovery.heartbeat import Heartbeat
 from dirjobs.recovery.process import Process
 from dirjobs.runner.workspace import make, new_note
+from tests.amounts import PATIENCE
 from tests.cli.conftest import Queue
 from tests.command_line import DIRJOBS, environment
 
@@ -258,7 +259,7 @@ def test_what_bash_completes_is_no_command(tmp_path):
     env = environment(PATH=f"{program.parent}{os.pathsep}{os.environ['PATH']}")
     told = subprocess.run(
         [bash, "--norc", "-c", BASH, "bash", "jobs"],
-        cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=True,
+        cwd=tmp_path, env=env, capture_output=True, text=True, timeout=PATIENCE, check=True,
     )  # fmt: skip
     assert told.stdout == "dirjobs show jobs run3.txt\n"
     assert not (tmp_path / "PWNED").exists()

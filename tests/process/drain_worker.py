@@ -13,12 +13,15 @@ import sys
 import time
 
 from dirjobs import ClaimLost, DirJobs
+from dirjobs.protocol import candidates
 
 
 def main() -> None:
     settings = json.load(sys.stdin)
     logging.basicConfig(format="%(asctime)s %(name)s %(message)s", level=logging.WARNING)
     stop, reads = settings.pop("stop"), settings.pop("reads")
+    if not reads:  # what jobs cost is counted: listings come with age, the slower the more
+        candidates._LISTING_USED_SECONDS = 3600.0
     with open(settings.pop("record"), "a", buffering=1) as record, DirJobs(**settings) as dj:
         record.write(f"mode {dj.mode}\n")
         ready = False

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.amounts import PATIENCE
 from tests.command_line import DIRJOBS, environment
 from tests.process.backends import on_apache, on_samba
 
@@ -51,7 +52,7 @@ def run(place, tmp_path):
             env=environment(**home, TMPDIR=str(tmp_path / "tmp"), **{**login, **more}),
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=120,
+            timeout=PATIENCE,
         )
         assert done.returncode == code, done.stderr
         said.append(done.stdout + done.stderr)
@@ -133,5 +134,5 @@ def test_a_place_without_a_login_is_handed_on(tmp_path):
         [*DIRJOBS, "work", "--", "sh", "-c", script],
         env=environment(DIRJOBS_URL=queue, FSSPEC_SMB_USERNAME="me"),
         check=True,
-        timeout=60,
+        timeout=PATIENCE,
     )

@@ -159,6 +159,7 @@ def test_a_killed_watchdog_is_replaced(tmp_path, queue, start):
     job = f"if [ $DIRJOBS_NAME = a ]; then until [ -e killed ]; do sleep 0.02; done; else {JOB} fi"
     process = start("work", "jobs", "--wid", "w1", "--", "sh", "-c", job)
     wait_until((queue / "01_running" / "w1.a").exists)
+    wait_until(lambda: watchdogs_of(process.pid))
     (watchdog,) = watchdogs_of(process.pid)
     os.kill(watchdog, signal.SIGKILL)
     wait_until(lambda: not is_alive(watchdog))

@@ -16,14 +16,14 @@ SELDOM = {"heartbeat": 600.0, "lease": 3600.0}
 """However long the jobs take on a busy machine, heartbeats add nothing to what they cost."""
 
 
-@pytest.mark.parametrize(("mode", "most", "per_lost_race"), [("trust", 2.1, 2), ("verify", 6.3, 3)])
+@pytest.mark.parametrize(("mode", "most", "per_lost_race"), [("trust", 2.1, 3), ("verify", 6.3, 3)])
 def test_requests_per_job(tmp_path, figures, mode, most, per_lost_race):
     """Four workers: claims, looks, finishing, listings, all counted by the server.
 
     Lost races are counted apart: how many there are is a matter of luck and of how busy the
-    machine is.  One costs its MOVE and a look whether the job is ours all the same; in verify a
-    listing as well, for a worker soon looks for better places.  So is what a worker's own life
-    costs, however many its jobs.
+    machine is.  One costs its MOVE, a look whether the job is ours all the same, and a listing,
+    for a worker soon looks for better places.  So is what a worker's own life costs, however
+    many its jobs.
     """
     with apache.running(auth=None) as server:
         with DirJobs(server.url, mode=mode, **SELDOM) as first:

@@ -200,7 +200,8 @@ def test_what_came_late_is_put_back_when_the_queue_is_back(away):
 
 
 @pytest.mark.parametrize("how", ["gone", "bare"])
-def test_adding_makes_no_queue_at_a_bare_mount_point(tmp_path, how):
+def test_adding_makes_no_queue_at_a_bare_mount_point(tmp_path, how, monkeypatch):
+    monkeypatch.setattr("dirjobs.protocol.folders._PAUSES", (0.01, 0.01, 0.01))
     place = Away(tmp_path / "jobs")
     with DirJobs(place.folder) as queue:
         place.go(how)

@@ -9,6 +9,8 @@ import threading
 from collections.abc import Callable
 from typing import NamedTuple, Self
 
+from tests.amounts import PATIENCE
+
 
 class Request(NamedTuple):
     method: str
@@ -50,7 +52,7 @@ class ScriptedServer:
                 each.shutdown(socket.SHUT_RDWR)
             each.close()
         for thread in self._threads:
-            thread.join(10)
+            thread.join(PATIENCE)
 
     def _accept(self) -> None:
         while True:

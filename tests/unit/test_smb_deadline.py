@@ -20,6 +20,7 @@ from dirjobs.backends.smb import connection, directory, integrity, open_store, t
 from dirjobs.backends.smb.connection import Answer, wait_for_answer
 from dirjobs.backends.smb.status import PENDING
 from dirjobs.errors import AmbiguousResult, Denied, TooLarge, Unavailable
+from tests.amounts import PATIENCE
 
 PAUSE = 0.02
 TIMEOUT = 0.8
@@ -104,7 +105,7 @@ def server(trick: Trick) -> Iterator[int]:
         yield listener.getsockname()[1]
     finally:
         listener.close()
-        thread.join(30)
+        thread.join(PATIENCE)
 
 
 @pytest.mark.parametrize("trick", TRICKS)

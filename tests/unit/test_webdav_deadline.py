@@ -20,6 +20,7 @@ from dirjobs.backends.webdav import deadline, open_store
 from dirjobs.backends.webdav.deadline import MIN_RATE, Deadline, Payload
 from dirjobs.errors import AmbiguousResult, StoreError, TooLarge, Unavailable
 from dirjobs.store import MAX_READ
+from tests.amounts import PATIENCE
 from tests.unit.scripted_server import ScriptedServer, answer
 
 PAUSE = 0.02
@@ -52,7 +53,7 @@ class Endless:
 
     def __exit__(self, *_: object) -> None:
         self._socket.close()
-        self._thread.join(30)
+        self._thread.join(PATIENCE)
 
     def _serve(self) -> None:
         head, piece, pause = self._said
@@ -120,7 +121,7 @@ def test_a_question_ends(trick: str) -> None:
         options = {"timeout": TIMEOUT, "username": "me", "password": "x"}
         with open_store(f"http://127.0.0.1:{server.port}/q", options) as store, memory_is_flat():
             said_of(lambda: store.read("a") if "file" in trick else list(store.list("a")))
-        assert server.hung_up.wait(30)
+        assert server.hung_up.wait(PATIENCE)
 
 
 @pytest.mark.parametrize(
@@ -140,9 +141,10 @@ def test_a_change_ends_and_leaves_a_doubt_where_there_is_one(trick: str) -> None
 def test_a_yes_with_a_text_that_drips_is_a_yes() -> None:
     head = b"HTTP/1.1 201 Created\r\nContent-Length: 1000000\r\n\r\n"
     with Endless(head, b" ", PAUSE) as server:
-        with open_store(f"http://127.0.0.1:{server.port}/q", {"timeout": TIMEOUT}) as store:
+        # Long enough for the head to come from a thread of a busy machine.
+        with open_store(f"http://127.0.0.1:{server.port}/q", {"timeout": 3.0}) as store:
             store.rename("a", "b")
-        assert server.hung_up.wait(30)
+        assert server.hung_up.wait(PATIENCE)
 
 
 @pytest.mark.parametrize("proxy", ["http", "socks5"])
@@ -151,7 +153,7 @@ def test_a_proxy_that_drips_ends(proxy: str) -> None:
         options = {"timeout": TIMEOUT, "proxy": f"{proxy}://127.0.0.1:{server.port}"}
         with open_store("https://cloud.invalid/q", options) as store:
             assert "cloud.invalid" in said_of(lambda: list(store.list("a")))
-        assert server.hung_up.wait(30)
+        assert server.hung_up.wait(PATIENCE)
 
 
 def test_tls_that_is_never_agreed_on_ends() -> None:
@@ -159,7 +161,7 @@ def test_tls_that_is_never_agreed_on_ends() -> None:
     with Endless(b"\x16\x03\x03\x40\x00\x02", b"\0", PAUSE) as server:
         with open_store(f"https://127.0.0.1:{server.port}/q", {"timeout": TIMEOUT}) as store:
             assert said_of(lambda: list(store.list("a"))).startswith("https://127.0.0.1")
-        assert server.hung_up.wait(30)
+        assert server.hung_up.wait(PATIENCE)
 
 
 def test_of_many_addresses_none_has_the_whole_time(monkeypatch: pytest.MonkeyPatch) -> None:
