@@ -177,7 +177,14 @@ def test_a_share_behind_dfs_is_as_safe(samba: Samba) -> None:
     assert forger.forged
 
 
-@pytest.mark.parametrize("verb", VERBS.values(), ids=["look", "read", "list", "rename"])
+def log_on(store: SmbStore) -> None:
+    store.close()
+    store.exists("job")
+
+
+@pytest.mark.parametrize(
+    "verb", [*VERBS.values(), log_on], ids=["look", "read", "list", "rename", "log on"]
+)
 def test_without_signatures_whatever_comes_is_one_error(
     samba: Samba, verb: Callable[[SmbStore], object]
 ) -> None:

@@ -141,6 +141,7 @@ def log_on(config: Config, connection: Any, cache: MutableMapping[str, Any]) -> 
         Unavailable: the share is not there just now.
     """
     who = f"user {config.username!r}" if config.username else "the current user"
+    kind: type[StoreError] = Unavailable
     session = Session(
         connection,
         username=config.username,
@@ -162,7 +163,6 @@ def log_on(config: Config, connection: Any, cache: MutableMapping[str, Any]) -> 
         ) from error
     except SMBResponseException as error:
         # What is not about the account (too many users, no domain controller) passes.
-        kind: type[StoreError] = Unavailable
         why = f"the server says NTSTATUS {error.status:#010x}"
         if error.status in LOGON:
             kind, why = LogonRefused, LOGON[error.status]
@@ -170,10 +170,13 @@ def log_on(config: Config, connection: Any, cache: MutableMapping[str, Any]) -> 
     except SMBConnectionClosed:
         raise
     except SMBException as error:
-        why = "it can't encrypt, and encrypt=True demands it"
+        kind, why = Unavailable, "its answer makes no sense"
         if "guest" in str(error):
+            kind = Denied
             why = "it takes nobody of that name and password, only guests (guest=True)"
-        raise Denied(f"Can't log on to {config.where} as {who}: {why}.") from error
+        elif config.encrypt:
+            kind, why = Denied, "it can't encrypt, and encrypt=True demands it"
+        raise kind(f"Can't log on to {config.where} as {who}: {why}.") from error
     try:
         with _signing(session):
             return _guest_share(config, session) if config.guest else _share(config, cache)
