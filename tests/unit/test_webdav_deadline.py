@@ -17,7 +17,7 @@ from typing import Self
 import pytest
 
 from dirjobs.backends.webdav import deadline, open_store
-from dirjobs.backends.webdav.deadline import MIN_RATE, Deadline, Payload
+from dirjobs.backends.webdav.deadline import MIN_RATE, Deadline, Outgoing
 from dirjobs.errors import AmbiguousResult, StoreError, TooLarge, Unavailable
 from dirjobs.store import MAX_READ
 from tests.amounts import PATIENCE
@@ -239,7 +239,7 @@ def test_after_a_payload_the_server_has_its_time_for_the_answer(clock: Clock) ->
 
     limit = Deadline(10.0)
     limit.begin()
-    assert list(Payload(Body(), limit)) == [b"a"]  # type: ignore[arg-type]
+    assert list(Outgoing(Body(), limit)) == [b"a"]  # type: ignore[arg-type]
     assert limit.left() == 10.0
 
 
@@ -323,3 +323,16 @@ def test_the_private_part_of_httpx_that_is_used() -> None:
         (connection,) = line.transport._pool.connections
         stream = connection._connection._network_stream
         assert type(stream) is deadline._Stream
+
+
+@pytest.mark.parametrize("verb", ["write", "upload"])
+def test_a_server_that_takes_nothing(verb: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/q"
+        size = 30_000_000  # no buffer on the way has so much room
+        content = bytes(size) if verb == "write" else io.BytesIO(bytes(size))
+        with (
+            open_store(url, {"timeout": TIMEOUT, "trust_env": False}) as store,
+            pytest.raises(AmbiguousResult, match="timed out"),
+        ):
+            getattr(store, verb)("a", content)

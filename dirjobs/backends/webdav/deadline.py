@@ -58,8 +58,8 @@ class Deadline:
         return left if at_most is None else min(left, at_most)
 
 
-class Payload(httpx.SyncByteStream):
-    """A body that may take longer than a request, as long as it goes on.
+class Incoming(httpx.SyncByteStream):
+    """The body of an answer that may take longer than a request, as long as it goes on.
 
     Args:
         stream: the body.
@@ -74,7 +74,26 @@ class Payload(httpx.SyncByteStream):
         for piece in self._stream:
             self._deadline.went(len(piece))
             yield piece
-        self._deadline.renew()  # a server that was sent it may take its time for the answer
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+class Outgoing(httpx.SyncByteStream):
+    """The body of a request, after which the server has the whole time for its answer.
+
+    Args:
+        stream: the body.
+        deadline: knows from the connection how it goes on, and is told when it is over.
+    """
+
+    def __init__(self, stream: httpx.SyncByteStream, deadline: Deadline) -> None:
+        self._stream = stream
+        self._deadline = deadline
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._stream
+        self._deadline.renew()
 
     def close(self) -> None:
         self._stream.close()

@@ -17,7 +17,7 @@ import httpx
 
 from dirjobs.backends._config import refuse_pickling
 from dirjobs.backends.webdav.config import Config
-from dirjobs.backends.webdav.deadline import Deadline, Network, Payload
+from dirjobs.backends.webdav.deadline import Deadline, Incoming, Network, Outgoing
 from dirjobs.backends.webdav.login import BasicOrDigest
 from dirjobs.backends.webdav.status import METHODS, READING, Verb, no_answer, shown
 from dirjobs.errors import Unavailable, Unsupported
@@ -151,7 +151,7 @@ class Session:
                         response = self._redirected(line, response)
                     if verb in _PAYLOADS:
                         assert isinstance(response.stream, httpx.SyncByteStream)
-                        response.stream = Payload(response.stream, line.deadline)
+                        response.stream = Incoming(response.stream, line.deadline)
                     yield response
                     if not response.is_stream_consumed:
                         self._drain(response)  # so that the connection is of further use
@@ -187,7 +187,7 @@ class Session:
             METHODS.get(verb, verb.name),
             url,
             headers={**self._always, **headers},
-            stream=Payload(stream, line.deadline) if verb is Verb.PUT else stream,
+            stream=Outgoing(stream, line.deadline) if verb is Verb.PUT else stream,
             extensions={"timeout": self._timeouts},
         )
 
