@@ -6,9 +6,10 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from dirjobs.errors import NotFound
+from dirjobs.errors import NotFound, TooLarge
 from dirjobs.layout import DONE, FAILED, RESULTS, JobFile
 from dirjobs.protocol.candidates import natural_key
+from dirjobs.protocol.records import check_depth
 from dirjobs.protocol.share import Share
 from dirjobs.store import FileKind
 
@@ -71,9 +72,10 @@ def _object(share: Share, path: str) -> Mapping[str, Any] | None:
     else."""
     try:
         value = json.loads(share.read(path))
+        check_depth(value)
     except NotFound:
         return {}
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError, TooLarge):
         return None
     return value if isinstance(value, dict) else None
 

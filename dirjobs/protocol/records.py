@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import msgspec
@@ -52,21 +53,38 @@ def bounded(value: Any) -> Any:
     Raises:
         ValueError: it is nested too deeply, or a number is too large.
     """
+    for level in _levels(value):
+        for one in level:
+            if isinstance(one, float | int) and not abs(one) <= _LARGEST[type(one)]:
+                raise ValueError("a number is too large")
+    return value
+
+
+def check_depth(value: object) -> None:
+    """Refuse what is decoded from JSON, but could not be printed or written again.
+
+    Raises:
+        ValueError: it is nested too deeply.
+    """
+    for _ in _levels(value):
+        pass
+
+
+def _levels(value: object) -> Iterator[list[Any]]:
+    """What is in a value at each depth."""
     level, depth = [value], 0
     while level:
+        yield level
         inner: list[Any] = []
         for one in level:
             if isinstance(one, dict):
                 inner.extend(one.values())
             elif isinstance(one, list):
                 inner.extend(one)
-            elif isinstance(one, float | int) and not abs(one) <= _LARGEST[type(one)]:
-                raise ValueError("a number is too large")
         depth += 1
         if depth > MAX_DEPTH and inner:
             raise ValueError("it is nested too deeply")
         level = inner
-    return value
 
 
 def convert(record: object, kind: type[T]) -> T:

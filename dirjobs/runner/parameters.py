@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Self
 
+from dirjobs.protocol.records import check_depth
+
 LARGEST_JOB = 1 << 20
 """Bytes: a larger job is no set of parameters."""
 
@@ -34,7 +36,8 @@ class Number(str):
 
 
 def parameters_in(path: str) -> dict[str, str] | None:
-    """The parameters in a job's file as text; None if it is no JSON object (of at most 1 MiB).
+    """The parameters in a job's file as text; None if it is no JSON object (of at most 1 MiB,
+    and not nested more deeply than anybody would).
 
     Any of JSON's encodings is understood, with or without a byte order mark, as editors and
     shells of Windows write it.
@@ -48,6 +51,7 @@ def parameters_in(path: str) -> dict[str, str] | None:
         return None
     try:
         record = json.loads(data, parse_int=Number, parse_float=Number)
+        check_depth(record)
     except (ValueError, RecursionError):
         return None
     if not isinstance(record, dict):

@@ -326,3 +326,22 @@ def test_a_job_called_like_a_part_of_its_workspace(far):
     far.run("work", "--", "sh", "-c", script, "sh", "{}", "{name}")
     assert far.jobs() == {"02_done": sorted(names)}
     assert [far.names(f"results/{name}") for name in sorted(names)] == [[n] for n in sorted(names)]
+
+
+# -- values that are nested without end ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("depth", [60, 500, 900, 100_000])
+def test_a_nested_job_ends_no_command(local, tmp_path, depth):
+    deep = f'{{"x": {"[" * depth}{"]" * depth}}}'
+    local.put("00_waiting", "a.json", "b.json", data=deep.encode())
+    local.put("00_waiting", "c.json", data=b'{"x": [[1]]}')
+    script = 'echo "{\\"y\\": ' + "[" * min(depth, 9000) + '1" > "$DIRJOBS_OUT/result.json"'
+    local.run("work", "--", "sh", "-c", script.replace('1"', "1" + "]" * min(depth, 9000) + '}"'))
+    rows = local.json("results")
+    assert [row.get("x") for row in rows] == [None, None, [[1]]]
+    assert "result.json of 3 jobs is no JSON object" in local.stderr
+    assert local.run("results", "--csv").splitlines()[-1] == "c.json,done,[[1]]"
+    assert local.run("results").count("done") == 3
+    (tmp_path / "deep.json").write_text(f"[{deep}]")
+    assert "nested too deeply" in local.refused("add", "--from-json", tmp_path / "deep.json")

@@ -80,3 +80,14 @@ def test_what_is_new_in_a_log():
     cut = head + b"[left out]\n" + tail[-9000:]
     assert new_part(head + tail, cut + b"more") == b"more"
     assert new_part(b"x" * 5000, b"y" * 9000) == b"\n[...]\n" + b"y" * 4096
+
+
+def test_a_long_log_as_json(local, monkeypatch):
+    local.store.mkdir("logs")
+    local.put("02_done", "a.txt")
+    local.put("logs", "a.txt.w1.log", data=b"x" * 3_000_000)
+    assert len(local.json("logs", "a.txt")["text"]) == 3_000_000
+    monkeypatch.setattr(logs, "_LARGEST_DOCUMENT", 1_000_000)
+    told = local.refused("logs", "a.txt", "--json")
+    assert "has 3,000,000 bytes, too many for one JSON document: leave out --json." in told
+    assert len(local.run("logs", "a.txt")) == 3_000_000

@@ -253,6 +253,15 @@ def test_no_results(local):
     assert "either --csv or --json" in local.refused("results", "--csv", "--json")
 
 
+def test_a_result_that_is_too_large_ends_no_table(local):
+    local.put("02_done", "a.json", "b.json", data=b"{}")
+    for folder in ("results", "results/a.json"):
+        local.store.mkdir(folder)
+    local.put("results/a.json", "result.json", data=b"[" + b" " * (1 << 20) + b"]")
+    assert [row["job"] for row in local.json("results")] == ["a.json", "b.json"]
+    assert "result.json of 1 job is no JSON object" in local.stderr
+
+
 def test_a_large_job_is_not_read_for_its_parameters(local, monkeypatch):
     monkeypatch.setattr("dirjobs.admin.results.LARGEST", 3)
     local.put("02_done", "a.json", data=b'{"x": 1}')

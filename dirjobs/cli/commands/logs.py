@@ -28,6 +28,8 @@ from dirjobs.names import unsafe_name
 from dirjobs.protocol.share import Share
 
 _INTERVAL = 3.0
+_LARGEST_DOCUMENT = 64 << 20
+"""Bytes: `dirjobs work` writes shorter logs."""
 _OVERLAP = 4096
 """So many bytes at the end of what was shown tell where to go on in a file whose middle was
 left out meanwhile."""
@@ -70,11 +72,22 @@ def logs(
         if log is None:
             raise _nothing(share, name, worker)
         if as_json:
-            text = share.store.read(log.path).decode(errors="replace")
+            text = _whole(share, log).decode(errors="replace")
             show_json({"job": name, "worker": log.worker, "path": log.path, "text": text})
         else:
             with _output(raw) as output:
                 share.store.download(log.path, output)
+
+
+def _whole(share: Share, log: Log) -> bytes:
+    if (log.entry.size or 0) > _LARGEST_DOCUMENT:
+        raise ConfigurationError(
+            f"{log.path!r} has {log.entry.size:,} bytes, too many for one JSON document: leave"
+            " out --json."
+        )
+    content = io.BytesIO()
+    share.store.download(log.path, content)
+    return content.getvalue()
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from decimal import Decimal, InvalidOperation
 from typing import TypeAlias
 
 from dirjobs.errors import ConfigurationError
+from dirjobs.protocol.records import check_depth
 from dirjobs.runner.parameters import Number
 
 Value: TypeAlias = object
@@ -379,9 +380,12 @@ def _parsed(text: str, shown: str, line: int) -> list[Value]:
         value: list[Value] = json.loads(
             text, parse_constant=_no_constant, parse_float=Number.fraction, parse_int=Number
         )
+        check_depth(value)
     except (ValueError, RecursionError) as error:
         at = line - 1 + getattr(error, "lineno", 1)
         what = getattr(error, "msg", str(error))
+        if isinstance(error, RecursionError):
+            what = "it is nested too deeply"
         raise ConfigurationError(
             f"{shown!r}, line {at}: {what}; write an array of objects, or one object on each line."
         ) from error
