@@ -92,7 +92,7 @@ def hostile(tmp_path, scratch):
     for folder in ("00_waiting", "99_failed", "02_done"):
         for number, bad in enumerate(OBEYED.values()):
             (tmp_path / "jobs" / folder / f"z{number}{bad}").touch()
-    noted = {"worker": HOSTILE, "at": HOSTILE, "reason": HOSTILE, "died": HOSTILE}
+    noted = {"worker": HOSTILE, "at": HOSTILE, "reason": HOSTILE, "died": True}
     for name in (NAME, f"d{NAME}", f"c{NAME}", f"b{NAME}"):
         notes = {"format": 1, "attempts": [noted, noted]}
         queue.put("_queue/attempts", f"{name}.json", data=json.dumps(notes).encode())
