@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import unicodedata
+from collections.abc import Collection
 
 MAX_BYTES = 199
 """`<worker>.<job>` stays under 200 bytes: staged names around it must fit into 255."""
@@ -12,6 +13,20 @@ MAX_BYTES = 199
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 _DEVICE = re.compile(r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(?:\..*)?", re.IGNORECASE)
 _PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,100}")
+CHANGEABLE = {
+    "spaces": (" ", re.compile(" ")),
+    "letters beyond ASCII": ("\u00e4", re.compile(r"[^\x00-\x7f]")),
+    "'%'": ("%20", re.compile("%")),
+    "'+'": ("+", re.compile(r"\+")),
+    "'&'": ("&", re.compile("&")),
+    "'#'": ("#", re.compile("#")),
+    "other signs": ("[", re.compile(r"[!\"$'()*,:;<=>?@\[\\\]^`{|}]")),
+}
+"""What has to be encoded in a URL, and may be changed on the way to a server: a text to try it
+with, and how it is found in a name."""
+
+ALL_CHANGEABLE = "".join(text for text, _ in CHANGEABLE.values())
+
 _FORBIDDEN = re.compile(r'["<>\\:*?|;/]')
 
 
@@ -58,4 +73,25 @@ def unportable_name(name: str) -> str | None:
         return "it begins with a space, which some servers drop"
     if _DEVICE.fullmatch(name):
         return "it is a device on Windows"
+    return None
+
+
+def is_changeable(name: str) -> bool:
+    """Whether there may be servers or proxies that change a file's name to another one when
+    it is renamed to `name`."""
+    return not _PLAIN.fullmatch(name) and any(
+        found.search(name) for _, found in CHANGEABLE.values()
+    )
+
+
+def change_problem(name: str, changed: Collection[str]) -> str | None:
+    """Why nothing may be renamed to `name` where these of `CHANGEABLE` are changed; None if it
+    arrives."""
+    for kind in changed:
+        if CHANGEABLE[kind][1].search(name):
+            return (
+                f"the server, or a proxy before it, changes or refuses {kind} in the name of a"
+                f" file that is renamed, such as {name!r}: use letters, digits, '.', '_' and"
+                " '-', or have the proxy pass on Destination as it is"
+            )
     return None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import BinaryIO
 
-from dirjobs.errors import AmbiguousResult, Denied, JobExists, NotFound, Unsupported
+from dirjobs.errors import AmbiguousResult, Denied, InvalidName, JobExists, NotFound, Unsupported
 from dirjobs.layout import (
     DONE,
     FAILED,
@@ -17,6 +18,7 @@ from dirjobs.layout import (
     staged_upload,
 )
 from dirjobs.names import same_name
+from dirjobs.protocol.agreement import recorded_problems
 from dirjobs.protocol.folders import make_folders
 from dirjobs.protocol.parts import Parts
 from dirjobs.protocol.resolve import Outcome
@@ -39,11 +41,23 @@ def add(parts: Parts, name: str, source: BinaryIO, size: int | None) -> None:
         size: of the content in bytes, if known.
 
     Raises:
+        InvalidName: it is recorded that the name would be changed on the way.
         JobExists: the name is in use.
         StoreError: nothing was added, or (AmbiguousResult) it is not known.
     """
+    refuse_changed_names(parts.share, [name])
     _refuse_if_known(parts, name)
     upload_and_rename(parts, name, source, size)
+
+
+def refuse_changed_names(share: Share, jobs: Iterable[str]) -> None:
+    """Refuse names for new jobs of which it is recorded that they would be changed on the way.
+
+    Raises:
+        InvalidName: of the first.
+    """
+    for name, problem in recorded_problems(share, jobs).items():
+        raise InvalidName(f"job name {name!r} can't be used here: {problem}.")
 
 
 def upload_and_rename(parts: Parts, name: str, source: BinaryIO, size: int | None) -> None:

@@ -21,6 +21,7 @@ from dirjobs.layout import (
     job_files,
 )
 from dirjobs.protocol import attempts
+from dirjobs.protocol.agreement import recorded_problems
 from dirjobs.protocol.share import Share
 from dirjobs.recovery.control import PAUSE, drained
 from dirjobs.recovery.heartbeat import Heartbeat, read, worker_of
@@ -116,8 +117,9 @@ class Inspector:
 
 
 def count(share: Share) -> Counts:
-    """How many jobs are where; one listing for each of five folders, and one more if a job
-    has ended meanwhile."""
+    """How many jobs are where; one listing for each of five folders, one more if a job has
+    ended meanwhile, and one request if the name of a waiting job could be one that is changed
+    on the way."""
     # Folders further down are listed later, so that a moving job is seen twice, never missed;
     # equal name, size and mtime count once.
     listing = share.listed(WAITING)
@@ -127,6 +129,7 @@ def count(share: Share) -> Counts:
         for entry in listing
         if entry.kind is FileKind.FILE and is_left_behind(entry.name)
     ]
+    changed = [*recorded_problems(share, (place.job.name for place in waiting))]
     running = share.jobs_in(RUNNING)
     claimed = {place.job for place in running if place.job.mtime is not None}
     left = sum(place.job not in claimed for place in waiting)
@@ -148,7 +151,7 @@ def count(share: Share) -> Counts:
         for place in running
         if place.job not in ended
     ]
-    return Counts(left, done, parked, failed, claims, left_behind)
+    return Counts(left, done, parked, failed, claims, left_behind, changed)
 
 
 @dataclass(frozen=True)

@@ -97,6 +97,9 @@ class Overview:
         left_behind: how many files in ``00_waiting`` are not taken, since they look like what
             other programs leave behind.
         left_behind_example: the name of one; empty if there is none.
+        changed: how many of the waiting jobs are not taken, since it is recorded that their names
+            would be changed on the way.
+        changed_example: the name of one; empty if there is none.
         paused: no worker takes another job.
         workers: those that live, and those that died or left something.
         failures: the latest, newest first.
@@ -111,6 +114,8 @@ class Overview:
     parked: int = 0
     left_behind: int = 0
     left_behind_example: str = ""
+    changed: int = 0
+    changed_example: str = ""
     paused: bool = False
     workers: tuple[Seen, ...] = ()
     failures: tuple[Failure, ...] = ()
@@ -176,6 +181,8 @@ class Counts:
     claims: list[Claimed] = field(default_factory=list)
     left_behind: list[str] = field(default_factory=list)
     """Files in ``00_waiting`` that are taken for what other programs have left there."""
+    changed: list[str] = field(default_factory=list)
+    """Waiting jobs whose names would be changed on the way, as recorded."""
 
 
 def rounded(value: Any) -> Any:
@@ -222,6 +229,8 @@ def describe(
         parked=counts.parked,
         left_behind=len(counts.left_behind),
         left_behind_example=min(counts.left_behind, default=""),
+        changed=len(counts.changed),
+        changed_example=min(counts.changed, default=""),
         paused=paused,
         workers=tuple(sorted(workers, key=_natural)),
         failures=tuple(failures),

@@ -10,9 +10,16 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 
-from dirjobs.errors import StoreError
+from dirjobs.errors import (
+    AlreadyExists,
+    AmbiguousResult,
+    Denied,
+    NotFound,
+    StoreError,
+    Unsupported,
+)
 from dirjobs.layout import is_job_name
-from dirjobs.names import same_name, unportable_name
+from dirjobs.names import ALL_CHANGEABLE, CHANGEABLE, nonce, same_name, unportable_name
 from dirjobs.store import Store
 from dirjobs.testing.names import ODD_NAMES
 from dirjobs.testing.races import content
@@ -80,6 +87,28 @@ def try_names(here: Store, folder: str, tag: str) -> Names:
     _try_length(here, folder, tag, found)
     _try_case(here, folder, tag, found)
     return found
+
+
+def find_changed_names(here: Store, folder: str, tag: str) -> list[str]:
+    """Which of `CHANGEABLE` do not arrive as they were sent, or not at all, when a file is
+    renamed; few requests where all do."""
+    here.mkdir(folder)
+    if _arrives(here, folder, tag, ALL_CHANGEABLE):
+        return []
+    return [kind for kind, (text, _) in CHANGEABLE.items() if not _arrives(here, folder, tag, text)]
+
+
+def _arrives(here: Store, folder: str, tag: str, text: str) -> bool:
+    number = nonce()
+    src, dst = f"{tag}-{number}{text}.txt", f"{tag}_{number}{text}.txt"
+    try:
+        here.write(f"{folder}/{src}", b"")
+        here.rename(f"{folder}/{src}", f"{folder}/{dst}")
+    except (AlreadyExists, Denied, NotFound, Unsupported):
+        return False
+    except AmbiguousResult:
+        pass  # the listing shows it
+    return _is_as(dst, {entry.name for entry in here.list(folder)})
 
 
 def _is_as(name: str, there: set[str]) -> bool:

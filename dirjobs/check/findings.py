@@ -30,6 +30,8 @@ class Findings:
         mount_lag: the same between the place and the mount that was named.
         partial: what others can do with an unfinished upload.
         names: what became of odd names.
+        changed_names: what is changed or refused in the new name of a file that is renamed, of
+            `names.CHANGEABLE`.
         times: of files.
         nowhere: what comes of a rename into a missing folder.
         latency: of each verb, in seconds: the median.
@@ -49,6 +51,7 @@ class Findings:
     mount_lag: Lag | None = None
     partial: Partial | None = None
     names: Names | None = None
+    changed_names: list[str] | None = None
     times: Times = field(default_factory=Times)
     nowhere: Nowhere | None = None
     latency: dict[str, float] = field(default_factory=dict)

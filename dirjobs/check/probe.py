@@ -10,7 +10,13 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 
-from dirjobs.check.file_semantics import Clock, rename_into_nowhere, try_names, try_partial_upload
+from dirjobs.check.file_semantics import (
+    Clock,
+    find_changed_names,
+    rename_into_nowhere,
+    try_names,
+    try_partial_upload,
+)
 from dirjobs.check.findings import Findings
 from dirjobs.check.lag import measure_lag
 from dirjobs.check.latency import Timed
@@ -152,6 +158,8 @@ def _examine(store: Store, view: Store | None, processes: Reopen | None, plan: _
             found.callers = f"{racers.size} {racers.kind}"
             _race(found, RaceTrack(here, racers, tag, lag=place.lag), plan)
         found.times = clock.read()
+        plan.tell("what becomes of names", 0.0)
+        found.changed_names = find_changed_names(here, "changed", tag)
         if plan.begins("uploading slowly"):
             found.partial = try_partial_upload(here, "partial", tag, found.worst_lag)
         is_prompt = found.worst_lag < 1

@@ -68,7 +68,12 @@ def record(store: Store, done: Check) -> Recorded:
             policy = policy.at_least_as_strict_as(before.mode, before.sync_time)
             why = f", for {len(live)} other worker(s) run: check again when none does"
         policy = replace(policy, lease=max(before.lease, verdict.lease)).with_legal_lease()
-        agreement.write(policy, checked=_summary(done), min_age=verdict.min_age)
+        agreement.write(
+            policy,
+            checked=_summary(done),
+            min_age=verdict.min_age,
+            changed_names=done.findings.changed_names or [],
+        )
         wait = f", sync_time {policy.sync_time:g}" if policy.mode is Mode.SYNC else ""
         return Recorded(
             policy.mode,

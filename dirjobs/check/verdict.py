@@ -170,8 +170,14 @@ def _avoid(found: Findings, mode: Mode) -> Iterator[str]:
             "A file that is still being uploaded can be claimed: add jobs by dirjobs, which"
             f" uploads under another name; others are taken after {MIN_AGE:g} s without a change."
         )
+    if found.changed_names:
+        yield (
+            f"The names of files that are renamed are changed or refused here if they have"
+            f" {', '.join(found.changed_names)}: use letters, digits, '.', '_' and '-' for jobs,"
+            " or have the proxy before the server pass on Destination as it is."
+        )
     if found.names is not None:
-        if found.names.dangerous:
+        if found.names.dangerous and not found.changed_names:
             yield f"Job names with these are changed here: {', '.join(found.names.dangerous)}."
         if found.names.longest < 199:
             longest = found.names.longest

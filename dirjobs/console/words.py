@@ -65,6 +65,13 @@ def remarks(found: Overview) -> list[Remark]:
             " programs."
         )
         lines.append(Remark(text, "yellow"))
+    if found.changed:
+        which = "job is" if found.changed == 1 else "jobs are"
+        text = (
+            f"{found.changed:,} waiting {which} not taken, such as {found.changed_example!r}: the"
+            " server changes such names; rename them."
+        )
+        lines.append(Remark(text, "yellow"))
     return lines
 
 

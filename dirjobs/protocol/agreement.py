@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -104,6 +104,34 @@ def further_keys(data: bytes) -> dict[str, object]:
         return {}
 
 
+def changed_names(further: Mapping[str, object]) -> tuple[str, ...]:
+    """What ``queue.json`` says that names of jobs must not have, of `names.CHANGEABLE`; what is
+    unknown, or of another type, is left alone."""
+    found = further.get("changed_names")
+    return tuple(kind for kind in names.CHANGEABLE if isinstance(found, list) and kind in found)
+
+
+def recorded_problem(name: str, changed: Collection[str]) -> str | None:
+    """Why a job can't have this name in a queue where these of `names.CHANGEABLE` are changed,
+    by its record; None if it can."""
+    problem = names.change_problem(name, changed)
+    return problem and (f"{problem} (so says {AGREEMENT}; `dirjobs check --record` writes it anew)")
+
+
+def recorded_problems(share: Share, jobs: Iterable[str]) -> dict[str, str]:
+    """Those of `jobs` whose names would be changed on the way, by the record, and what to tell of
+    each; one request if any of them could be at all."""
+    doubtful = [job for job in jobs if names.is_changeable(job)]
+    if not doubtful:
+        return {}
+    try:
+        changed = changed_names(further_keys(share.read(AGREEMENT)))
+    except (NotFound, TooLarge):
+        return {}
+    problems = ((job, recorded_problem(job, changed)) for job in doubtful)
+    return {job: problem for job, problem in problems if problem}
+
+
 class Agreement:
     """One worker's part in the agreement.
 
@@ -147,7 +175,7 @@ class Agreement:
             return None
         except TooLarge as error:
             raise _not_understood(error) from error
-        self._further = further_keys(data)
+        self._keep(further_keys(data))
         self.queue_id = id_in(data) or self.queue_id
         return from_bytes(data, defaults)
 
@@ -177,7 +205,7 @@ class Agreement:
             data = share.read(AGREEMENT)
         except NotFound:
             data = b""
-        self._further = self._with_id({**further_keys(data), **self._fallback, **further})
+        self._keep(self._with_id({**further_keys(data), **self._fallback, **further}))
         share.write(AGREEMENT, to_bytes(policy, self._further))
 
     def _with_id(self, keys: dict[str, object]) -> dict[str, object]:
@@ -196,7 +224,11 @@ class Agreement:
         """Give a queue of an older version an id; all else in ``queue.json`` stays."""
         keys = self._with_id(further_keys(self.share.read(AGREEMENT)))
         self.share.write(AGREEMENT, _encoded(keys))
-        self._further = keys
+        self._keep(keys)
+
+    def _keep(self, further: Mapping[str, object]) -> None:
+        self._further = further
+        self.me.changed_names = changed_names(further)
 
     def settle(self, wish: Policy, recorded: Policy | None, live: Sequence[Policy]) -> None:
         """Run in the strictest mode of ``queue.json``, live workers and ourselves.

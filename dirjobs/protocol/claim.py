@@ -31,6 +31,7 @@ from dirjobs.errors import (
 )
 from dirjobs.layout import RUNNING, WAITING
 from dirjobs.policy import Mode
+from dirjobs.protocol.agreement import recorded_problem
 from dirjobs.protocol.evidence import Evidence
 from dirjobs.protocol.exits import Claim, Exits
 from dirjobs.protocol.growth import GrowthWatch
@@ -127,10 +128,13 @@ class Claimer:
             the claim, or None if the job is somebody else's (or gone, or to be left).
 
         Raises:
+            Denied: the store refuses, or the job's name is known to be changed on the way.
             StoreError: the store is not available, or refuses; nothing is lost, and what
                 came of it is found by the next sweep.
         """
         me = self.me
+        if problem := recorded_problem(job.name, me.changed_names):
+            raise Denied(problem)
         mode, worker = me.policy.mode, me.worker
         if mode is not Mode.TRUST:
             job = self.look.in_full(f"{WAITING}/{job.name}", job)

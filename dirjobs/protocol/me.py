@@ -33,6 +33,8 @@ class Me:
         lease_gaps: how often the heartbeat stayed away for longer than that; after each, others
             may own its claims.
         lease_gaps_at_start: the same when this incarnation began.
+        changed_names: what must not be in the name of a job here, of `names.CHANGEABLE`, since it
+            is changed on the way; `Agreement` keeps it up.
         decided: how often each rule of the protocol decided something; for tests, and for
             the curious.
     """
@@ -52,6 +54,7 @@ class Me:
         self.lease_gaps = 0
         self.lease_gaps_at_start = 0
         self.last_beat = math.inf
+        self.changed_names: tuple[str, ...] = ()
         self.decided: Counter[str] = Counter()
         self._refusals_told: set[str] = set()
         self._told: set[str] = set()

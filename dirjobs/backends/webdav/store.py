@@ -12,7 +12,7 @@ import httpx
 
 from dirjobs.backends._config import refuse_pickling
 from dirjobs.backends.webdav import propfind
-from dirjobs.backends.webdav.arrival import EVERYTHING, KINDS, Arrival
+from dirjobs.backends.webdav.arrival import Arrival
 from dirjobs.backends.webdav.config import Config, legible
 from dirjobs.backends.webdav.directory import Listing, entry_of
 from dirjobs.backends.webdav.propfind import BadAnswer, Multistatus
@@ -20,7 +20,7 @@ from dirjobs.backends.webdav.session import Session
 from dirjobs.backends.webdav.status import OK, Verb, error_for, refusal, refuse_web_page
 from dirjobs.backends.webdav.transfer import announced, rewound_on_retryable_error
 from dirjobs.errors import AmbiguousResult, Denied, NoSpace, NotFound, StoreError, Unavailable
-from dirjobs.names import nonce, unsafe_name
+from dirjobs.names import ALL_CHANGEABLE, CHANGEABLE, nonce, unsafe_name
 from dirjobs.store import Entry, FileKind, Guarantees, SmallFile, Store, split
 
 log = logging.getLogger(__name__)
@@ -180,17 +180,17 @@ class WebdavStore(Store):
 
     def _try_names_with(self, session: Session, folder: str, arrival: Arrival) -> None:
         origin = arrival.origin or session.origin
-        arrives = self._arrives(session, folder, EVERYTHING, origin)
+        arrives = self._arrives(session, folder, ALL_CHANGEABLE, origin)
         if not arrives and arrival.origin is None and origin.startswith("https:"):
             other = _without_tls(origin)
-            if self._arrives(session, folder, EVERYTHING, other):
+            if self._arrives(session, folder, ALL_CHANGEABLE, other):
                 arrives, arrival.origin = True, other
         if not arrives:
             arrival.changed = tuple(
                 kind
-                for kind, (text, _) in KINDS.items()
+                for kind, (text, _) in CHANGEABLE.items()
                 if not self._arrives(session, folder, text, origin)
-            ) or tuple(KINDS)
+            ) or tuple(CHANGEABLE)
             log.info("%s changes names on the way: %s", self.url, ", ".join(arrival.changed))
         arrival.tried = True
 

@@ -200,6 +200,7 @@ def _unknown(share: Share, batch: Batch, skip_existing: bool) -> frozenset[str]:
         JobExists: some have, and that is not allowed.
         InvalidName: the store can't carry a name.
     """
+    enqueue.refuse_changed_names(share, batch.names)
     for name in batch.names:
         if problem := share.store.rename_problem(WAITING, name):
             raise InvalidName(f"job name {name!r} can't be used here: {problem}.")
