@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import closing, suppress
 from dataclasses import replace
 
 import pytest
 
-from dirjobs import DirJobs
+from dirjobs import DirJobs, open_store
 from dirjobs.errors import InvalidName, JobsRefused, StoreError
 from tests.fake_webdav import PERSONALITIES, FakeWebDAV, Fault
 from tests.servers import apache, nginx
@@ -114,6 +115,39 @@ def test_whatever_fails_at_the_trial_no_name_is_changed(encoding_again, kind, me
         assert jobs_in(server, "00_waiting") == {"a b.txt"}
     assert jobs_in(server, "00_waiting") == {"a b.txt"}
     assert not server.files("01_running")
+
+
+@pytest.mark.parametrize("status", [302, 401, 403, 404, 502, 503, 507])
+@pytest.mark.parametrize("method", ["PUT", "MOVE", "PROPFIND", "DELETE"])
+def test_a_refusal_at_the_trial_lets_nothing_be_renamed_untried(encoding_again, method, status):
+    server, login = encoding_again, {"username": "worker", "password": "s3cret"}
+    server.write("00_waiting/a b.txt", b"x")
+    server.mkdir("01_running")
+    server.faults.add(Fault("status", method, "00_waiting/*~*", status=status))
+    with closing(open_store(server.url, login)) as store:
+        for _ in range(2):
+            with pytest.raises(StoreError):
+                store.rename("00_waiting/a b.txt", "01_running/w1.a b.txt")
+    assert jobs_in(server, "00_waiting") == {"a b.txt"}
+    assert not server.files("01_running")
+
+
+@pytest.mark.parametrize("status", [401, 404, 503, 507])
+@pytest.mark.parametrize("method", ["PUT", "MOVE", "PROPFIND", "DELETE"])
+def test_a_refusal_at_the_trial_is_no_verdict_on_names(method, status):
+    """A proxy that refuses everything for a moment says nothing about names."""
+    login = {"username": "worker", "password": "s3cret"}
+    with FakeWebDAV(PERSONALITIES["atomic"], "worker", "s3cret") as server:
+        server.write("00_waiting/a b.txt", b"x")
+        server.mkdir("01_running")
+        server.faults.add(Fault("status", method, "00_waiting/*~*", status=status))
+        with closing(open_store(server.url, login)) as store:
+            with suppress(StoreError):
+                store.rename("00_waiting/a b.txt", "01_running/w1.a b.txt")
+            if server.files("00_waiting").get("a b.txt"):
+                store.rename("00_waiting/a b.txt", "01_running/w1.a b.txt")
+        assert set(server.files("01_running")) == {"w1.a b.txt"}
+        server.check()
 
 
 def jobs_in(server, folder):

@@ -8,8 +8,6 @@ name that has to be encoded, a file with an odd name is moved, and looked for.
 
 from __future__ import annotations
 
-from threading import Lock
-
 from dirjobs.names import change_problem
 
 
@@ -17,14 +15,12 @@ class Arrival:
     """What is known of one server, by all connections of a store.
 
     Attributes:
-        lock: held by whoever tries.
-        tried: whether it was tried, or could not be.
+        tried: whether it was tried.
         origin: what to write before the path in Destination; None until a MOVE with it succeeded.
         changed: which of `dirjobs.names.CHANGEABLE` do not arrive.
     """
 
     def __init__(self) -> None:
-        self.lock = Lock()
         self.tried = False
         self.origin: str | None = None
         self.changed: tuple[str, ...] = ()

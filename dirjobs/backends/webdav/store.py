@@ -19,8 +19,8 @@ from dirjobs.backends.webdav.propfind import BadAnswer, Multistatus
 from dirjobs.backends.webdav.session import Session
 from dirjobs.backends.webdav.status import OK, Verb, error_for, refusal, refuse_web_page
 from dirjobs.backends.webdav.transfer import announced, rewound_on_retryable_error
-from dirjobs.errors import AmbiguousResult, Denied, NoSpace, NotFound, StoreError, Unavailable
-from dirjobs.names import ALL_CHANGEABLE, CHANGEABLE, nonce, unsafe_name
+from dirjobs.errors import AmbiguousResult, Denied, NotFound, StoreError, Unavailable
+from dirjobs.names import ALL_CHANGEABLE, CHANGEABLE, nonce, same_name, unsafe_name
 from dirjobs.store import Entry, FileKind, Guarantees, SmallFile, Store, split
 
 log = logging.getLogger(__name__)
@@ -37,6 +37,8 @@ _DELETE = {"Depth": "infinity"}
 _DEPTH_0 = {"Depth": "0"}
 _BYTES = {"Content-Type": "application/octet-stream"}
 _NEEDS_TLS_BEHIND = frozenset({400, 502})
+# By these a proxy refuses everything for a while: no verdict on a name.
+_OUTAGE = frozenset({401, 404, 407, 408, 425, 429, 502, 503, 504, 507, 509})
 _FOLDER_MAY_BE_MISSING = frozenset({400, 403, 404, 409, 500})
 
 
@@ -113,7 +115,7 @@ class WebdavStore(Store):
     def rename(self, src: str, dst: str) -> None:
         session = self._session()
         path, target = session.file(src), session.file(dst)
-        if "%" in target and (problem := self._arrival_problem(*split(dst))):
+        if "%" in target and (problem := self._arrival_problem(split(src)[0], split(dst)[1])):
             raise Denied(f"{self.full_path(src)} is not renamed: {problem}.")
         known = self._arrival.origin
         origin = known or session.origin
@@ -167,16 +169,12 @@ class WebdavStore(Store):
             NotFound: there is no such folder.
             StoreError: it can't be found out now; nothing was renamed.
         """
-        arrival = self._arrival
-        with arrival.lock:
-            if arrival.tried:
-                return
-            try:
-                self._try_names_with(session, folder, arrival)
-            except AmbiguousResult as error:
-                raise Unavailable(f"it was to be tried how names arrive: {error}") from error
-            except (Denied, NoSpace) as error:
-                log.info("it can't be tried how names arrive (%s)", error)
+        if self._arrival.tried:
+            return
+        try:
+            self._try_names_with(session, folder, self._arrival)
+        except AmbiguousResult as error:
+            raise Unavailable(f"it was to be tried how names arrive: {error}") from error
 
     def _try_names_with(self, session: Session, folder: str, arrival: Arrival) -> None:
         origin = arrival.origin or session.origin
@@ -195,23 +193,36 @@ class WebdavStore(Store):
         arrival.tried = True
 
     def _arrives(self, session: Session, folder: str, text: str, origin: str) -> bool:
-        """Whether a file of ours that is moved to a name with `text` in it is there then."""
+        """Whether a file of ours that is moved to a name with `text` in it is there then.
+
+        Raises:
+            StoreError: it can't be told, since the file is nowhere, or there is an outage.
+        """
         tag, above = f"~{nonce()}", f"{folder}/" if folder else ""
         src, dst = f"{above}{tag}\u00e4.part", f"{above}{tag}-{text}.part"
         self.write(src, b"")
         response = self._move(session, session.file(src), session.file(dst), origin)
-        if response.status_code in OK[Verb.MOVE] and self.exists(dst):
-            self._delete(dst)
+        status = response.status_code
+        if status in OK[Verb.MOVE] and self.exists(dst):
+            self._delete_after_trial(dst)
             return True
-        for entry in self.list(folder):
-            if entry.name.startswith(tag):
-                self._delete(f"{above}{entry.name}")
-        if response.status_code in OK[Verb.MOVE] | _NEEDS_TLS_BEHIND:
+        found = [entry.name for entry in self.list(folder) if entry.name.startswith(tag)]
+        for name in found:
+            self._delete_after_trial(f"{above}{name}")
+        if status in OK[Verb.MOVE] and any(same_name(name, split(dst)[1]) for name in found):
+            return True
+        may_need_tls = self._arrival.origin is None and origin.startswith("https:")
+        if found and (status not in _OUTAGE or (status in _NEEDS_TLS_BEHIND and may_need_tls)):
             return False
-        refusal = self._refusal(Verb.MOVE, response)
-        if isinstance(refusal, Denied):
-            return False
-        raise refusal
+        if status in OK[Verb.MOVE]:
+            raise Unavailable(f"{self.full_path(src)} was moved, and is nowhere: try later.")
+        raise self._refusal(Verb.MOVE, response)
+
+    def _delete_after_trial(self, path: str) -> None:
+        try:
+            self._delete(path)
+        except StoreError as error:  # in nobody's way
+            log.info("%s stays (%s)", self.full_path(path), error)
 
     def exists(self, path: str) -> bool:
         try:
