@@ -134,6 +134,7 @@ EXIT_MUTANTS = (
         torn,
         (("recovery.orphans", "        if self.parts.me.trusts:\n            return False\n"
           "        if orphan.job.size", "        return False\n        if orphan.job.size"),),
+        "c",
     ),
     Mutant(
         "one death too many",

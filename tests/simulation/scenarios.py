@@ -356,7 +356,7 @@ def stuck(rng: random.Random, kind: Kind | None = None) -> Scenario:
         sticks=rng.choice((0.3, 1.0)),
         crashes=rng.choice((0, 0, 1)),
         work=rng.choice((0.0, 60.0)),
-        troubled_until=rng.choice((100.0, 400.0)),
+        troubled_until=rng.choice((100.0, 900.0)),
     )
 
 
