@@ -16,9 +16,10 @@ from dirjobs.errors import (
     Denied,
     FileStays,
     JobsRefused,
+    NotFound,
     StoreError,
 )
-from dirjobs.layout import RUNNING, WAITING
+from dirjobs.layout import AGREEMENT, RUNNING, WAITING
 from dirjobs.protocol.candidates import Candidates
 from dirjobs.protocol.exits import Claim
 from dirjobs.protocol.folders import make_folders
@@ -124,6 +125,8 @@ class Worker:
                 if self._take_over():
                     continue
                 if not result.refused:
+                    with suppress(NotFound):
+                        self.share.read(AGREEMENT)  # another queue's folder is empty for us, too
                     return None
                 busy_passes += 1
                 is_busy = any(isinstance(error, Busy) for error in result.refused.values())

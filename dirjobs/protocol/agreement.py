@@ -202,10 +202,10 @@ class Agreement:
         """
         share = share or self.share
         try:
-            data = share.read(AGREEMENT)
+            known = further_keys(share.read(AGREEMENT))
         except NotFound:
-            data = b""
-        self._keep(self._with_id({**further_keys(data), **self._fallback, **further}))
+            known = dict(self._further)  # somebody removed it, or it is not found for a moment
+        self._keep(self._with_id({**known, **self._fallback, **further}))
         share.write(AGREEMENT, to_bytes(policy, self._further))
 
     def _with_id(self, keys: dict[str, object]) -> dict[str, object]:
@@ -241,6 +241,9 @@ class Agreement:
         Raises:
             ConfigurationError: the user asks for a less strict mode than live workers use.
         """
+        if recorded is None:
+            # Made meanwhile, or not found for a moment: what stands there is never loosened.
+            recorded = self.recorded(wish)
         agreed = self.me.policy
         if self.insists and not live:
             agreed = replace(agreed, mode=wish.mode, sync_time=wish.sync_time)

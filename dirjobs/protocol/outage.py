@@ -220,8 +220,12 @@ class SameQueue(Layer):
         return data
 
     def mkdir(self, path: str) -> None:
+        """Looks once more afterwards: what is put into a folder that was made at a bare mount
+        point would be taken for stored."""
         self._require_queue()
         super().mkdir(path)
+        if self.presence.queue_id and (outage := self._find_queue()) is not None:
+            raise outage
 
     # -- whether it is the queue ------------------------------------------------------------
 

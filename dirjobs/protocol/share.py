@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from dirjobs import clock
-from dirjobs.errors import NotFound
+from dirjobs.errors import NotFound, Unavailable
 from dirjobs.layout import JobFile, job_files, may_be_removed
-from dirjobs.store import Entry, Store
+from dirjobs.store import Entry, FileKind, Store, split
 
 
 class Share:
@@ -59,21 +59,44 @@ class Share:
         return entries if isinstance(entries, list) else [*entries]
 
     def listed(self, folder: str) -> Sequence[Entry]:
-        """The entries of a folder; a folder that somebody moved away is an empty one."""
+        """The entries of a folder; a folder that somebody moved away is an empty one.
+
+        Raises:
+            Unavailable: a folder was said not to be there that is.
+        """
         try:
             return self.list(folder)
-        except NotFound:
+        except NotFound as error:
+            self._require_absence(folder, error)
             return []
+
+    def _require_absence(self, folder: str, error: NotFound) -> None:
+        """A server, or a proxy before it, may say for one request that a folder is gone: nobody
+        takes that for an empty one while the folder above lists it."""
+        above, name = split(folder)
+        try:
+            found = self.list(above)
+        except NotFound:
+            return
+        if any(entry.name == name and entry.kind is FileKind.FOLDER for entry in found):
+            raise Unavailable(
+                f"{self.store.full_path(folder)!r} is there, but was said not to be: try again."
+            ) from error
 
     def jobs_in(self, folder: str) -> builtins.list[JobFile]:
         """The jobs in one of the five folders, unsorted.  One request."""
         return [*job_files(folder, self.listed(folder))]
 
     def names_of_files(self, folder: str) -> Sequence[str]:
-        """The names of the files in a folder; none if somebody moved it away."""
+        """The names of the files in a folder; none if somebody moved it away.
+
+        Raises:
+            Unavailable: as `listed`.
+        """
         try:
             return [*self.store.names_of_files(folder)]
-        except NotFound:
+        except NotFound as error:
+            self._require_absence(folder, error)
             return []
 
     def remove(self, path: str) -> None:

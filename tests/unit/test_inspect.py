@@ -84,7 +84,7 @@ def test_a_queue_that_nobody_has_used_yet():
     store.mkdir(WAITING)
     world = World(store)
     for folder in (DONE, FAILED, PARKED):
-        del store._tree.folders[folder]
+        store.rmdir(folder)
     assert Watcher(world).look().total == 0
 
 
