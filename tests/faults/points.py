@@ -8,16 +8,40 @@ from __future__ import annotations
 
 import io
 from collections import Counter
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from dirjobs.admin import enqueue
 from dirjobs.admin.cancel import cancel
 from dirjobs.admin.retry import retry
-from dirjobs.errors import TRANSIENT_ERRORS, AmbiguousResult, ClaimLost, StoreError
-from dirjobs.layout import DONE, FAILED, FOLDERS, PARKED, RUNNING, WAITING
+from dirjobs.errors import (
+    TRANSIENT_ERRORS,
+    AmbiguousResult,
+    ClaimLost,
+    ConfigurationError,
+    StoreError,
+)
+from dirjobs.layout import (
+    AGREEMENT,
+    DONE,
+    FAILED,
+    FOLDERS,
+    LOGS,
+    PARKED,
+    RESULTS,
+    RUNNING,
+    WAITING,
+)
+from dirjobs.policy import Mode
 from dirjobs.protocol import attempts
+from dirjobs.protocol.agreement import to_bytes
 from dirjobs.protocol.exits import Claim
 from dirjobs.protocol.intents import State
-from dirjobs.protocol.outage import SameQueue
+from dirjobs.protocol.outage import Presence, SameQueue
+from dirjobs.runner.shutdown import Shutdown
+from dirjobs.runner.upload import Delivery
 from dirjobs.worker import retry_through_outages
 from tests.unit.lives import World
 
@@ -37,6 +61,7 @@ class Scene:
         self.world.now = now
         self.policy, self.faulty = policy, faulty
         self.starts = Counter()
+        self.refusals = 0  # so often an operation was refused, and said so
         self.life = self.failing("w1")
         for name, content in JOBS.items():
             self.world.job(name, content)
@@ -55,12 +80,35 @@ class Scene:
         finally:
             self.world.store = store
 
+    def newcomer(self, wid):
+        """A worker that is only beginning, and knows no queue yet."""
+        faulty = self.faulty
+        if isinstance(faulty, SameQueue):
+            self.faulty = SameQueue(faulty.store, Presence(now=lambda: self.world.now))
+            self.faulty.presence.beginning = True
+        try:
+            return self.failing(wid)
+        finally:
+            self.faulty = faulty
+
     def persist(self, call):
         """As `DirJobs` does what may be repeated."""
         try:
             return call()
         except TRANSIENT_ERRORS as error:
             return retry_through_outages(self.world.share, call, error)
+
+    def insist(self, call, undone):
+        """Do what a worker may do again after a refusal, which must be true: `undone()`."""
+        for _ in range(5):
+            try:
+                return self.persist(call)
+            except ClaimLost as error:
+                raise AssertionError("nobody else was there") from error
+            except StoreError as error:
+                self.refusals += 1
+                assert undone(), error
+        raise AssertionError("it is refused for ever")
 
     def next(self, life=None):
         held = self.persist((life or self.life).worker.next)
@@ -84,8 +132,12 @@ class Scene:
     def is_there(self, path):
         return self.world.store.exists(path)
 
-    def at_rest(self):
-        """Close the worker as `DirJobs.close` does, then let another one do the rest."""
+    def at_rest(self, *, hurried=False):
+        """Close the worker as `DirJobs.close` does, then let another one do the rest.
+
+        Args:
+            hurried: don't wait whether anything comes to pass when all seems to be done.
+        """
         life = self.life
         for path, intent in life.parts.intents.in_state(State.HELD).items():
             self.starts[intent.job.name] -= 1  # it says so: given back
@@ -94,10 +146,14 @@ class Scene:
         self.persist(life.membership.end)
         other = self.world.life("w2", policy=self.policy).start()
         for _ in range(2):
-            self.world.watched_for(other, 2 * self.policy.lease)
+            if not hurried or self.world.names(RUNNING) or self.has_drafts():
+                self.world.watched_for(other, 2 * self.policy.lease)
             while (held := self.next(other)) is not None:
                 other.done(held)
         other.end()
+
+    def has_drafts(self):
+        return any(name.startswith("~") for name in self.world.names(WAITING))
 
     def assert_all_is_well(self, jobs=JOBS, again=()):
         where = self.where()
@@ -114,9 +170,9 @@ class Scene:
 
 def claim(scene):
     yield
-    held = scene.next()
+    held = scene.insist(scene.next, lambda: True)
     yield
-    assert held is not None
+    assert held is not None, "jobs are waiting"
     assert scene.where()[JOBS[held.job.name]] == [held.path]
 
 
@@ -124,7 +180,7 @@ def look(scene):
     while (held := scene.next()) is not None:
         scene.life.done(held)
     yield
-    assert scene.next() is None
+    assert scene.insist(scene.next, lambda: True) is None
     yield
 
 
@@ -134,10 +190,9 @@ def _finish(folder, reason=""):
         yield
         if reason:
             attempts.note(scene.life.share, held.job.name, held.worker, reason)
-        try:
-            name = scene.persist(lambda: scene.life.worker.finish(held, folder))
-        except ClaimLost as error:
-            raise AssertionError("nobody else was there") from error
+        name = scene.insist(
+            lambda: scene.life.worker.finish(held, folder), lambda: scene.is_there(held.path)
+        )
         yield
         assert scene.where()[JOBS[held.job.name]] == [f"{folder}/{name}"]
 
@@ -147,7 +202,7 @@ def _finish(folder, reason=""):
 def give_back(scene):
     held = scene.next()
     yield
-    scene.persist(lambda: scene.life.worker.release(held))
+    scene.insist(lambda: scene.life.worker.release(held), lambda: True)
     scene.starts[held.job.name] -= 1
     yield
     # Where renames take several steps, an unclear one is left to the sweep.
@@ -188,7 +243,7 @@ def sweep(scene):
     scene.life.parts.intents.leave_in_doubt(path)
     scene.world.store.rename(f"{WAITING}/{job.name}", path)
     yield
-    scene.persist(scene.life.parts.sweeper.sweep)
+    scene.insist(scene.life.parts.sweeper.sweep, lambda: True)
     yield
     for _ in range(8):
         scene.life.beat()
@@ -227,6 +282,55 @@ def add(scene):
     for name in scene.world.names(WAITING):
         if name.endswith(".part"):
             scene.world.store.remove(f"{WAITING}/{name}")
+
+
+def start(scene):
+    """A refusal is believed at a worker's start, which may be tried again; but what others have
+    agreed on stays.
+    """
+    scene.life.membership.end()
+    stricter = replace(scene.policy, mode=Mode.SYNC, sync_time=7.0)
+    agreed = to_bytes(stricter, {"id": "the very queue", "min_age": 1})
+    scene.world.store.write(AGREEMENT, agreed)
+    newcomer = scene.newcomer("w3")
+    yield
+    with suppress(StoreError, ConfigurationError):
+        newcomer.start()
+    yield
+    newcomer.start()
+    assert scene.world.store.read(AGREEMENT) == agreed
+    held = scene.next(newcomer)
+    newcomer.done(held)
+    newcomer.end()
+    scene.life = scene.newcomer("w1").start()
+
+
+def log(scene):
+    held = scene.next()
+    path, data = f"{LOGS}/{held.job.name}.w1.log", b"what it printed"
+    yield
+    told = Delivery(scene.life.share, Shutdown()).log(path, data, patient=True)
+    yield
+    if told:
+        assert scene.world.store.read(path) == data
+    scene.life.done(held)
+
+
+def results(scene):
+    held = scene.next()
+    made = {"a.txt": b"1", "deep/b.txt": b"2"}
+    yield
+    with TemporaryDirectory() as folder:
+        for name, data in made.items():
+            path = Path(folder, name)
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(data)
+        problem = Delivery(scene.life.share, Shutdown()).results(held.job.name, folder)
+    yield
+    if not problem:
+        for name, data in made.items():
+            assert scene.world.store.read(f"{RESULTS}/{held.job.name}/{name}") == data
+    scene.life.done(held)
 
 
 def _by_hand(change, start, target, prepare):
@@ -280,18 +384,20 @@ OF_WORKERS = {
     "sweep": sweep,
     "add": add,
 }
+OF_RUNNERS = {"start": start, "log": log, "results": results}
 OPERATIONS = {**OF_WORKERS, **BY_HAND}
+EVERYTHING = {**OPERATIONS, **OF_RUNNERS}
 
 
-def play(scene, operation, n):
+def play(scene, operation, n, *, hurried=False):
     """Run an operation with a fault at its n-th request; False if it has fewer."""
-    steps = OPERATIONS[operation](scene)
+    steps = EVERYTHING[operation](scene)
     next(steps)
     scene.faulty.arm(n)
     next(steps)
     fired = scene.faulty.disarm()
     for _ in steps:
         raise AssertionError("an operation has two stops")
-    scene.at_rest()
+    scene.at_rest(hurried=hurried)
     scene.assert_all_is_well()
     return fired

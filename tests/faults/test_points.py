@@ -8,23 +8,11 @@ import pytest
 
 from dirjobs.backends.memory import MemoryStore
 from dirjobs.backends.posix.store import PosixStore
-from dirjobs.errors import (
-    Denied,
-    LogonRefused,
-    NoSpace,
-    NotFound,
-    StoreError,
-    TooLarge,
-    Unsupported,
-)
 from dirjobs.layers import Layer
-from dirjobs.layout import AGREEMENT
 from dirjobs.policy import Mode, Policy
-from dirjobs.protocol.outage import Presence, SameQueue
 from dirjobs.registry import open_store
 from dirjobs.store import Entry, FileKind, split
 from dirjobs.testing import Fault, Lossy
-from tests.amounts import THOROUGH
 from tests.fake_webdav import FakeWebDAV
 from tests.fake_webdav import Fault as ServerFault
 from tests.fake_webdav.tree import Blob, File, Folder
@@ -98,77 +86,6 @@ def test_every_request(medium, mode, kind, operation, tmp_path):
         made = Scene(store, AtN(store, fault, delay), policy(mode))
         clock[0] = made.world.now
         store.__dict__.update(_clock=lambda: made.world.now) if medium == "memory" else None
-        return made
-
-    through_all(scene, operation)
-
-
-class Refusing(Layer):
-    """Everything is refused from the n-th request on, until ``queue.json`` was asked for in
-    vain `times` times: a single refusal of a queue that is there is a verdict."""
-
-    def __init__(self, store, kind, times):
-        super().__init__(store)
-        self._kind, self._times = kind, times
-        self._n = self._calls = 0
-        self.fired = False
-
-    def arm(self, n):
-        self._calls, self._n = 0, n
-
-    def call(self, verb, paths, action):
-        self._calls += 1
-        if self._n and self._n <= self._calls and self._times:
-            self.fired = True
-            self._times -= paths == (AGREEMENT,)
-            raise self._kind(f"{verb} of {paths}: no")
-        return action()
-
-
-class Refused(SameQueue):
-    """A queue at which everything is refused for a while, as a worker sees it."""
-
-    def __init__(self, store, kind):
-        times = 1 if kind is LogonRefused else 2  # a login is tried three times in all
-        super().__init__(Refusing(store, kind, times), Presence(patience=1e9))
-
-    def arm(self, n):
-        self.store.arm(n)
-
-    def disarm(self):
-        self.store.arm(0)
-        return self.store.fired
-
-
-REFUSALS = {
-    "401": LogonRefused,
-    "403": Denied,
-    "404": NotFound,
-    "405, a redirect": Unsupported,
-    "413": TooLarge,
-    "507": NoSpace,
-    "a login page": StoreError,
-}
-
-
-REFUSED_ON = [("memory", Mode.TRUST), ("memory", Mode.VERIFY), ("posix", Mode.TRUST)]
-if THOROUGH:
-    REFUSED_ON.append(("posix", Mode.VERIFY))
-
-
-@pytest.mark.parametrize("operation", OPERATIONS)
-@pytest.mark.parametrize("kind", REFUSALS)
-@pytest.mark.parametrize(("medium", "mode"), REFUSED_ON)
-def test_refusals_from_every_request_on(medium, mode, kind, operation, tmp_path):
-    def scene(n):
-        clock = [1000.0]
-        if medium == "memory":
-            store = MemoryStore(lambda: clock[0])
-        else:
-            store = PosixStore(str(tmp_path / str(n)))
-        made = Scene(store, Refused(store, REFUSALS[kind]), policy(mode))
-        if medium == "memory":
-            store.__dict__.update(_clock=lambda: made.world.now)
         return made
 
     through_all(scene, operation)

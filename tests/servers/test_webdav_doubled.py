@@ -9,7 +9,7 @@ import pytest
 from dirjobs import DirJobs
 from dirjobs.errors import DirJobsError, StoreError
 from tests.servers import apache
-from tests.servers.doubling import doubling
+from tests.servers.forwarding import forwarding, twice_if_move
 
 
 @pytest.mark.parametrize("mode", ["trust", "verify"])
@@ -27,7 +27,7 @@ def test_each_job_is_done_once_and_said_to_be(mode):
         except (StoreError, DirJobsError) as error:
             errors.append(error)
 
-    with apache.running(auth=None) as server, doubling(server.port) as port:
+    with apache.running(auth=None) as server, forwarding(server.port, times=twice_if_move) as port:
         url = f"http://127.0.0.1:{port}{server.url.partition(str(server.port))[2]}/jobs"
         with DirJobs(url, wid="person", mode=mode, storage_options={"netrc": False}) as queue:
             for job in jobs:
