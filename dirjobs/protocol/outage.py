@@ -8,8 +8,8 @@ before that file was read and had the same id.  Until then it is an outage.
 
     the store says                      queue.json has the id    it has not, or can't be read
     ----------------------------------  -----------------------  ----------------------------
-    not found, refused, can't do that   so it is                 `QueueAway`: ask again later
-    not found, to a rename              so it is                 `AmbiguousResult`: look later
+    not found, refused, can't do that   asked again: so it is    `QueueAway`: ask again later
+    not found, to a rename              so it is (or as above)   `AmbiguousResult`: look later
     the login is refused                (not asked at once)      `QueueAway`; three tries
 """
 
@@ -18,7 +18,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 from dirjobs import clock, threads
 from dirjobs.errors import (
@@ -173,6 +173,17 @@ class SameQueue(Layer):
         self.presence = presence or Presence()
 
     def call(self, verb: str, paths: tuple[str, ...], action: Callable[[], T]) -> T:
+        return self._call(verb, paths, action, action)
+
+    def _call(
+        self,
+        verb: str,
+        paths: tuple[str, ...],
+        action: Callable[[], T],
+        again: Callable[[], T] | None,
+    ) -> T:
+        """Carry out one request; `again`, if it can be repeated, when the queue is there though
+        it was refused: whatever passed at once was no verdict."""
         presence = self.presence
         if presence.is_away and (away := self._find_queue()) is not None:
             raise away
@@ -187,13 +198,37 @@ class SameQueue(Layer):
                 raise
             asked = verb == "read" and paths == (AGREEMENT,)
             outage = presence.error(error) if asked else self._outage(error)
-            if outage is None:
-                raise
+            # Whatever stands between may have passed on what it says is not found.
             gone = verb == "rename" and isinstance(error, NotFound)
-            if gone and not self.guarantees.final_refusals:
-                # Whatever stands between may have passed it on all the same.
+            in_doubt = gone and not self.guarantees.final_refusals
+            if outage is not None and in_doubt:
                 raise AmbiguousResult(f"{error}  But the queue is away.") from error
-            raise outage from error
+            if outage is not None:
+                raise outage from error
+            if in_doubt or again is None:
+                raise
+        return again()
+
+    def upload(self, path: str, source: BinaryIO) -> None:
+        start = source.tell() if source.seekable() else None
+
+        def from_the_start() -> None:
+            source.seek(start or 0)
+            self.store.upload(path, source)
+
+        again = None if start is None else from_the_start
+        self._call("upload", (path,), lambda: self.store.upload(path, source), again)
+
+    def download(self, path: str, target: BinaryIO) -> None:
+        start = target.tell() if target.seekable() else None
+
+        def from_the_start() -> None:
+            target.seek(start or 0)
+            target.truncate()
+            self.store.download(path, target)
+
+        again = None if start is None else from_the_start
+        self._call("download", (path,), lambda: self.store.download(path, target), again)
 
     def names_of_files(self, folder: str) -> Iterable[str]:
         return self.call("list", (folder,), lambda: [*self.store.names_of_files(folder)])
@@ -209,6 +244,7 @@ class SameQueue(Layer):
             outage = self._outage(NotFound(f"{self.full_path(path)!r} is not there."))
             if outage is not None:
                 raise outage
+            return super().exists(path)
         return there
 
     def read(self, path: str) -> bytes:

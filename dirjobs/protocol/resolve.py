@@ -90,7 +90,7 @@ class Resolver:
                     doubts.pop(src, None)
                     return Outcome.GONE_IN_DOUBT
                 refused = self._note_refusal(src, dst)
-                if self._is_not_to_be_believed(src, dst):
+                if self._folder_is_at_fault(src, dst):
                     continue
                 arrived = any(self.look.arrived_though_refused(one, job) for one in refused)
                 self.intents.refused.pop(src, None)
@@ -192,16 +192,15 @@ class Resolver:
             refused.append(dst)
         return refused
 
-    def _is_not_to_be_believed(self, src: str, dst: str) -> bool:
-        """Whether `src` is there though it was not found: it was the folder of `dst`, which is
-        made again, or the share was away for a moment."""
+    def _folder_is_at_fault(self, src: str, dst: str) -> bool:
+        """Whether it was the folder of `dst` that was not found; if so it is made again."""
         folder = split(dst)[0]
-        is_across = folder != split(src)[0]
+        if folder == split(src)[0]:
+            return False
         # A lagging listing shows a source that is gone: only a missing folder counts then.
-        if self.me.policy.mode is Mode.SYNC and not (is_across and not self.share.exists(folder)):
+        if self.share.exists(folder) and self.me.policy.mode is Mode.SYNC:
             return False
         if not self.look.is_there(src):
             return False
-        if is_across:
-            make_folder(self.share, folder)
+        make_folder(self.share, folder)
         return True

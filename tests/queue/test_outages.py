@@ -279,15 +279,41 @@ def test_at_the_start_every_refusal_is_an_error_at_once(kind):
     queue.close()
 
 
-def test_a_refusal_of_one_file_is_believed():
+def test_a_refusal_of_one_file_is_believed(monkeypatch):
     store = Refusing(MemoryStore())
     queue = worker(store, "a.txt")
     job = queue.next_and_lock()
-    store.refuse(Denied, times=1)
-    with pytest.raises(Denied, match="not now"):
-        job.done()
+
+    def refuse(src, dst):
+        raise Denied("not this one")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "rename", refuse)
+        with pytest.raises(Denied, match="not this one"):
+            job.done()
     assert not queue._generation.presence.is_away
     job.done()
+    queue.close()
+
+
+@pytest.mark.parametrize("kind", [Denied, NotFound, Unsupported])
+def test_a_refusal_that_passes_at_once_is_no_verdict(kind, tmp_path):
+    store = Refusing(MemoryStore())
+    queue = worker(store, "a.txt")
+    job = queue.next_and_lock()
+    share = queue.share
+    with (tmp_path / "result").open("w+b") as file:
+        file.write(b"0123456789")
+        file.seek(5)  # whoever goes on from somewhere goes on from there
+        share.mkdir("results")
+        store.refuse(Denied, times=1)
+        share.upload("results/a", file)
+    assert store.read("results/a") == b"56789"
+    store.refuse(kind, times=1)
+    assert [entry.name for entry in share.listed("01_running")] == [job.full_name()]
+    store.refuse(kind, times=1)
+    job.done()
+    assert store.exists("02_done/a.txt")
     queue.close()
 
 
