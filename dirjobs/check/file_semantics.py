@@ -89,16 +89,18 @@ def try_names(here: Store, folder: str, tag: str) -> Names:
     return found
 
 
-def find_changed_names(here: Store, folder: str, tag: str) -> list[str]:
+def find_changed_names(here: Store, folder: str, tag: str, lag: float) -> list[str]:
     """Which of `CHANGEABLE` do not arrive as they were sent, or not at all, when a file is
-    renamed; few requests where all do."""
+    renamed; few requests where all do.  Listings are late by `lag` seconds."""
     here.mkdir(folder)
-    if _arrives(here, folder, tag, ALL_CHANGEABLE):
+    if _arrives(here, folder, tag, ALL_CHANGEABLE, lag):
         return []
-    return [kind for kind, (text, _) in CHANGEABLE.items() if not _arrives(here, folder, tag, text)]
+    return [
+        kind for kind, (text, _) in CHANGEABLE.items() if not _arrives(here, folder, tag, text, lag)
+    ]
 
 
-def _arrives(here: Store, folder: str, tag: str, text: str) -> bool:
+def _arrives(here: Store, folder: str, tag: str, text: str, lag: float) -> bool:
     number = nonce()
     src, dst = f"{tag}-{number}{text}.txt", f"{tag}_{number}{text}.txt"
     try:
@@ -108,6 +110,9 @@ def _arrives(here: Store, folder: str, tag: str, text: str) -> bool:
         return False
     except AmbiguousResult:
         pass  # the listing shows it
+    if here.exists(f"{folder}/{dst}"):
+        return True
+    time.sleep(lag)
     return _is_as(dst, {entry.name for entry in here.list(folder)})
 
 

@@ -159,7 +159,7 @@ def _examine(store: Store, view: Store | None, processes: Reopen | None, plan: _
             _race(found, RaceTrack(here, racers, tag, lag=place.lag), plan)
         found.times = clock.read()
         plan.tell("what becomes of names", 0.0)
-        found.changed_names = find_changed_names(here, "changed", tag)
+        found.changed_names = find_changed_names(here, "changed", tag, place.lag)
         if plan.begins("uploading slowly"):
             found.partial = try_partial_upload(here, "partial", tag, found.worst_lag)
         is_prompt = found.worst_lag < 1

@@ -11,6 +11,7 @@ import pytest
 from dirjobs import DirJobs
 from dirjobs.backends.memory import MemoryStore
 from dirjobs.check import check
+from dirjobs.check.file_semantics import find_changed_names
 from dirjobs.check.record import record
 from dirjobs.errors import InvalidName, JobsRefused
 from dirjobs.layers import Layer
@@ -43,6 +44,19 @@ class Counts(Layer):
         return super().read(path)
 
 
+class ListsLate(Layer):
+    """Shows in listings what was there at the last one but one; knows single files at once."""
+
+    def __init__(self, store):
+        super().__init__(store)
+        self.before = {}
+
+    def list(self, folder):
+        shown = self.before.get(folder, [])
+        self.before[folder] = [*super().list(folder)]
+        return shown
+
+
 @pytest.fixture
 def store():
     return MemoryStore()
@@ -54,6 +68,11 @@ def test_a_check_finds_what_is_changed(store):
     (told,) = (sentence for sentence in done.verdict.avoid if "renamed are changed" in sentence)
     assert "if they have spaces, letters beyond ASCII: use letters, digits" in told
     assert not [entry for entry in store.list("") if entry.name.startswith("~check")]
+
+
+def test_a_late_listing_is_no_evidence(store):
+    assert find_changed_names(ListsLate(store), "here", "tag", 0.0) == []
+    assert find_changed_names(ListsLate(Changes(store)), "there", "tag", 0.0) != []
 
 
 @pytest.mark.parametrize("changes", [True, False])

@@ -212,6 +212,8 @@ class WebdavStore(Store):
         if status in OK[Verb.MOVE] and any(same_name(name, split(dst)[1]) for name in found):
             return True
         may_need_tls = self._arrival.origin is None and origin.startswith("https:")
+        if status in OK[Verb.MOVE] and found == [split(src)[1]]:
+            found = []  # listed late: what became of it can't be told now
         if found and (status not in _OUTAGE or (status in _NEEDS_TLS_BEHIND and may_need_tls)):
             return False
         if status in OK[Verb.MOVE]:
