@@ -142,15 +142,17 @@ for job in DirJobs(sys.argv[1]):
 """
 
 
-def calls_per_job(where: str | None, jobs: int = 1000) -> float | None:
-    """System calls about files for one job more, by strace; None without strace."""
+def calls_per_job(where: str | None, jobs: int = 1000, mode: int = 0o700) -> float | None:
+    """System calls about files for one job more, by strace, in a folder with these rights; None
+    without strace."""
     if shutil.which("strace") is None:
         return None
-    return (count_calls(where, 2 * jobs) - count_calls(where, jobs)) / jobs
+    return (count_calls(where, 2 * jobs, mode) - count_calls(where, jobs, mode)) / jobs
 
 
-def count_calls(where: str | None, jobs: int) -> int:
+def count_calls(where: str | None, jobs: int, mode: int) -> int:
     with empty_queue(where) as folder, tempfile.NamedTemporaryFile("r") as table:
+        os.chmod(folder, mode)
         add_jobs(folder, jobs)
         subprocess.run(
             [
@@ -232,7 +234,11 @@ def main() -> None:
     if calls is None:
         print("system calls per job: not counted, strace is missing (apt-get install strace)")
     else:
-        print(f"system calls about files per job: {calls:.2f}")
+        shared = calls_per_job(options.folder, mode=0o777)
+        print(
+            f"system calls about files per job: {calls:.2f};"
+            f" {shared:.2f} where others may write to the queue's folder"
+        )
 
 
 if __name__ == "__main__":

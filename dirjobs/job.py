@@ -28,6 +28,9 @@ class Handle(Protocol):
     def local_path(self, path: str) -> str | None:
         """The same as a path of this machine; None if it can't be opened so."""
 
+    def require_file(self, path: str) -> None:
+        """Refuse what is there and is no regular file."""
+
     def in_full(self, claim: Claim) -> Entry:
         """The job of a claim, with its mtime and size."""
 
@@ -76,11 +79,22 @@ class Job:
         return split(self._claim.path)[1]
 
     def path(self) -> str:
-        """Where the claimed file is: a path or URL in the spelling given to `DirJobs`."""
+        """Where the claimed file is: a path or URL in the spelling given to `DirJobs`.
+
+        Raises:
+            Denied: it is no regular file: somebody has exchanged it for a link or a FIFO since
+                it was listed.
+        """
+        self._queue.require_file(self._claim.path)
         return self._queue.full_path(self._claim.path)
 
     def local_path(self) -> str | None:
-        """The claimed file as a path of this machine; None if it can't be opened so."""
+        """The claimed file as a path of this machine; None if it can't be opened so.
+
+        Raises:
+            Denied: as `path`.
+        """
+        self._queue.require_file(self._claim.path)
         return self._queue.local_path(self._claim.path)
 
     def size(self) -> int | None:
@@ -205,8 +219,10 @@ class Job:
             self.release()
 
     def __str__(self) -> str:
-        return f"Job({self.path()})"
+        return f"Job({self._queue.full_path(self._claim.path)})"
 
     def __repr__(self) -> str:
         state = f", {self._ended}" if self._ended else ""
-        return f"<Job {self.name()!r} claimed as {self.path()!r}{state}>"
+        return (
+            f"<Job {self.name()!r} claimed as {self._queue.full_path(self._claim.path)!r}{state}>"
+        )

@@ -106,6 +106,9 @@ class Layer(Store):
     def local_path(self, path: str) -> str | None:
         return self.store.local_path(self.at(path))
 
+    def follow(self, folders: Iterable[str]) -> None:
+        self.store.follow(map(self.at, folders))
+
     def another(self) -> Self:
         """The same layer, with the same settings and shared state, around `store.another()`."""
         other = copy.copy(self)

@@ -34,6 +34,8 @@ STATES = {
     FAILED: "failed",
     PARKED: "parked",
 }
+MAY_BE_LINKS = (WAITING, RUNNING, DONE, FAILED, LOGS, RESULTS)
+"""The folders that may be elsewhere, if whoever made the queue said so."""
 FOLDERS = (WAITING, RUNNING, DONE, FAILED, QUEUE, WORKERS, PARKED, ATTEMPTS)
 
 MAX_WORKER_BYTES = 40

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +18,7 @@ from dirjobs import threads
 from dirjobs.admin import enqueue
 from dirjobs.admin.inspect import Status, status
 from dirjobs.admin.requeue import requeue
-from dirjobs.errors import TRANSIENT_ERRORS, ClaimLost, JobClosed, NotFound, StoreError
+from dirjobs.errors import TRANSIENT_ERRORS, ClaimLost, Denied, JobClosed, NotFound, StoreError
 from dirjobs.heartbeat_thread import HeartbeatThread
 from dirjobs.job import Job
 from dirjobs.layers import with_retries
@@ -39,7 +40,7 @@ from dirjobs.protocol import attempts, content
 from dirjobs.protocol.agreement import from_bytes
 from dirjobs.protocol.candidates import Candidates
 from dirjobs.protocol.exits import Claim
-from dirjobs.protocol.folders import make_folders
+from dirjobs.protocol.folders import follow_links, make_folders
 from dirjobs.protocol.me import Me
 from dirjobs.protocol.outage import Presence, SameQueue
 from dirjobs.protocol.parts import Parts
@@ -165,6 +166,7 @@ class DirJobs:
         del jobsdir, storage_options  # or a traceback with variables would show the password
         share = Share(with_retries(self.store))
         try:
+            follow_links(self.store)
             self._wish = self._policy(share)
             make_folders(share)
         except BaseException:
@@ -538,6 +540,17 @@ class QueueHandle:
 
     def local_path(self, path: str) -> str | None:
         return self._queue.store.local_path(path)
+
+    def require_file(self, path: str) -> None:
+        local = self._queue.store.local_path(path)
+        if local is None:
+            return  # what a server gives is no link any more
+        try:
+            mode = os.lstat(local).st_mode
+        except OSError:
+            return  # it is gone: whoever opens it is told
+        if not stat.S_ISREG(mode):
+            raise Denied(f"{local!r}: it is not a regular file, though it was one when listed")
 
     def in_full(self, claim: Claim) -> Entry:
         return self._persist(lambda worker: worker.ending.look.in_full(claim.path, claim.job))

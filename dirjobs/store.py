@@ -270,6 +270,9 @@ class Store(ABC):
         """Where a program on this machine finds `path`; None if it can't without us."""
         return None
 
+    def follow(self, folders: Iterable[str]) -> None:
+        """Let these folders be symbolic links, where the store would refuse them."""
+
     def another(self) -> Store:
         """A store on the same place with a connection of its own (for another thread).
 

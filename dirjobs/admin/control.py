@@ -8,7 +8,7 @@ from dirjobs.errors import ConfigurationError
 from dirjobs.layout import WORKERS, base_id
 from dirjobs.protocol.folders import write
 from dirjobs.protocol.share import Share
-from dirjobs.recovery.control import PAUSE, drain_order, withdraw
+from dirjobs.recovery.control import PAUSE, drain_order, orders_in, withdraw
 from dirjobs.recovery.heartbeat import read, worker_of
 from dirjobs.recovery.peers import is_provably_dead
 from dirjobs.recovery.process import this_process
@@ -21,7 +21,7 @@ def pause(share: Share) -> bool:
     Returns:
         False if the queue was paused already.
     """
-    if PAUSE in {entry.name for entry in share.listed(WORKERS)}:
+    if PAUSE in orders_in(share.listed(WORKERS)):
         return False
     give(share, PAUSE)
     return True

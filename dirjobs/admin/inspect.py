@@ -23,7 +23,7 @@ from dirjobs.layout import (
 from dirjobs.protocol import attempts
 from dirjobs.protocol.agreement import recorded_problems
 from dirjobs.protocol.share import Share
-from dirjobs.recovery.control import PAUSE, drained
+from dirjobs.recovery.control import PAUSE, drained, orders_in
 from dirjobs.recovery.heartbeat import Heartbeat, read, worker_of
 from dirjobs.recovery.peers import is_provably_dead
 from dirjobs.recovery.process import Process
@@ -65,7 +65,7 @@ class Inspector:
         workers = share.listed(WORKERS)
         heard = self.hear(share, workers)
         failures = self._latest(share, counts.failed) if self._failures else []
-        paused = any(entry.name == PAUSE for entry in workers)
+        paused = PAUSE in orders_in(workers)
         return describe(counts, heard, failures, paused=paused)
 
     def hear(self, share: Share, workers: Sequence[Entry]) -> list[Heard]:

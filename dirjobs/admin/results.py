@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from dirjobs.errors import NotFound, TooLarge
+from dirjobs.errors import TRANSIENT_ERRORS, NotFound, StoreError
 from dirjobs.layout import DONE, FAILED, RESULTS, JobFile
 from dirjobs.protocol.candidates import natural_key
 from dirjobs.protocol.records import check_depth
@@ -75,7 +75,9 @@ def _object(share: Share, path: str) -> Mapping[str, Any] | None:
         check_depth(value)
     except NotFound:
         return {}
-    except (ValueError, RecursionError, TooLarge):
+    except TRANSIENT_ERRORS:
+        raise
+    except (StoreError, ValueError, RecursionError):  # a folder, another user's, a large file
         return None
     return value if isinstance(value, dict) else None
 

@@ -18,6 +18,7 @@ from dirjobs.layers import Logged, with_retries
 from dirjobs.layout import DONE, FAILED, RUNNING, WAITING
 from dirjobs.names import nonce
 from dirjobs.policy import DEFAULT_TIMEOUT, seconds
+from dirjobs.protocol.folders import follow_links
 from dirjobs.protocol.outage import SameQueue
 from dirjobs.protocol.share import Share
 from dirjobs.redaction import URL_VARIABLE
@@ -193,6 +194,7 @@ def opened(jobs: str, verbose: int = 0) -> Iterator[Share]:
     """
     with opened_store(jobs, verbose) as store:
         check_is_queue(store)
+        follow_links(store)
         yield Share(SameQueue(with_retries(store)))
 
 

@@ -45,6 +45,10 @@ class _Record(msgspec.Struct):
     min_age: Lease | msgspec.UnsetType = msgspec.UNSET
 
 
+class _Links(msgspec.Struct):
+    links: list[str] = []
+
+
 def id_in(data: bytes) -> str | None:
     """The queue's id in ``queue.json``; empty if it has none, None if it makes no sense."""
     try:
@@ -130,6 +134,14 @@ def recorded_problems(share: Share, jobs: Iterable[str]) -> dict[str, str]:
         return {}
     problems = ((job, recorded_problem(job, changed)) for job in doubtful)
     return {job: problem for job, problem in problems if problem}
+
+
+def links_in(data: bytes) -> frozenset[str]:
+    """The folders that ``queue.json`` lets be symbolic links."""
+    try:
+        return frozenset(decode(data, _Links).links)
+    except ValueError:
+        return frozenset()
 
 
 class Agreement:

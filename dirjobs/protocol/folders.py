@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from contextlib import suppress
 
 from dirjobs.errors import AlreadyExists, AmbiguousResult, NotFound, StoreError
-from dirjobs.layout import FOLDERS, QUEUE
+from dirjobs.layout import AGREEMENT, FOLDERS, MAY_BE_LINKS, QUEUE
+from dirjobs.protocol.agreement import links_in
 from dirjobs.protocol.share import Share
-from dirjobs.store import split
+from dirjobs.store import FileKind, Store, split
 
 _PAUSES = (0.0, 1.0, 2.0, 4.0)
 """Seconds before each look for a folder that a mount, or a server, may show late."""
@@ -17,15 +19,33 @@ _PAUSES = (0.0, 1.0, 2.0, 4.0)
 def make_folders(share: Share) -> None:
     """Make what is missing of the queue's folders."""
     try:
-        there = {entry.name for entry in share.list("")}
+        there = {entry.name: entry.kind for entry in share.list("")}
     except NotFound:
-        there = set()
+        there = {}
         _make_one(share, "")
     with suppress(NotFound):  # then it is made below
-        there |= {f"{QUEUE}/{entry.name}" for entry in share.list(QUEUE)}
+        there |= {f"{QUEUE}/{entry.name}": entry.kind for entry in share.list(QUEUE)}
     for folder in FOLDERS:
         if folder not in there:
             make_folder(share, folder)
+        elif there[folder] is not FileKind.FOLDER:
+            share.list(folder)  # the store says what is wrong with it, if anything is
+
+
+def linked_folders(store: Store) -> list[str]:
+    """Which folders of a queue on this machine are symbolic links, of those that may be."""
+    root = store.local_path("")
+    if root is None:
+        return []
+    return [folder for folder in MAY_BE_LINKS if os.path.islink(os.path.join(root, folder))]
+
+
+def follow_links(store: Store) -> None:
+    """Let the store follow those of the queue's folders that `init --follow-links` named."""
+    linked = linked_folders(store)
+    if linked:
+        with suppress(NotFound):
+            store.follow(links_in(store.read(AGREEMENT)).intersection(linked))
 
 
 def make_folder(share: Share, path: str) -> None:

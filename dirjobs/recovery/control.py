@@ -22,7 +22,7 @@ from dirjobs.errors import NotFound
 from dirjobs.layout import WORKERS
 from dirjobs.protocol.share import Share
 from dirjobs.recovery.heartbeat import worker_of
-from dirjobs.store import Entry
+from dirjobs.store import Entry, FileKind
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class Control:
 
     def read(self, listing: Iterable[Entry], ours: Collection[str]) -> None:
         """Take in a listing of the heartbeat files, of which `ours` are this worker's."""
-        there = {entry.name for entry in listing if entry.name.startswith("~")}
+        there = orders_in(listing)
         self._own_files.update(ours)
         self.paused = PAUSE in there
         told = {order for file in self._own_files if (order := drain_order(file)) in there}
@@ -123,15 +123,25 @@ class Control:
             withdraw(share, self._orders_to_remove.pop())
 
 
+def orders_in(listing: Iterable[Entry]) -> set[str]:
+    """The orders among the heartbeats: a folder or a link of such a name, which `resume` could
+    not remove, is none."""
+    return {
+        entry.name
+        for entry in listing
+        if entry.name.startswith("~") and entry.kind is FileKind.FILE
+    }
+
+
 def drain_order(file_name: str) -> str:
     """The name of the order that drains the worker of a heartbeat file."""
     return _DRAIN + file_name.removesuffix(".json")
 
 
-def drained(listing: Iterable[Entry]) -> set[str]:
+def drained(listing: Collection[Entry]) -> set[str]:
     """The heartbeat files in a listing whose workers have been told to end."""
-    there = {entry.name for entry in listing}
-    return {name for name in there if worker_of(name) and drain_order(name) in there}
+    there, orders = {entry.name for entry in listing}, orders_in(listing)
+    return {name for name in there if worker_of(name) and drain_order(name) in orders}
 
 
 def withdraw(share: Share, order: str) -> bool:

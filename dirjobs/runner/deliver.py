@@ -20,8 +20,9 @@ from dirjobs.recovery.membership import Membership
 from dirjobs.recovery.peers import Peer
 from dirjobs.recovery.process import Process
 from dirjobs.redaction import redacted
+from dirjobs.runner.leftovers import files_in
 from dirjobs.runner.shutdown import Shutdown
-from dirjobs.runner.upload import Delivery, files_in
+from dirjobs.runner.upload import Delivery
 from dirjobs.runner.workspace import Note, Workspace, kept
 from dirjobs.store import Entry
 

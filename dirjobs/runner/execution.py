@@ -17,12 +17,13 @@ from threading import Lock
 
 from dirjobs import layout
 from dirjobs.clock import growing_pauses, utc_now
-from dirjobs.console.errors import say
+from dirjobs.console.errors import explained, say
 from dirjobs.console.text import duration, printable
 from dirjobs.errors import (
     TRANSIENT_ERRORS,
     ClaimLost,
     ConfigurationError,
+    Denied,
     JobClosed,
     NotFound,
     StoreError,
@@ -32,11 +33,12 @@ from dirjobs.layout import LOGS, RUNNING
 from dirjobs.queue import DirJobs
 from dirjobs.redaction import redacted
 from dirjobs.runner import children
+from dirjobs.runner.leftovers import NotAFile, contents
 from dirjobs.runner.output_buffer import OutputBuffer
 from dirjobs.runner.process import CannotStart, Program, Run, outcome
 from dirjobs.runner.shutdown import Shutdown, Stage
 from dirjobs.runner.template import PlaceholderInScript, Subject, UnknownParameter, environment
-from dirjobs.runner.upload import Delivery, files_in
+from dirjobs.runner.upload import Delivery
 from dirjobs.runner.watchdog import Watchdog
 from dirjobs.runner.workspace import Workspace, make, new_note
 
@@ -226,12 +228,14 @@ class Execution:
         try:
             path = self._local_file(workspace)
             subject = Subject.of_file(job.name(), path)
-            workspace.record(size=os.path.getsize(path))
+            workspace.record(size=os.lstat(path).st_size)
         except (NotFound, FileNotFoundError) as error:
             raise ClaimLost(
                 f"the claim {job.full_name()!r} of job {job.name()!r} is gone: somebody moved it"
                 " by hand, or another worker has the job; it was not started here."
             ) from error
+        except (Denied, NotAFile) as error:
+            return self._fail_unread(error, output)
         if toolbox.shutdown.stage >= Stage.STOPPING:
             return self._give_back()
         if toolbox.delivery.lacks_signature(job.name(), path):
@@ -386,6 +390,14 @@ class Execution:
             else:
                 return path
 
+    def _fail_unread(self, error: OSError, output: OutputBuffer) -> JobResult:
+        """The end of a job whose file is none, or can't be read; the others go on."""
+        reason = f"its file can't be read: {explained(error)}"
+        output.note(f"{utc_now()} {reason}")
+        self.log(patient=True)
+        self.job.failed(reason)
+        return JobResult(self.job.name(), End.FAILED, reason)
+
     def _refuse(self, output: OutputBuffer) -> JobResult:
         """The end of a job that is not signed: it was not started."""
         reason = "not signed by this worker's key"
@@ -412,13 +424,18 @@ class Execution:
 
     def _hand_in(self, workspace: Workspace, reason: str) -> str:
         """Bring the results to the share; why the job failed, which may be for this."""
-        if not os.path.isdir(workspace.results):
+        if not os.path.lexists(workspace.results):
             return reason or "$DIRJOBS_OUT was removed while the command ran, with what was in it"
-        if next(files_in(workspace.results), None) is None:
+        if not os.path.isdir(workspace.results):
+            told = f"$DIRJOBS_OUT is no folder any more, so nothing of it was stored.{self._kept()}"
+            return f"{reason}; {told}" if reason else told
+        if next(contents(workspace.results), None) is None:
             return reason
         if not self._is_ours():
             raise self._claim_lost()
-        problem = self._toolbox.delivery.results(self.job.name(), workspace.results)
+        problem = self._toolbox.delivery.results(
+            self.job.name(), workspace.results, self._note_and_say
+        )
         if not problem:
             self._record(workspace, results_stored=True)
             return reason
@@ -481,6 +498,10 @@ class Execution:
                 return False
             self._logged = size
             return True
+
+    def _note_and_say(self, text: str) -> None:
+        self._note(text)
+        say(f"job {self.job.name()!r}: {text}")
 
     def _note(self, text: str) -> None:
         if self._output is not None:

@@ -6,6 +6,7 @@ import json
 from typing import Self
 
 from dirjobs.protocol.records import check_depth
+from dirjobs.runner.leftovers import opened
 
 LARGEST_JOB = 1 << 20
 """Bytes: a larger job is no set of parameters."""
@@ -45,7 +46,7 @@ def parameters_in(path: str) -> dict[str, str] | None:
     Raises:
         OSError: the file can't be read.
     """
-    with open(path, "rb") as file:
+    with opened(path, follow=False) as file:
         data = file.read(LARGEST_JOB + 1)
     if len(data) > LARGEST_JOB:
         return None

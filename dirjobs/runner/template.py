@@ -69,6 +69,7 @@ class Subject:
         not read it, which is the command's business.
 
         Raises:
+            NotAFile: it is none.
             OSError: the file can't be read.
         """
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from functools import partial
 from threading import Lock
 from typing import BinaryIO, TypeVar
@@ -21,6 +21,7 @@ from dirjobs.protocol.agreement import further_keys
 from dirjobs.protocol.folders import make_folder, write
 from dirjobs.protocol.outage import PatienceOver
 from dirjobs.protocol.share import Share
+from dirjobs.runner.leftovers import contents, opened
 from dirjobs.runner.output_buffer import shortened
 from dirjobs.runner.shutdown import Shutdown
 from dirjobs.signing import SigningKey
@@ -154,7 +155,7 @@ class Delivery:
 
     # -- results --------------------------------------------------------------------------
 
-    def results(self, job: str, folder: str) -> str:
+    def results(self, job: str, folder: str, tell: Callable[[str], object] = say) -> str:
         """Bring everything in a local folder to ``results/<job>/``.
 
         Outages are waited for, without end; a full share for `PATIENCE` seconds.
@@ -162,6 +163,7 @@ class Delivery:
         Args:
             job: the job's name.
             folder: may have folders in it, empty ones don't count.
+            tell: is told what is no result, and what has another name there.
 
         Returns:
             what is not there in the end, and why; nothing if everything is.
@@ -169,19 +171,41 @@ class Delivery:
         Raises:
             StoreError: an outage that is waited for no longer.
         """
-        problems = []
+        problems, left_out = [], []
         room = _WaitForRoom(self._shutdown)
-        for name in files_in(folder):
-            path = f"{RESULTS}/{job}/{name}"
+        for found in contents(folder):
+            if found.left_out:
+                left_out.append(f"{found.path!r}: {found.left_out}")
+                continue
+            path = f"{RESULTS}/{job}/{found.path}"
+            if found.missing:
+                problems.append(f"{path!r}: {found.missing}")
+                continue
             try:
-                with open(os.path.join(folder, name), "rb") as file:
+                if found.twin and self._through_outages(partial(self._are_one, path, found.twin)):
+                    path = f"{RESULTS}/{job}/{found.otherwise}"
+                    tell(
+                        f"result {found.path!r} is stored as {found.otherwise!r}: the share does"
+                        f" not tell it from {found.twin!r}"
+                    )
+                with opened(os.path.join(folder, found.path)) as file:
                     self._deliver(path, file, room)
             except (*TRANSIENT_ERRORS, PatienceOver):
                 raise  # it is about no file, and nobody waits any longer
             except OSError as error:
                 problems.append(f"{path!r}: {error}")
-        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        return f"{problems[0]}{more}" if problems else ""
+        if left_out:
+            tell(f"left out of the results: {left_out[0]}{_more(left_out)}")
+        return f"{problems[0]}{_more(problems)}" if problems else ""
+
+    def _are_one(self, path: str, stored: str) -> bool:
+        """Whether the share takes the names of a file and of one in its folder, which is there,
+        for the same."""
+        if not self._share.exists(path):
+            return False
+        folder, name = split(path)
+        listed = {entry.name for entry in self._share.listed(folder)}
+        return not {name, split(stored)[1]} <= listed
 
     def _deliver(self, path: str, file: BinaryIO, room: _WaitForRoom) -> None:
         for part in path.split("/")[2:]:
@@ -220,18 +244,8 @@ class _WaitForRoom:
         return self._shutdown.wait_for_stop(min(next(self._pauses), self._until - now))
 
 
-def files_in(folder: str) -> Iterator[str]:
-    """The files in a local folder and its sub-folders, as paths in it with ``/``.
-
-    What a link to a file points to counts as a file; links to folders and what is neither
-    file nor folder are left out.
-    """
-    for where, folders, files in os.walk(folder):
-        folders.sort()
-        for name in sorted(files):
-            path = os.path.join(where, name)
-            if os.path.isfile(path):
-                yield os.path.relpath(path, folder).replace(os.sep, "/")
+def _more(told: Sequence[str]) -> str:
+    return f" (and {len(told) - 1} more)" if len(told) > 1 else ""
 
 
 def _put_file(share: Share, path: str, file: BinaryIO) -> None:

@@ -14,7 +14,6 @@ share: whatever ends the worker, no finished result goes with it.
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import tempfile
 from contextlib import suppress
@@ -26,6 +25,7 @@ import msgspec
 from dirjobs.errors import ConfigurationError
 from dirjobs.protocol.records import decode
 from dirjobs.recovery.process import Process, this_process
+from dirjobs.runner import leftovers
 
 SCRATCH_VARIABLE = "DIRJOBS_SCRATCH"
 """Names the folder of all workspaces."""
@@ -153,7 +153,7 @@ class Workspace:
             # A file of an earlier run of the command that can't be removed does no harm there.
             aside = tempfile.mkdtemp(prefix="earlier-", dir=self.path)
             os.rename(self.results, os.path.join(aside, _RESULTS))
-            shutil.rmtree(aside, ignore_errors=True)
+            leftovers.remove(aside)
         os.mkdir(self.results)
         return self.results
 
@@ -186,7 +186,7 @@ class Workspace:
             if self._stays:
                 return False
             self.close()
-            shutil.rmtree(self.path, ignore_errors=True)
+            leftovers.remove(self.path)
             return True
 
     def close(self) -> None:

@@ -1,12 +1,16 @@
 """``dirjobs logs``."""
 
+import io
+import sys
+import tracemalloc
+
 import pytest
 from click.testing import CliRunner
 
 from dirjobs import DirJobs
 from dirjobs.cli import main
 from dirjobs.cli.commands import logs
-from dirjobs.cli.commands.logs import new_part
+from dirjobs.cli.commands.logs import Shown, copy_new_part
 
 
 @pytest.fixture
@@ -73,8 +77,17 @@ def test_follow_what_is_over(printed):
     assert "no job 'none'" in printed.refused("logs", "-f", "none")
 
 
-def test_what_is_new_in_a_log():
+def new_part(shown, content):
+    output = io.BytesIO()
+    copy_new_part(Shown.of(io.BytesIO(shown)), io.BytesIO(content), output)
+    return output.getvalue()
+
+
+@pytest.mark.parametrize("piece", [1 << 16, 4096, 5000])
+def test_what_is_new_in_a_log(monkeypatch, piece):
+    monkeypatch.setattr(logs, "_PIECE", piece)
     assert new_part(b"", b"abc") == b"abc"
+    assert new_part(b"abc", b"abc") == b""
     assert new_part(b"abc", b"abcdef") == b"def"
     head, tail = b"h" * 5000, b"".join(b"line %d\n" % n for n in range(2000))
     cut = head + b"[left out]\n" + tail[-9000:]
@@ -82,12 +95,37 @@ def test_what_is_new_in_a_log():
     assert new_part(b"x" * 5000, b"y" * 9000) == b"\n[...]\n" + b"y" * 4096
 
 
-def test_a_long_log_as_json(local, monkeypatch):
+def test_a_long_log_as_json(local):
     local.store.mkdir("logs")
     local.put("02_done", "a.txt")
     local.put("logs", "a.txt.w1.log", data=b"x" * 3_000_000)
     assert len(local.json("logs", "a.txt")["text"]) == 3_000_000
-    monkeypatch.setattr(logs, "_LARGEST_DOCUMENT", 1_000_000)
-    told = local.refused("logs", "a.txt", "--json")
-    assert "has 3,000,000 bytes, too many for one JSON document: leave out --json." in told
     assert len(local.run("logs", "a.txt")) == 3_000_000
+
+
+@pytest.mark.parametrize("options", [(), ("-f",), ("--json",)])
+def test_no_log_is_held_in_memory(local, monkeypatch, options):
+    """Somebody may have put a very large one there; here 8 MB, of zeros."""
+    local.put("02_done", "a.txt")
+    local.store.mkdir("logs")
+    with open(local.store.full_path("logs/a.txt.w1.log"), "wb") as file:
+        file.truncate(8 << 20)
+    written = []
+
+    class Output(io.RawIOBase):
+        def writable(self):
+            return True
+
+        def write(self, data):
+            written.append(len(data))
+            return len(data)
+
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(io.BufferedWriter(Output()), "utf-8"))
+    tracemalloc.start()
+    try:
+        logs.logs.callback(local.url, "a.txt", "-f" in options, None, False, "--json" in options, 0)
+        sys.stdout.flush()
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
+    assert sum(written) >= 8 << 20

@@ -1,5 +1,6 @@
 """What `dirjobs work` does with its jobs."""
 
+import io
 import json
 import sys
 from threading import Thread
@@ -15,7 +16,9 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="jobs written fo
 
 def log_of(queue, job):
     (name,) = [name for name in queue.names("logs") if name.startswith(f"{job}.")]
-    return queue.store.read(f"logs/{name}").decode()
+    content = io.BytesIO()
+    queue.store.download(f"logs/{name}", content)
+    return content.getvalue().decode()
 
 
 def said(queue, job):
@@ -133,7 +136,9 @@ def test_results_are_there_before_the_job_is_done(queue):
         queue.run("work", "--", "sh", "-c", script, code=1)
     assert seen == [["a link", "deep", "result.json"]] * 2
     assert queue.store.read("results/b/a link") == b"1\n"
-    assert queue.store.read("results/a/deep/er/big") == bytes(3_000_000)
+    big = io.BytesIO()
+    queue.store.download("results/a/deep/er/big", big)
+    assert big.getvalue() == bytes(3_000_000)
 
 
 def test_the_log_tells_when_where_what_and_how_it_ended(queue):

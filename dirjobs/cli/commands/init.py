@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 
 import click
 
@@ -23,9 +24,10 @@ from dirjobs.errors import ConfigurationError, NotFound
 from dirjobs.layers import with_retries
 from dirjobs.layout import AGREEMENT, WAITING
 from dirjobs.names import nonce
-from dirjobs.policy import Mode, Settings
-from dirjobs.protocol.agreement import ID_LENGTH, from_bytes, to_bytes
-from dirjobs.protocol.folders import make_folders
+from dirjobs.policy import Mode, Settings, cautious
+from dirjobs.protocol import folders
+from dirjobs.protocol.agreement import ID_LENGTH, from_bytes, further_keys, to_bytes
+from dirjobs.protocol.folders import linked_folders, make_folders
 from dirjobs.protocol.share import Share
 
 
@@ -42,6 +44,11 @@ from dirjobs.protocol.share import Share
 @click.option(
     "--check/--no-check", "tries", default=True, help="Try what the share guarantees, or don't."
 )
+@click.option(
+    "--follow-links",
+    is_flag=True,
+    help="Let folders of the queue that are symbolic links of yours (or root's) be so.",
+)
 @json_option
 @verbose_option
 @told_in_one_sentence
@@ -50,6 +57,7 @@ def init(
     mode: str | None,
     sync_time: float | None,
     tries: bool,
+    follow_links: bool,
     as_json: bool,
     verbose: int,
 ) -> None:
@@ -58,11 +66,20 @@ def init(
     JOBS is a folder or a URL; what is there already stays as it is.  The mode is best left
     out: what the share guarantees is tried then, within half a minute (`dirjobs check` takes
     longer and tells more), and the queue is set up accordingly.
+
+    In a folder of this machine, symbolic links in the place of 00_waiting, logs, results and so
+    on are refused: whoever may write to the queue could lead its workers anywhere.  Those that
+    are there and are yours, or root's, are followed from now on with --follow-links.
     """
     if sync_time is not None and mode not in (None, Mode.SYNC):
         raise click.UsageError(f"--sync-time means nothing with --mode {mode}")
     with opened_store(jobs, verbose) as store:
         share = Share(with_retries(store))
+        links = linked_folders(store) if follow_links else []
+        if follow_links:
+            store.follow(links)
+        else:
+            folders.follow_links(store)
         wish = Mode(mode) if mode else Mode.SYNC if sync_time is not None else None
         made = _make(share, wish, sync_time)
         url = store.url
@@ -72,6 +89,8 @@ def init(
         if tries and wish is None and not share.exists(AGREEMENT):
             with check_progress() as tell:
                 tried = record(store, check(jobs, short=True, tell=tell))
+        if links:
+            _note_links(share, links)
     if as_json:
         told = {} if tried is None else {"recorded": tried.to_json()}
         show_json({"queue": url, "made": made, **told})
@@ -101,6 +120,18 @@ def _make(share: Share, mode: Mode | None, sync_time: float | None) -> bool:
             f" already (see {AGREEMENT}): leave --mode and --sync-time out."
         )
     return not there
+
+
+def _note_links(share: Share, links: Sequence[str]) -> None:
+    for folder in links:
+        share.list(folder)  # or it is said what is wrong with the link
+    try:
+        data = share.read(AGREEMENT)
+        policy = from_bytes(data, cautious(share.store.guarantees))
+        further = further_keys(data)
+    except NotFound:
+        policy, further = cautious(share.store.guarantees), {"id": nonce(ID_LENGTH)}
+    share.write(AGREEMENT, to_bytes(policy, {**further, "links": links}))
 
 
 def _is_there(share: Share) -> bool:

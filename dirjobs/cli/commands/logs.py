@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-import io
+import codecs
+import hashlib
+import math
+import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import BinaryIO, cast
+from typing import BinaryIO, NamedTuple, cast
 
 import click
 
@@ -21,15 +26,14 @@ from dirjobs.cli.options import (
     verbose_option,
 )
 from dirjobs.console.errors import Outage, told_in_one_sentence
-from dirjobs.console.text import TerminalText, on_terminal, show_json
+from dirjobs.console.text import TerminalText, json_text, on_terminal
 from dirjobs.errors import TRANSIENT_ERRORS, ConfigurationError, NotFound
 from dirjobs.layout import RUNNING, WAITING
 from dirjobs.names import unsafe_name
 from dirjobs.protocol.share import Share
 
 _INTERVAL = 3.0
-_LARGEST_DOCUMENT = 64 << 20
-"""Bytes: `dirjobs work` writes shorter logs."""
+_PIECE = 1 << 16
 _OVERLAP = 4096
 """So many bytes at the end of what was shown tell where to go on in a file whose middle was
 left out meanwhile."""
@@ -72,22 +76,10 @@ def logs(
         if log is None:
             raise _nothing(share, name, worker)
         if as_json:
-            text = _whole(share, log).decode(errors="replace")
-            show_json({"job": name, "worker": log.worker, "path": log.path, "text": text})
+            _show_as_json(share, name, log)
         else:
             with _output(raw) as output:
                 share.store.download(log.path, output)
-
-
-def _whole(share: Share, log: Log) -> bytes:
-    if (log.entry.size or 0) > _LARGEST_DOCUMENT:
-        raise ConfigurationError(
-            f"{log.path!r} has {log.entry.size:,} bytes, too many for one JSON document: leave"
-            " out --json."
-        )
-    content = io.BytesIO()
-    share.store.download(log.path, content)
-    return content.getvalue()
 
 
 @contextmanager
@@ -98,6 +90,20 @@ def _output(raw: bool) -> Iterator[BinaryIO]:
     else:
         with TerminalText() as output:
             yield cast("BinaryIO", output)
+
+
+def _show_as_json(share: Share, job: str, log: Log) -> None:
+    """Print the log as JSON, of which no more than a piece is held in memory."""
+    document = {"job": job, "worker": log.worker, "path": log.path, "text": ""}
+    before, _, after = json_text(document, indent=1).rpartition('""')
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    with tempfile.TemporaryFile() as content:
+        share.store.download(log.path, content)
+        content.seek(0)
+        click.echo(f'{before}"', nl=False)
+        while piece := content.read(_PIECE):
+            click.echo(json_text(decoder.decode(piece))[1:-1], nl=False)
+        click.echo(f'{json_text(decoder.decode(b"", final=True))[1:-1]}"{after}')
 
 
 def _latest(share: Share, job: str, worker: str | None) -> Log | None:
@@ -137,7 +143,7 @@ class Follower:
         self._worker = worker
         self._output = output
         self._log: Log | None = None
-        self._shown = b""
+        self._shown = Shown()
 
     def follow(self) -> None:
         """Until the job is neither waiting nor running.
@@ -176,26 +182,65 @@ class Follower:
         log = _latest(self._share, self._job, self._worker)
         if log is None or log == self._log:
             return
-        content = io.BytesIO()
-        try:
-            self._share.store.download(log.path, content)
-        except NotFound:
-            return
-        if self._log is None or log.worker != self._log.worker:
-            self._shown = b""
-        self._log = log
-        self._output.write(new_part(self._shown, content.getvalue()))
-        self._output.flush()
-        self._shown = content.getvalue()
+        with tempfile.TemporaryFile() as content:
+            try:
+                self._share.store.download(log.path, content)
+            except NotFound:
+                return
+            if self._log is None or log.worker != self._log.worker:
+                self._shown = Shown()
+            self._log = log
+            copy_new_part(self._shown, content, self._output)
+            self._output.flush()
+            self._shown = Shown.of(content)
 
 
-def new_part(shown: bytes, content: bytes) -> bytes:
-    """What of `content` was not yet in `shown`, an earlier state of the same log."""
-    if content.startswith(shown):
-        return content[len(shown) :]
-    # Its middle was left out, and its end goes on.
-    tail = shown[-_OVERLAP:]
-    at = content.rfind(tail)
-    if at >= 0:
-        return content[at + len(tail) :]
-    return b"\n[...]\n" + content[-_OVERLAP:]
+class Shown(NamedTuple):
+    """What is known of the part of a log that was shown already.
+
+    Attributes:
+        size: bytes.
+        digest: of all of it.
+        tail: its end.
+    """
+
+    size: int = 0
+    digest: bytes = hashlib.blake2b().digest()
+    tail: bytes = b""
+
+    @classmethod
+    def of(cls, content: BinaryIO, size: float = math.inf) -> Shown:
+        """The first `size` bytes of a file, or all of it."""
+        content.seek(0)
+        seen, digest, tail = 0, hashlib.blake2b(), b""
+        while piece := content.read(int(min(_PIECE, size - seen))):
+            seen += len(piece)
+            digest.update(piece)
+            tail = (tail + piece)[-_OVERLAP:]
+        return cls(seen, digest.digest(), tail)
+
+
+def copy_new_part(shown: Shown, content: BinaryIO, output: BinaryIO) -> None:
+    """Copy what of a log was not yet there when `shown` of it was, piece by piece."""
+    at: int | None = shown.size
+    if Shown.of(content, shown.size) != shown:
+        at = _end_of(shown.tail, content)  # its middle was left out, and its end goes on
+    if at is None:
+        output.write(b"\n[...]\n")
+        at = max(0, content.seek(0, os.SEEK_END) - _OVERLAP)
+    content.seek(at)
+    shutil.copyfileobj(content, output, _PIECE)
+
+
+def _end_of(text: bytes, content: BinaryIO) -> int | None:
+    """Where the last `text` in a file ends; None if there is none."""
+    content.seek(0)
+    found, at, kept = None, 0, b""
+    while piece := content.read(_PIECE):
+        window = kept + piece
+        place = window.rfind(text)
+        if place >= 0:
+            found = at - len(kept) + place + len(text)
+        at += len(piece)
+        kept = window[-(len(text) - 1) :] if len(text) > 1 else b""
+    return found

@@ -91,8 +91,8 @@ def _rows(share: Share, places: Sequence[JobFile]) -> list[dict[str, Any]]:
     odd = [places[at].job.name for at in sorted(found) if not found[at].is_readable]
     if odd:
         say(
-            f"{RESULT} of {len(odd)} {'job' if len(odd) == 1 else 'jobs'} is no JSON object, such"
-            f" as that of {odd[0]!r}: nothing of it is in the table."
+            f"{RESULT} of {len(odd)} {'job' if len(odd) == 1 else 'jobs'} is no JSON object of at"
+            f" most 1 MiB, such as that of {odd[0]!r}: nothing of it is in the table."
         )
     return [found[at].row for at in range(len(places))]
 

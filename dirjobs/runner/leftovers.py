@@ -1,0 +1,153 @@
+"""What a command has left in ``$DIRJOBS_OUT``, whatever that is."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import stat
+import unicodedata
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
+from typing import BinaryIO, NamedTuple
+
+from dirjobs.layout import names_in_turn
+
+_SHALLOW = 100
+"""Folders inside each other that Python's own functions cope with for sure."""
+
+
+class NotAFile(OSError):
+    """A link, a folder, a FIFO or a device where a file was to be read."""
+
+
+class Found(NamedTuple):
+    """One name in a folder of results.
+
+    Attributes:
+        path: in the folder, with ``/``.
+        left_out: why it is no result; empty for a file.
+        missing: why what is in it can't be had; empty for a file.
+        twin: another file that only has other capitals, or other accents: some shares don't
+            tell the two apart.
+        otherwise: the path for a share that doesn't.
+    """
+
+    path: str
+    left_out: str = ""
+    missing: str = ""
+    twin: str = ""
+    otherwise: str = ""
+
+
+def files_in(folder: str) -> Iterator[str]:
+    """The files in a local folder and its sub-folders, as paths in it with ``/``."""
+    return (found.path for found in contents(folder) if not (found.left_out or found.missing))
+
+
+def contents(folder: str) -> Iterator[Found]:
+    """All that is in a local folder and its sub-folders.
+
+    What a link to a file points to counts as a file; links to folders, and what is neither file
+    nor folder, is left out.
+    """
+    above = [""]
+    while above:
+        inside = above.pop()
+        try:
+            with os.scandir(os.path.join(folder, inside)) as entries:
+                here = sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            yield Found(inside or ".", missing=error.strerror or str(error))
+            continue
+        folders, folded = [], {_folded(entry.name): "" for entry in here}
+        for entry in here:
+            path = f"{inside}/{entry.name}" if inside else entry.name
+            why = ""
+            with suppress(OSError):
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(path)
+                    continue
+                why = _why_left_out(entry)
+            if why:
+                yield Found(path, left_out=why)
+                continue
+            twin = folded[_folded(entry.name)]
+            if not twin:
+                folded[_folded(entry.name)] = path
+                yield Found(path)
+                continue
+            names = islice(names_in_turn(entry.name), 1, None)
+            other = next(name for name in names if _folded(name) not in folded)
+            folded[_folded(other)] = path
+            yield Found(path, twin=twin, otherwise=path.removesuffix(entry.name) + other)
+        above += reversed(folders)
+
+
+def _folded(name: str) -> str:
+    """What is the same for names that some file system takes for one."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _why_left_out(entry: os.DirEntry[str]) -> str:
+    if entry.is_file():
+        return ""
+    if not entry.is_symlink():
+        return "it is no file"
+    return "it is a link to a folder" if entry.is_dir() else "it is a link to no file"
+
+
+def opened(path: str, *, follow: bool = True) -> BinaryIO:
+    """A local file to be read, if it is one: nothing else is waited for.
+
+    Args:
+        path: of the file.
+        follow: what a link points to will do.
+
+    Raises:
+        NotAFile: it is none.
+        OSError: it can't be read.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    if not follow:
+        flags |= getattr(os, "O_NOFOLLOW", 0)
+    try:
+        handle = os.open(path, flags)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):
+            raise NotAFile(f"{path!r} is no regular file") from error
+        raise
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise NotAFile(f"{path!r} is no regular file")
+    return open(handle, "rb")
+
+
+def remove(folder: str) -> None:
+    """Remove a local folder with all that is in it, as far as the system lets us."""
+    while True:
+        try:
+            return shutil.rmtree(folder, ignore_errors=True)
+        except RecursionError:
+            while _make_shallow(folder):
+                pass
+
+
+def _make_shallow(folder: str) -> int:
+    """Move up what lies deep in a folder; how much that was."""
+    above = [(folder, 0)]
+    moved = number = 0
+    while above:
+        place, depth = above.pop()
+        with os.scandir(place) as entries:
+            folders = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+        for path in folders:
+            if depth < _SHALLOW:
+                above.append((path, depth + 1))
+                continue
+            while os.path.lexists(target := os.path.join(folder, f"deep-{number}")):
+                number += 1
+            os.rename(path, target)
+            moved += 1
+    return moved

@@ -1,0 +1,107 @@
+"""What a command leaves in its folder for results: all of it is a file, or is told."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+
+import pytest
+
+from dirjobs.runner import leftovers
+from dirjobs.runner.leftovers import NotAFile, contents, files_in, opened
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs a POSIX system")
+
+
+def test_what_is_no_file_is_left_out_and_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "inner").write_text("")
+    (tmp_path / "link").symlink_to("file")
+    (tmp_path / "far").symlink_to("folder")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    (tmp_path / "endless").symlink_to("/dev/zero")
+    os.mkfifo(tmp_path / "fifo")
+    with socket.socket(socket.AF_UNIX) as server:
+        here = os.getcwd()
+        os.chdir(tmp_path)
+        try:
+            server.bind("socket")
+        finally:
+            os.chdir(here)
+        found = [*contents(str(tmp_path))]
+    assert [*files_in(str(tmp_path))] == ["file", "link", "folder/inner"]
+    assert {one.path: one.left_out for one in found if one.left_out} == {
+        "dangling": "it is a link to no file",
+        "endless": "it is a link to no file",
+        "far": "it is a link to a folder",
+        "fifo": "it is no file",
+        "socket": "it is no file",
+    }
+
+
+def test_a_folder_that_cannot_be_listed_is_missing(tmp_path, monkeypatch):
+    (tmp_path / "folder").mkdir()
+    scandir = os.scandir
+
+    def refusing(path):
+        if str(path).endswith("folder"):
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    [found] = contents(str(tmp_path))
+    assert (found.path, found.missing) == ("folder", "Permission denied")
+
+
+def nest(folder, depth):
+    """Many folders inside each other; the way there is too long for one path."""
+    here = os.getcwd()
+    try:
+        os.chdir(folder)
+        for _ in range(depth):
+            os.mkdir("d")
+            os.chdir("d")
+        with open("f", "w"):
+            pass
+    finally:
+        os.chdir(here)
+
+
+def test_folders_inside_each_other(tmp_path):
+    nest(tmp_path, sys.getrecursionlimit() + 100)
+    [file] = files_in(str(tmp_path))
+    assert file.endswith("/d/f")
+    leftovers.remove(str(tmp_path))
+    assert not tmp_path.exists()
+
+
+def test_folders_whose_path_is_too_long(tmp_path):
+    nest(tmp_path, 2100)
+    [found] = contents(str(tmp_path))
+    assert "too long" in found.missing
+    leftovers.remove(str(tmp_path))
+    assert not tmp_path.exists()
+
+
+def test_names_that_some_shares_do_not_tell_apart(tmp_path):
+    names = ["Loss.dat", "loss.dat", "LOSS.DAT", "loss~2.dat", "other"]
+    for name in names:
+        (tmp_path / name).write_text("")
+    found = {one.path: one for one in contents(str(tmp_path))}
+    assert sorted(found) == sorted(names)
+    assert [name for name in sorted(names) if found[name].twin] == ["Loss.dat", "loss.dat"]
+    others = [found[name].otherwise for name in ("Loss.dat", "loss.dat")]
+    assert others == ["Loss~3.dat", "loss~4.dat"]
+
+
+def test_only_regular_files_are_opened(tmp_path):
+    (tmp_path / "file").write_bytes(b"data")
+    (tmp_path / "link").symlink_to("file")
+    os.mkfifo(tmp_path / "fifo")
+    with opened(str(tmp_path / "link")) as file:
+        assert file.read() == b"data"
+    for path, follow in (("link", False), ("fifo", True), (".", True)):
+        with pytest.raises(NotAFile):
+            opened(str(tmp_path / path), follow=follow)
