@@ -28,6 +28,10 @@ FOUND = {
         b'<D:multistatus xmlns:D="DAV:"><D:response><D:propstat><D:prop/><D:status>HTTP/1.1 %s'
         b"</D:status></D:propstat></D:response></D:multistatus>" % (b"2" * 5000)
     ],
+    "http": [
+        b'HTTP/1.1 401 Who\r\nContent-Length: 0\r\nWWW-Authenticate: Digest realm="a", nonce="b",'
+        b" qop=\r\n\r\n"
+    ],
     "socks": [[b"\x05"], [b"\x05\x00", b"\x05\x00\x00\x09"]],
 }
 """By kind: what was once read as it should not."""

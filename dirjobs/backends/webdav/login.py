@@ -109,5 +109,5 @@ class BasicOrDigest(httpx.Auth):
                 return next(flow) if response is None else flow.send(response)
         except StopIteration:
             return None
-        except (KeyError, ValueError, NotImplementedError, httpx.ProtocolError) as error:
+        except (LookupError, ValueError, NotImplementedError, httpx.ProtocolError) as error:
             raise Denied("the server asks for a Digest login of an unknown kind.") from error
