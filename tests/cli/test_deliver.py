@@ -371,13 +371,16 @@ def test_where_results_are_kept(monkeypatch):
 # -- the job's own folder ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("then", ["", '; echo x > "$DIRJOBS_OUT"'])
-def test_a_folder_for_results_that_was_removed_fails_the_job(local, scratch, then):
+@pytest.mark.parametrize(
+    ("then", "told"),
+    [("", "was removed"), ('; echo x > "$DIRJOBS_OUT"', "is no folder any more")],
+)
+def test_a_folder_for_results_that_was_removed_fails_the_job(local, scratch, then, told):
     local.put("00_waiting", "a")
     local.run("work", "--", "sh", "-c", f'rm -r "$DIRJOBS_OUT"{then}', code=1)
     assert local.jobs() == {"99_failed": ["a"]}
     (reason,) = reasons(local, "a")
-    assert reason.startswith("$DIRJOBS_OUT was removed")
+    assert reason.startswith(f"$DIRJOBS_OUT {told}")
 
 
 def test_a_tidy_soul_removes_everything_between_two_jobs(local, scratch, tmp_path):
