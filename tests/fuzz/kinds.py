@@ -325,7 +325,7 @@ def read_param(text: str) -> None:
     with patch.object(parameters, "MOST", 1000):  # a million jobs take a second, as they may
         name, values = parameters.parse_param(text)
     rows = [{name: value} for value in values[:3]]
-    naming.Naming(lambda: rows, None, ".json").names(rows)
+    naming.Naming(None, ".json").names(rows)
     for row in rows:
         naming.content_of(row)
 
