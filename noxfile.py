@@ -68,10 +68,11 @@ def audit(session):
 
 
 @nox.session
-def lowest(session):
+def oldest(session):
     """Unit and command tests with the oldest releases that pyproject.toml allows."""
-    session.install("uv>=0.8")
-    session.run("uv", "pip", "install", "--resolution", "lowest-direct", *needs("test"), ".")
+    constraints = Path(session.create_tmp()).resolve() / "oldest.txt"
+    constraints.write_text(session.run("python", ".ci/oldest", silent=True))
+    session.install(*needs("test"), ".", "-c", str(constraints))
     away_from_the_sources(session)
     session.run("python", "-m", "pytest", "tests/unit", "tests/cli", *session.posargs)
 
