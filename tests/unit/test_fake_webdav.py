@@ -137,7 +137,7 @@ def test_propfind_depths_and_missing_properties(server: FakeWebDAV, asker: Clien
     found = {
         prop.tag: (prop.text, status.text)
         for stat in root.iter("{DAV:}propstat")
-        for prop in stat.find("{DAV:}prop") or ()
+        for prop in stat.iterfind("{DAV:}prop/*")
         if (status := stat.find("{DAV:}status")) is not None
     }
     assert found["{DAV:}getcontentlength"] == ("3", "HTTP/1.1 200 OK")

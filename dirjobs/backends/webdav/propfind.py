@@ -108,6 +108,8 @@ class Multistatus:
             self._parser.close()
         except (ElementTree.ParseError, expat.ExpatError) as error:
             raise BadAnswer(f"it is not well-formed XML ({error})") from error
+        except (LookupError, ValueError) as error:
+            raise _unreadable() from error
         self._take(everything=True)
 
     def _feed(self, piece: bytes) -> None:
@@ -126,7 +128,7 @@ class Multistatus:
         except BadAnswer:
             raise
         except (LookupError, ValueError) as error:
-            raise BadAnswer("it is in an encoding that can't be read") from error
+            raise _unreadable() from error
         self._bytes_of_entry += len(piece)
         self._take(everything=False)
         if self._bytes_of_entry > MAX_ENTRY_BYTES:
@@ -231,3 +233,7 @@ def _code(status: str | None) -> int | None:
         return 200
     code = (status or "").split()[1:2]
     return int(code[0]) if code and re.fullmatch("[0-9]{3}", code[0]) else None
+
+
+def _unreadable() -> BadAnswer:
+    return BadAnswer("it is in an encoding that can't be read")

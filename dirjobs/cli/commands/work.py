@@ -205,23 +205,23 @@ def work(
 
             key = this_machines_key(key_file) if signed_only or key_file else None
             program = Program(command, keep_env=keep_env)
-            store = open_store(jobs, timeout=DEFAULT_TIMEOUT)
-            check_is_queue(store)
-            folder = prepared(os.path.abspath(scratch) if scratch else scratch_folder())
-            if told := what_is_kept(folder, Share(with_retries(store))):
-                say(told)
-            dj = DirJobs(
-                Logged(store) if verbose > 1 else store,
-                wid=default_wid() if wid is None else wid,
-                job_ext=ext,
-                job_filter=None if pattern is None else like(pattern),
-                mode=mode,
-                sync_time=sync_time,
-                order=order,
-                min_age=min_age,
-                patience=patience,
-            )
-            return Runner(dj, program, Rules(**how), interruption, folder, key).work()
+            with open_store(jobs, timeout=DEFAULT_TIMEOUT) as store:
+                check_is_queue(store)
+                folder = prepared(os.path.abspath(scratch) if scratch else scratch_folder())
+                if told := what_is_kept(folder, Share(with_retries(store))):
+                    say(told)
+                dj = DirJobs(
+                    Logged(store) if verbose > 1 else store,
+                    wid=default_wid() if wid is None else wid,
+                    job_ext=ext,
+                    job_filter=None if pattern is None else like(pattern),
+                    mode=mode,
+                    sync_time=sync_time,
+                    order=order,
+                    min_age=min_age,
+                    patience=patience,
+                )
+                return Runner(dj, program, Rules(**how), interruption, folder, key).work()
     except Interrupted as interrupted:
         say(f"stopped by {interrupted}.")
         return interrupted.exit_code
