@@ -336,7 +336,7 @@ class Claimer:
             count("larger worker's claim: waited")
             self.share.sleep(next(pauses))
         if wait == 0:
-            return job
+            return _no_newer(job, rivals.mine)
         self.share.sleep(max(0.0, began + wait - self.share.now()))
         # Whoever had the job before me has finished it visibly by now, or nobody had.
         finished = self.look.is_finished(self._as_dated(job, rivals.mine))
@@ -351,7 +351,7 @@ class Claimer:
                 count("finished after S2: parked")
                 exits.set_aside(path, job)
             return own
-        return job
+        return _no_newer(job, rivals.mine)
 
     def _as_dated(self, job: Entry, mine: Entry) -> Entry:
         """`job` as its end is to be looked for.
@@ -385,3 +385,11 @@ class Claimer:
                     larger |= file.worker > claim.worker
         self.claimed_by_others = frozenset(others)
         return Rivals(mine, smaller, larger)
+
+
+def _no_newer(job: Entry, mine: Entry) -> Entry:
+    """`job` with the time of its claim if that is older, since the clock was set back: its end
+    has a later time than the claim, and perhaps an earlier one than the file had before."""
+    if job.mtime is not None and mine.mtime is not None and mine.mtime < job.mtime:
+        return Entry(job.name, mine.mtime, job.size)
+    return job
