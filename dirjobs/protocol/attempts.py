@@ -28,7 +28,7 @@ _LONGEST = 4000
 class _Notes(msgspec.Struct):
     """The file of one job's notes."""
 
-    attempts: list[dict[str, Any]]
+    attempts: list[Any]
 
 
 _Reason = Annotated[str, msgspec.Meta(max_length=_LONGEST)]
@@ -129,15 +129,21 @@ def was_given_back(share: Share, job: str, worker: str) -> bool:
 
 
 def read(share: Share, job: str) -> list[dict[str, Any]]:
-    """The noted attempts at `job`, oldest first; none if there are no (readable) notes."""
+    """The noted attempts at `job`, oldest first; none if there are no (readable) notes, and
+    without those that make no sense."""
     try:
-        data = share.read(f"{ATTEMPTS}/{job}.json")
-        noted = decode(data, _Notes).attempts
-        for one in noted:
-            convert(one, _Attempt)
+        noted = decode(share.read(f"{ATTEMPTS}/{job}.json"), _Notes).attempts
     except NotFound:
         return []
     except (StoreError, ValueError) as error:
         log.warning("the notes on job %r can't be read (%s)", job, error)
         return []
-    return noted
+    found = []
+    for one in noted:
+        try:
+            convert(one, _Attempt)
+        except ValueError as error:
+            log.warning("a note on job %r makes no sense (%s)", job, error)
+        else:
+            found.append(one)
+    return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -37,14 +37,15 @@ def loads(data: bytes) -> Any:
     if len(data) > MAX_READ:
         raise ValueError(f"it is larger than {MAX_READ:,} bytes")
     try:
-        value = json.loads(data, parse_constant=_refuse)
+        value = json.loads(data, parse_constant=_unknown)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
     return bounded(value)
 
 
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no number")
+def _unknown(_constant: str) -> None:
+    """NaN and infinities, which JSON doesn't have: no type of ours takes it, and where nobody
+    asks what stands there, as in a check's record, it does no harm."""
 
 
 def bounded(value: Any) -> Any:

@@ -219,7 +219,10 @@ def test_results_as_csv(swept):
 
 def test_a_result_that_is_no_json_is_told_of(swept):
     swept.run("results", "--csv")
-    assert "result.json of 1 job is no JSON object, such as that of 'note.txt'" in swept.stderr
+    assert (
+        "result.json of 1 job is no JSON object of at most 1 MiB, such as that of 'note.txt'"
+        in swept.stderr
+    )
 
 
 def test_numbers_that_json_does_not_know_are_null(swept):

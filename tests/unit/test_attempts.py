@@ -34,9 +34,6 @@ NONSENSE = {
     "too deep": b"[" * 100_000,
     "a deep worker": json.dumps({"attempts": [{"worker": nested(600), "reason": "x"}]}).encode(),
     "a deep key": json.dumps({"attempts": [{"more": nested(600)}]}).encode(),
-    "a number": b'{"attempts": [{"worker": "w1"}, 7]}',
-    "another shape": b'{"attempts": [{"died": "yes"}]}',
-    "a long reason": json.dumps({"attempts": [{"reason": "x" * 5000}]}).encode(),
     "a number without end": b'{"attempts": [{"more": %s}]}' % (b"1" * 4000),
     "longer than any": b'{"attempts": []}' + b" " * MAX_READ,
 }
@@ -51,6 +48,14 @@ def test_nonsense_is_told_and_written_over(share, caplog, data):
     assert attempts.note(share, "job", "w1", "why", died=True) == 1
     [noted] = attempts.read(share, "job")
     assert (noted["worker"], noted["reason"]) == ("w1", "why")
+
+
+@pytest.mark.parametrize("odd", [7, {"died": "yes"}, {"reason": "x" * 5000}])
+def test_a_note_that_makes_no_sense_hides_no_others(share, caplog, odd):
+    caplog.set_level(logging.WARNING, "dirjobs")
+    share.store.write(PATH, json.dumps({"attempts": [{"worker": "w1"}, odd]}).encode())
+    assert attempts.read(share, "job") == [{"worker": "w1"}]
+    assert "a note on job 'job' makes no sense" in caplog.text
 
 
 @pytest.mark.parametrize("letter", ["x", "\x01", "\U0001f600", "\udcff", "\u20ac"])
