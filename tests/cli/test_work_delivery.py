@@ -138,7 +138,7 @@ def test_a_share_that_stays_full_fails_the_job_and_results_are_kept(
 
 
 def test_a_share_that_refuses_is_not_waited_for(local, monkeypatch):
-    refusing(local, monkeypatch, Denied, times=1)
+    refusing(local, monkeypatch, Denied, times=2)  # what is refused is asked for once more
     local.put("00_waiting", "a", "b")
     local.run("work", "--", *RESULT, code=1)
     assert local.jobs() == {"02_done": ["b"], "99_failed": ["a"]}
