@@ -89,6 +89,7 @@ def forwarding(
         setattr(Handler, f"do_{method}", Handler.forward)
     proxy = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     proxy.daemon_threads = True
+    proxy.handle_error = lambda *_: None  # type: ignore[method-assign]  # a client that went
     thread = threading.Thread(target=proxy.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
@@ -141,6 +142,24 @@ class Samba:
     def restart(self) -> None:
         self.stop()
         self.start()
+
+    def settings(self, like: Mapping[str, object]) -> dict[str, object]:
+        """What is set now of the same kinds, for `restart_with`."""
+        return {name: self._settings[name] for name in like}
+
+    def restart_with(self, changes: Mapping[str, object]) -> None:
+        """Restart it with other lines in its configuration."""
+        self._settings.update(changes)
+        self.restart()
+
+    def enable(self, on: bool) -> None:
+        """Let the user in again, or no more; whoever is in has to log on anew."""
+        flag = "[]" if on else "[D          ]"
+        subprocess.run(
+            [self._pdbedit, "-s", self._conf, "-r", "-u", self.user, "-c", flag],
+            check=True, capture_output=True,
+        )  # fmt: skip
+        self.kill_serving_processes()
 
     def kill_serving_processes(self) -> int:
         """Kill the processes that serve connections, not the one that listens.
