@@ -6,15 +6,17 @@ import secrets
 
 import pytest
 
-from tests.amounts import amount
+from tests.amounts import THOROUGH, amount
 from tests.fuzz.kinds import KINDS, Kind
 from tests.fuzz.run import TooSlow, alarm, attempt, run
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_odd_inputs(kind: str) -> None:
-    # Another seed each time; the report says which.
-    report = run(kind, secrets.token_hex(4), amount(10_000, 1_000_000), amount(1, 600))
+    # The same inputs each time, so that nobody's change is blamed for what it did not do; the
+    # command takes others.
+    seed = secrets.token_hex(4) if THOROUGH else "suite"
+    report = run(kind, seed, amount(10_000, 1_000_000), amount(1, 600))
     assert not report.faults, str(report)
     assert report.inputs
     print(report)

@@ -98,6 +98,7 @@ def other_file_system(tmp_path):
 def test_running_on_another_file_system(tmp_path, other_file_system):
     queue = make_queue(tmp_path / "jobs", "a.txt")
     (queue / "01_running").symlink_to(other_file_system)
+    assert run("init", "jobs", "--follow-links", "--no-check", cwd=tmp_path).returncode == 0
     told = refusal(run("work", "jobs", "--", "true", cwd=tmp_path))
     assert "different file systems" in told
     assert where_jobs_are(queue)["00_waiting"] == ["a.txt"]

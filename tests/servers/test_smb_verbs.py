@@ -13,7 +13,7 @@ import pytest
 
 from dirjobs.backends.smb import SmbStore, open_store
 from dirjobs.errors import AlreadyExists, Busy, Denied, NotFound, Unsupported
-from dirjobs.store import FileKind
+from dirjobs.store import MAX_READ, FileKind
 from tests.amounts import PATIENCE, amount
 from tests.servers.proxy import Proxy
 from tests.servers.samba import Samba, needed
@@ -55,7 +55,9 @@ def test_any_size_comes_back_as_it_was(store: SmbStore, size: int) -> None:
     for name in ("written", "uploaded"):
         target = io.BytesIO()
         store.download(name, target)
-        assert store.read(name) == target.getvalue() == data
+        assert target.getvalue() == data
+        if size <= MAX_READ:
+            assert store.read(name) == data
     assert {(e.name, e.size) for e in store.list("")} == {("written", size), ("uploaded", size)}
 
 
