@@ -135,7 +135,7 @@ LIFE_MUTANTS = (
         (("protocol.sweep",
           "if not any(intent.growth for intent in doubtful):",
           "if True:"),),
-        "e",
+        "h",
     ),
     Mutant(
         "clocks are not restarted after an outage",
