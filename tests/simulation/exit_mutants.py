@@ -87,7 +87,7 @@ EXIT_MUTANTS = (
         "a torn claim on probation is done all the same",
         refuted,
         (("protocol.exits", "if unconfirmed and self.audit.is_torn",
-          "if False and self.audit.is_torn"),),
+          "if False and self.audit.is_torn"),), "a",
     ),
     Mutant(
         "a claim whose source stays is forgotten",

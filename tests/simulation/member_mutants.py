@@ -69,7 +69,7 @@ MEMBER_MUTANTS = (
         "queue.json is never followed",
         refuted,
         (("protocol.agreement", "        if recorded is not None:\n            agreed = agreed.",
-          "        if False:\n            agreed = agreed."),),
+          "        if False:\n            agreed = agreed."),), "a",
     ),
     Mutant(
         "nobody waits until the others use the new mode",
@@ -85,19 +85,19 @@ MEMBER_MUTANTS = (
         "after evidence nobody waits for the others",
         refuted,
         (("worker", "        self.control.sleep_unless_drained(self.share, hold)\n",
-          "        pass\n"),),
+          "        pass\n"),), "a",
     ),
     Mutant(
         "after evidence only who knows of others waits for them",
         refuted,
         (("worker", "        hold = max(0.0, agreement.no_claims_before - self.share.now())\n",
           "        hold = max(0.0, agreement.no_claims_before - self.share.now())\n"
-          "        hold *= bool(membership.peers.known)\n"),),
+          "        hold *= bool(membership.peers.known)\n"),), "b",
     ),
     Mutant(
         "a claim counts though its worker may have been taken for dead",
         living(Kind.ATOMIC, pauses=20, pause=400.0, twins=False, latency=4.0),
-        (("worker", "if claim is not None and self._needs_new_incarnation(now):", "if False:"),),
+        (("worker", "if claim is not None and self._needs_new_incarnation(now):", "if False:"),), "a",
     ),
     Mutant(
         "a worker claims under a name that may be dead",
