@@ -14,6 +14,8 @@ share: whatever ends the worker, no finished result goes with it.
 from __future__ import annotations
 
 import os
+import shlex
+import stat
 import sys
 import tempfile
 from contextlib import suppress
@@ -73,6 +75,13 @@ def prepared(folder: str) -> str:
             f"the folder {folder!r}, in which jobs work and results are kept until they are on"
             f" the share, can't be used ({problem}): name another one in {SCRATCH_VARIABLE} or by"
             " --scratch."
+        )
+    status = os.stat(folder)
+    if sys.platform != "win32" and status.st_mode & stat.S_IWOTH and not _is_sticky(status):
+        raise ConfigurationError(
+            f"anybody can replace what is in the folder {folder!r}, in which jobs work (its mode is"
+            f" {stat.S_IMODE(status.st_mode):04o}): write `chmod o-w {shlex.quote(folder)}`, or"
+            f" name another one in {SCRATCH_VARIABLE} or by --scratch."
         )
     return folder
 
@@ -224,8 +233,11 @@ def kept(scratch: str) -> list[Workspace]:
 
 
 def opened(path: str) -> Workspace | None:
-    """The workspace in a folder; None if there is none, or a process works there."""
+    """The workspace in a folder; None if there is none, somebody else's, or a process works
+    there."""
     try:
+        if not _is_ours(path):
+            return None
         note = decode(Path(path, _NOTE).read_bytes(), Note)
         lock = _locked(path)
     except (OSError, ValueError):
@@ -244,6 +256,26 @@ def new_note(*, queue: str, queue_id: str, job: str, claim: str, worker: str, be
         process=this_process(),
         began=began,
     )
+
+
+def _is_sticky(status: os.stat_result) -> bool:
+    return bool(status.st_mode & stat.S_ISVTX)
+
+
+def _is_ours(path: str) -> bool:
+    """Whether a folder was made by this user: what somebody else puts beside our workspaces
+    would have us bring to the share what only we can read.
+
+    Where a mount gives all files one owner, that is the owner of the folder around it.
+    """
+    path = os.path.abspath(path)
+    found = os.lstat(path)
+    if not stat.S_ISDIR(found.st_mode):
+        return False
+    if sys.platform == "win32":
+        return True
+    owners = os.geteuid(), os.stat(os.path.dirname(path)).st_uid
+    return found.st_uid in owners
 
 
 def _replace(path: str, data: bytes) -> None:
