@@ -97,7 +97,8 @@ MEMBER_MUTANTS = (
     Mutant(
         "a claim counts though its worker may have been taken for dead",
         living(Kind.ATOMIC, pauses=20, pause=400.0, twins=False, latency=4.0),
-        (("worker", "if claim is not None and self._needs_new_incarnation(now):", "if False:"),), "a",
+        (("worker", "if claim is not None and self._needs_new_incarnation(now):", "if False:"),),
+        "a",
     ),
     Mutant(
         "a worker claims under a name that may be dead",
