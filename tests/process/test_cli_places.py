@@ -69,7 +69,7 @@ def test_a_folder_without_the_right_to_write(tmp_path, open_folders, prepared):
             folder.chmod(0o555)
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    scratch.chmod(0o777)
+    scratch.chmod(0o1777)
     done = subprocess.run(
         [sys.executable, "-c", AS_NOBODY, "work", "jobs", "--", "true"],
         cwd=tmp_path,
