@@ -58,11 +58,9 @@ def natural_key(name: str) -> str:
 
 
 def _sortable(number: re.Match[str]) -> str:
-    whole, fraction, exponent, digits = number.groups()
-    if digits is not None or (fraction is None and exponent is None):
-        return (digits or whole).zfill(_DIGITS) + "\0"  # before anything that may follow
-    fraction = fraction or ""
-    if exponent is not None:
+    whole, fraction, exponent, digits = number.groups(default="")
+    whole = whole or digits
+    if exponent:
         shift = int(exponent)
         if shift < 0:
             whole = whole.zfill(1 - shift)
@@ -70,12 +68,10 @@ def _sortable(number: re.Match[str]) -> str:
         else:
             fraction = fraction.ljust(shift, "0")
             whole, fraction = whole + fraction[:shift], fraction[shift:]
-    fraction = fraction.rstrip("0")
-    return (
-        f"{whole.lstrip('0').zfill(_DIGITS)}.{fraction}\0"
-        if fraction
-        else (whole.lstrip("0").zfill(_DIGITS) + "\0")
-    )
+    if fraction or exponent:
+        whole, fraction = whole.lstrip("0"), fraction.rstrip("0")
+    # The NUL comes before anything that may follow.
+    return f"{whole.zfill(_DIGITS)}{'.' if fraction else ''}{fraction}\0"
 
 
 class Candidates:
