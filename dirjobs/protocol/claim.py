@@ -360,7 +360,7 @@ class Claimer:
         was written.  Then a job of its name that looks older may have ended later, so it is
         known by its size alone: a second copy of it must not run.
         """
-        if job.mtime is None or mine.mtime is None or mine.mtime >= job.mtime:
+        if not _is_older(mine, job):
             return job
         self.me.count("claim older than its job: the clock was set back")
         return Entry(job.name, None, job.size)
@@ -390,6 +390,8 @@ class Claimer:
 def _no_newer(job: Entry, mine: Entry) -> Entry:
     """`job` with the time of its claim if that is older, since the clock was set back: its end
     has a later time than the claim, and perhaps an earlier one than the file had before."""
-    if job.mtime is not None and mine.mtime is not None and mine.mtime < job.mtime:
-        return Entry(job.name, mine.mtime, job.size)
-    return job
+    return Entry(job.name, mine.mtime, job.size) if _is_older(mine, job) else job
+
+
+def _is_older(one: Entry, other: Entry) -> bool:
+    return one.mtime is not None and other.mtime is not None and one.mtime < other.mtime

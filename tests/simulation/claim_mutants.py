@@ -101,7 +101,7 @@ CLAIM_MUTANTS = (
     Mutant(
         "what looks older has ended before, though the clock was set back",
         clocks,
-        (("protocol.claim", "or mine.mtime >= job.mtime:", "or True:"),),
+        (("protocol.claim", "if not _is_older(mine, job):", "if True:"),),
     ),
     Mutant(
         "a file that is not the one that was listed is parked",
