@@ -122,6 +122,30 @@ class Layer(Store):
         return f"{type(self).__name__}({self.store!r})"
 
 
+def repeatable_download(store: Store, path: str, target: BinaryIO) -> Callable[[], None]:
+    """A download into a seekable `target`, each time from where that stands now."""
+    start = target.tell()
+
+    def from_the_start() -> None:
+        if target.tell() != start:
+            target.seek(start)
+            target.truncate()
+        store.download(path, target)
+
+    return from_the_start
+
+
+def repeatable_upload(store: Store, path: str, source: BinaryIO) -> Callable[[], None]:
+    """An upload of a seekable `source`, each time from where that stands now."""
+    start = source.tell()
+
+    def from_the_start() -> None:
+        source.seek(start)
+        store.upload(path, source)
+
+    return from_the_start
+
+
 class Retrying(Layer):
     """Repeats what may be repeated: never a rename or mkdir whose fate is unknown.
 
@@ -197,26 +221,12 @@ class Retrying(Layer):
     def download(self, path: str, target: BinaryIO) -> None:
         if not target.seekable():
             return self.store.download(path, target)
-        start = target.tell()
-
-        def from_the_start() -> None:
-            if target.tell() != start:
-                target.seek(start)
-                target.truncate()
-            self.store.download(path, target)
-
-        return self.call("download", (path,), from_the_start)
+        return self.call("download", (path,), repeatable_download(self.store, path, target))
 
     def upload(self, path: str, source: BinaryIO) -> None:
         if not source.seekable():
             return self.store.upload(path, source)
-        start = source.tell()
-
-        def from_the_start() -> None:
-            source.seek(start)
-            self.store.upload(path, source)
-
-        return self.call("upload", (path,), from_the_start)
+        return self.call("upload", (path,), repeatable_upload(self.store, path, source))
 
     def remove(self, path: str) -> None:
         maybe_done = False

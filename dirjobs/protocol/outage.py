@@ -30,7 +30,7 @@ from dirjobs.errors import (
     StoreError,
     Unavailable,
 )
-from dirjobs.layers import Layer
+from dirjobs.layers import Layer, repeatable_download, repeatable_upload
 from dirjobs.layout import AGREEMENT, ATTEMPTS, DONE, FAILED, QUEUE, RUNNING, WAITING
 from dirjobs.policy import DEFAULT_PATIENCE
 from dirjobs.protocol.agreement import id_in
@@ -210,24 +210,11 @@ class SameQueue(Layer):
         return again()
 
     def upload(self, path: str, source: BinaryIO) -> None:
-        start = source.tell() if source.seekable() else None
-
-        def from_the_start() -> None:
-            source.seek(start or 0)
-            self.store.upload(path, source)
-
-        again = None if start is None else from_the_start
+        again = repeatable_upload(self.store, path, source) if source.seekable() else None
         self._call("upload", (path,), lambda: self.store.upload(path, source), again)
 
     def download(self, path: str, target: BinaryIO) -> None:
-        start = target.tell() if target.seekable() else None
-
-        def from_the_start() -> None:
-            target.seek(start or 0)
-            target.truncate()
-            self.store.download(path, target)
-
-        again = None if start is None else from_the_start
+        again = repeatable_download(self.store, path, target) if target.seekable() else None
         self._call("download", (path,), lambda: self.store.download(path, target), again)
 
     def names_of_files(self, folder: str) -> Iterable[str]:

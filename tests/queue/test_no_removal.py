@@ -40,7 +40,6 @@ ALLOWED = {
     "check/scratch.py _sweep here.rmdir": "empty folders below a scratch folder",
     "check/scratch.py _remove store.remove": "a `Below` of a scratch folder",
     "layers.py from_the_start target.truncate": "the caller's own download",
-    "protocol/outage.py from_the_start target.truncate": "the caller's own download",
     "protocol/content.py fetch target.truncate": "the caller's own download",
     "protocol/content.py truncate self._target.truncate": "the same, while it is measured",
     "protocol/share.py remove self.store.remove": "after `may_be_removed`",
