@@ -393,18 +393,18 @@ class Execution:
     def _fail_unread(self, error: OSError, output: OutputBuffer) -> JobResult:
         """The end of a job whose file is none, or can't be read; the others go on."""
         reason = f"its file can't be read: {explained(error)}"
-        output.note(f"{utc_now()} {reason}")
-        self.log(patient=True)
-        self.job.failed(reason)
-        return JobResult(self.job.name(), End.FAILED, reason)
+        return self._fail_unstarted(End.FAILED, reason, reason, output)
 
     def _refuse(self, output: OutputBuffer) -> JobResult:
-        """The end of a job that is not signed: it was not started."""
+        """The end of a job that is not signed."""
         reason = "not signed by this worker's key"
-        output.note(f"{utc_now()} {reason}: not started")
+        return self._fail_unstarted(End.REFUSED, reason, f"{reason}: not started", output)
+
+    def _fail_unstarted(self, end: End, reason: str, told: str, output: OutputBuffer) -> JobResult:
+        output.note(f"{utc_now()} {told}")
         self.log(patient=True)
         self.job.failed(reason)
-        return JobResult(self.job.name(), End.REFUSED, reason)
+        return JobResult(self.job.name(), end, reason)
 
     def _give_back(self) -> JobResult:
         self._note("given back")
