@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import random
 import sys
 import threading
@@ -14,6 +13,7 @@ from click.testing import CliRunner
 from dirjobs import DirJobs, StoreError
 from dirjobs.cli import main
 from tests.amounts import PATIENCE, amount
+from tests.cli.conftest import the_log_stays_as_it_was  # noqa: F401 - for all tests here
 from tests.faults.hostile_share import Hostile, kinds, make_victim, seen
 
 pytestmark = pytest.mark.skipif(
@@ -30,15 +30,6 @@ COMMANDS = (
     *(["deliver", "--list"], ["init", "--no-check"], ["add", "--param", "odd=1"]),
 )
 OBEYED = ("\x1b", "\x07", "\x9b", "\r", "\u202e", "\u2066", "\u200b", "\n   done: all")
-
-
-@pytest.fixture(autouse=True)
-def the_log_stays_as_it_was(monkeypatch):
-    monkeypatch.delenv("DIRJOBS_URL", raising=False)
-    log = logging.getLogger("dirjobs")
-    before = log.handlers, log.propagate, log.level
-    yield
-    log.handlers, log.propagate, log.level = before
 
 
 class Crew:

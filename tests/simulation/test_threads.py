@@ -7,12 +7,10 @@ The seeds are fixed, so that the outcome is; for others,
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
+from .replay import check_replay
 from .thread_mutants import THREAD_MUTANTS, ThreadMutant
 from .thread_runs import run_many
 
@@ -40,20 +38,7 @@ with stepping() as module:
 
 def test_a_run_is_replayed_by_its_seed_alone() -> None:
     """...whatever the process did before, and however it hashes."""
-    root = Path(__file__).parents[2]
-    numbers = [str(number) for number in range(16)]
-    told = []
-    for hashes, order in (("1", numbers), ("2", numbers[::-1])):
-        command = [sys.executable, "-c", ONE_BY_ONE, *order]
-        environment = os.environ | {"PYTHONHASHSEED": hashes}
-        told.append(
-            subprocess.run(
-                command, cwd=root, env=environment, check=True, capture_output=True, text=True
-            ).stdout
-        )
-    first, again = told
-    assert first.splitlines() == again.splitlines()[::-1]
-    assert len(first.splitlines()) == len(numbers)
+    check_replay(ONE_BY_ONE, [str(number) for number in range(16)])
 
 
 @pytest.mark.parametrize("mutant", THREAD_MUTANTS, ids=lambda mutant: mutant.name.replace(" ", "-"))
