@@ -24,9 +24,11 @@ from dirjobs.errors import Unavailable, Unsupported
 from dirjobs.store import check_path
 
 try:
-    from socksio import SOCKSError
+    import socksio
 except ImportError:  # nor is there a proxy of that kind
-    SOCKSError = httpx.ProxyError
+    _SOCKS_ERRORS: tuple[type[Exception], ...] = ()
+else:
+    _SOCKS_ERRORS = (socksio.SOCKSError,)
 
 log = logging.getLogger(__name__)
 
@@ -290,7 +292,7 @@ class _Line:
         """Send `request` as it is, and give its answer with the body still to read."""
         try:
             response = self.transport.handle_request(request)
-        except SOCKSError as error:  # httpcore lets it by
+        except _SOCKS_ERRORS as error:  # httpcore lets them by
             self._network.hang_up()
             raise httpx.ProxyError(str(error)) from error
         except BaseException:
