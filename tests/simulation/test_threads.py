@@ -44,7 +44,7 @@ def test_a_run_is_replayed_by_its_seed_alone() -> None:
 @pytest.mark.parametrize("mutant", THREAD_MUTANTS, ids=lambda mutant: mutant.name.replace(" ", "-"))
 def test_mutant_is_found_out(mutant: ThreadMutant) -> None:
     """...by a run that the real package survives."""
-    report = run_many(mutant.seed, 0, 2000, mutant.patches, until_violation=True)
+    report = run_many(mutant.seed, 0, 10_000, mutant.patches, until_violation=True)
     assert report.violations, f"{mutant.name}: survived {report.runs} runs"
     number = int(next(iter(report.violations)).rpartition("/")[2])
     assert not run_many(mutant.seed, number, number + 1).violations

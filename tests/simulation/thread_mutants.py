@@ -64,6 +64,7 @@ THREAD_MUTANTS = (
             ("protocol.intents", "if self._worker_ended or worker in self._over:",
              "if self._worker_ended:"),
         ),
+        seed="named",
     ),
     ThreadMutant(
         "the heartbeat of a name that is over is written again",
