@@ -269,9 +269,14 @@ class Claimer:
         Another process of our id may have made a claim by the plain name: that is ours only
         if it is this very job's, and if there was a source for us to rename.
         """
-        only_ours = layout.parse_staged(split(dst)[1]) is not None
+        if self.me.guarantees.final_refusals:
+            return False
         with self._no_answer_if_the_look_fails(dst):
-            return self.look.arrived_though_refused(dst, None if only_ours else job)
+            if layout.parse_staged(split(dst)[1]) is not None:
+                return self.look.is_there(dst)
+            # By a listing, as costly: that a folder is not found is never believed at once.
+            entry = self.look.entry_at(dst)
+            return entry is not None and self.look.is_same_run(job, entry)
 
     @contextmanager
     def _no_answer_if_the_look_fails(self, dst: str) -> Iterator[None]:

@@ -42,18 +42,18 @@ class Look:
                 return entry
         return None
 
-    def arrived_though_refused(self, path: str, job: Entry | None = None) -> bool:
+    def arrived_though_refused(self, path: str, job: Entry) -> bool:
         """Whether a rename to `path` whose source is gone was carried out though it was
         refused: a proxy that sends a request twice hands on the second answer.
 
         Args:
-            path: a name that only this worker asks for.
-            job: what was renamed, if others may have had a file by that name.
+            path: the new name, which others may have had for another file.
+            job: what was renamed.
         """
         if self.me.guarantees.final_refusals or not self.is_there(path):
             return False
-        entry = None if job is None else self.entry_at(path)
-        return job is None or (entry is not None and self._is_same_run(job, entry))
+        entry = self.entry_at(path)
+        return entry is not None and self.is_same_run(job, entry)
 
     def has_another_size(self, path: str, size: int | None) -> bool:
         """Whether a file is listed with a size that is known to differ from `size`."""
@@ -86,11 +86,12 @@ class Look:
                 continue
             there = {entry.name: entry for entry in self.share.listed(folder)}
             for name in takewhile(there.__contains__, layout.names_in_turn(job.name)):
-                if self._is_same_run(job, there[name]):
+                if self.is_same_run(job, there[name]):
                     return True
         return False
 
-    def _is_same_run(self, job: Entry, finished: Entry) -> bool:
+    def is_same_run(self, job: Entry, finished: Entry) -> bool:
+        """Whether a file of a job's name is that very job, by size and time."""
         if differ(job.size, finished.size):
             return False
         if job.mtime is None or finished.mtime is None:

@@ -90,7 +90,9 @@ class Resolver:
                     doubts.pop(src, None)
                     return Outcome.GONE_IN_DOUBT
                 refused = self._note_refusal(src, dst)
-                if self._folder_is_at_fault(src, dst):
+                if self._source_is_there(src, dst):
+                    self.share.sleep(pause)
+                    pause *= 2
                     continue
                 arrived = any(self.look.arrived_though_refused(one, job) for one in refused)
                 self.intents.refused.pop(src, None)
@@ -129,8 +131,10 @@ class Resolver:
                 return Outcome.GONE_IN_DOUBT
             self.share.sleep(pause)
             pause *= 2
-        if doubt is None:
+        if doubt is None and split(src)[0] != split(dst)[0]:
             raise NotFound(f"{split(dst)[0]!r} can't be used as a folder: move away what is there")
+        if doubt is None:
+            raise FileStays(f"{src!r} is there, and is not found when it is to be renamed")
         raise FileStays(f"{src!r} stays where it is: {doubt.error}") from doubt.error
 
     def _look_at_copy(self, src: str, dst: str, doubt: Doubt) -> Outcome | None:
@@ -192,15 +196,18 @@ class Resolver:
             refused.append(dst)
         return refused
 
-    def _folder_is_at_fault(self, src: str, dst: str) -> bool:
-        """Whether it was the folder of `dst` that was not found; if so it is made again."""
+    def _source_is_there(self, src: str, dst: str) -> bool:
+        """Whether what was not found is not the source: the folder of `dst`, which is made
+        again, or nothing, and something between passed on a refusal for a moment."""
         folder = split(dst)[0]
-        if folder == split(src)[0]:
+        crosses = folder != split(src)[0]
+        if not crosses and self.me.guarantees.final_refusals:
             return False
         # A lagging listing shows a source that is gone: only a missing folder counts then.
-        if self.share.exists(folder) and self.me.policy.mode is Mode.SYNC:
+        if self.me.policy.mode is Mode.SYNC and (not crosses or self.share.exists(folder)):
             return False
         if not self.look.is_there(src):
             return False
-        make_folder(self.share, folder)
+        if crosses:
+            make_folder(self.share, folder)
         return True

@@ -11,6 +11,7 @@ from dirjobs.errors import (
     Busy,
     ClaimLost,
     Denied,
+    FileStays,
     NotFound,
     Unavailable,
     Unsupported,
@@ -82,17 +83,9 @@ def rename(parts, *script, dst=DONE):
         ([ren(MINE, DONE)], Outcome.RENAMED),
         ([TAKEN], Outcome.TAKEN),
         # A 404 may be about the folder: ours to make, if the source is still there.
-        ([NO_SOURCE, there(D), there(MINE, False)], Outcome.GONE),
-        ([NO_SOURCE, there(D, False), there(MINE, False)], Outcome.GONE),
-        ([NO_SOURCE, there(D, False), there(MINE), mkdir(D), ren(MINE, DONE)], Outcome.RENAMED),
-        (
-            [NO_SOURCE, there(D, False), there(MINE), mkdir(D, AlreadyExists), ren(MINE, DONE)],
-            Outcome.RENAMED,
-        ),
-        (
-            [NO_SOURCE, there(D), there(MINE), mkdir(D, AlreadyExists), ren(MINE, DONE)],
-            Outcome.RENAMED,
-        ),
+        ([NO_SOURCE, there(MINE, False)], Outcome.GONE),
+        ([NO_SOURCE, there(MINE), mkdir(D), ren(MINE, DONE)], Outcome.RENAMED),
+        ([NO_SOURCE, there(MINE), mkdir(D, AlreadyExists), ren(MINE, DONE)], Outcome.RENAMED),
         ([LOST_ANSWER, there(MINE, False)], Outcome.GONE_IN_DOUBT),
         ([LOST_ANSWER, there(MINE), LOST_ANSWER, there(MINE, False)], Outcome.GONE_IN_DOUBT),
         ([LOST_ANSWER, there(MINE), ren(MINE, DONE)], Outcome.RENAMED),
@@ -177,7 +170,7 @@ def test_a_copy_whose_source_stays_ends_the_job_under_one_name(copying, caplog):
 
 
 def test_a_folder_that_is_none_and_cannot_be_made_is_told(parts):
-    script = [NO_SOURCE, there(D), there(MINE), mkdir(D, AlreadyExists)] * 6
+    script = [NO_SOURCE, there(MINE), mkdir(D, AlreadyExists)] * 6
     outcome = rename(parts, *script)
     assert isinstance(outcome, NotFound)
     assert str(outcome) == "'02_done' can't be used as a folder: move away what is there"
@@ -188,7 +181,7 @@ def test_a_folder_that_is_none_and_cannot_be_made_is_told(parts):
 )
 def test_a_half_way_name_is_looked_for_where_a_proxy_may_have_asked_twice(there_now, outcome):
     parts, beside = worker(Mode.VERIFY, UNSURE), f"{R}/~w2~tag.w2.job"
-    script = [ren(MINE, beside, NotFound), there(beside, there_now)]
+    script = [ren(MINE, beside, NotFound), there(MINE, False), there(beside, there_now)]
     script += [ls(R, "~w2~tag.w2.job")] if there_now else []
     assert rename(parts, *script, dst=beside) is outcome
 
@@ -198,6 +191,14 @@ def test_a_404_inside_one_folder_is_about_the_source(parts):
     assert rename(parts, ren(MINE, beside, NotFound), dst=beside) is Outcome.GONE
 
 
+def test_a_404_of_a_proxy_is_about_nothing_if_the_source_is_there():
+    parts, beside = worker(Mode.VERIFY, UNSURE), f"{R}/x"
+    refused = [ren(MINE, beside, NotFound), there(MINE)]
+    assert rename(parts, *refused, ren(MINE, beside), dst=beside) is Outcome.RENAMED
+    assert parts.intents.refused == {}
+    assert isinstance(rename(parts, *refused * 6, dst=beside), FileStays)
+
+
 @pytest.mark.parametrize("error", [Unavailable, AmbiguousResult, Denied])
 @pytest.mark.parametrize(
     "before",
@@ -205,10 +206,8 @@ def test_a_404_inside_one_folder_is_about_the_source(parts):
         [LOST_ANSWER, there(MINE)],
         [LOST_ANSWER, there(MINE), TAKEN, ls(R, "w2.job")],
         [LOST_ANSWER, there(MINE), TAKEN, ls(R, "w2.job"), ls(D, "job")],
-        [NO_SOURCE, there(D)],
-        [NO_SOURCE, there(D), there(MINE)],
-        [NO_SOURCE, there(D, False), there(MINE)],
-        [NO_SOURCE, there(D, False), there(MINE), mkdir(D, Denied), ls("")],
+        [NO_SOURCE, there(MINE)],
+        [NO_SOURCE, there(MINE), mkdir(D, Denied), ls("")],
     ],
 )
 def test_rename_when_its_looks_fail(parts, before, error):
@@ -224,7 +223,10 @@ def test_rename_when_its_looks_fail(parts, before, error):
         # The listing may show a source that is gone: it is asked only if the folder is missing.
         ([NO_SOURCE, there(D)], Outcome.GONE),
         ([NO_SOURCE, there(D, False), ls(R)], Outcome.GONE),
-        ([NO_SOURCE, there(D, False), ls(R, "w2.job"), mkdir(D), ren(MINE, DONE)], Outcome.RENAMED),
+        (
+            [NO_SOURCE, there(D, False), ls(R, "w2.job"), mkdir(D), ren(MINE, DONE)],
+            Outcome.RENAMED,
+        ),
     ],
 )
 def test_rename_by_listing_where_single_names_lag(script, moved):
@@ -253,7 +255,7 @@ def test_finish_numbers_a_newcomer(parts, folder, taken, name):
     assert not parts.intents.ask(MINE, "w2", JOB)
 
 
-GONE = [NO_SOURCE, there(D), there(MINE, False)]
+GONE = [NO_SOURCE, there(MINE, False)]
 GONE_IN_SYNC = [NO_SOURCE, there(D)]
 IN_DOUBT = [LOST_ANSWER, there(MINE, False)]
 
@@ -318,7 +320,7 @@ def test_a_name_asked_for_in_vain_is_looked_for_when_an_outage_is_over():
     """Seen in the simulation: whoever came again asked for the first name only."""
     parts, second = worker(Mode.TRUST, UNSURE), f"{D}/job~2"
     taken = [TAKEN, there(MINE)]
-    outage = [ren(MINE, second, NotFound), there(D, Unavailable)]
+    outage = [ren(MINE, second, NotFound), there(MINE, Unavailable)]
     assert isinstance(finish(parts, *taken, *outage), Unavailable)
     assert finish(parts, *GONE, there(second), ls(D, "job~2"), notes()) == "job"
     assert parts.intents.refused == {}
@@ -368,7 +370,7 @@ def nobody_has_it(mode):
             ],
             True,
         ),
-        ([ren(MINE, f"{W}/job", NotFound), there(W), there(MINE, False)], False),
+        ([ren(MINE, f"{W}/job", NotFound), there(MINE, False)], False),
     ],
 )
 def test_release_in_trust(parts, script, back):
@@ -377,7 +379,7 @@ def test_release_in_trust(parts, script, back):
     assert not parts.intents.ask(MINE, "w2", JOB)
 
 
-NOT_HALF_WAY = [ren(MINE, BACK), ren(BACK, HALF, NotFound), there(W)]
+NOT_HALF_WAY = [ren(MINE, BACK), ren(BACK, HALF, NotFound)]
 
 
 @pytest.mark.parametrize("mode", [Mode.VERIFY, Mode.SYNC])
@@ -439,7 +441,7 @@ def test_a_copy_of_a_job_that_was_finished_meanwhile_is_parked(folder):
     ("mode", "script"),
     [
         (Mode.VERIFY, [*NOT_HALF_WAY, there(BACK, False)]),
-        (Mode.SYNC, NOT_HALF_WAY),
+        (Mode.SYNC, [*NOT_HALF_WAY, there(W)]),
     ],
 )
 def test_a_release_of_which_the_half_is_gone_is_left_to_the_sweep(mode, script):
