@@ -7,7 +7,14 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import BinaryIO
 
-from dirjobs.errors import AmbiguousResult, Denied, InvalidName, JobExists, NotFound, Unsupported
+from dirjobs.errors import (
+    AmbiguousResult,
+    Denied,
+    InvalidName,
+    JobExists,
+    StoreError,
+    Unsupported,
+)
 from dirjobs.layout import (
     DONE,
     FAILED,
@@ -18,8 +25,8 @@ from dirjobs.layout import (
     staged_upload,
 )
 from dirjobs.names import same_name
+from dirjobs.protocol import folders
 from dirjobs.protocol.agreement import recorded_problems
-from dirjobs.protocol.folders import make_folders
 from dirjobs.protocol.parts import Parts
 from dirjobs.protocol.resolve import Outcome
 from dirjobs.protocol.share import Share
@@ -71,19 +78,16 @@ def upload_and_rename(parts: Parts, name: str, source: BinaryIO, size: int | Non
     part = f"{WAITING}/{staged_upload(parts.me.nonce())}"
     asked_for_name = False
     try:
-        try:
-            share.upload(part, source)
-        except NotFound:
-            make_folders(share)
-            share.upload(part, source)
+        folders.upload(share, part, source)
         asked_for_name = True
         outcome = parts.resolver.rename(part, f"{WAITING}/{name}", Entry(name, None, size))
-    except (Denied, Unsupported):
-        _discard(share, part)  # it has surely not got its name
-        raise
-    except (Exception, KeyboardInterrupt, SystemExit):
-        if not asked_for_name:
-            _discard(share, part)
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
+        if part in parts.intents.doubts and isinstance(error, StoreError):
+            raise AmbiguousResult(
+                f"job {name!r} may have been added or not ({error}): look before you add it again."
+            ) from error
+        if not asked_for_name or isinstance(error, Denied | Unsupported):
+            _discard(share, part)  # it has surely not got its name
         raise
     if outcome is Outcome.TAKEN:
         _discard(share, part)

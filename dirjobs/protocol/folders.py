@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from contextlib import suppress
+from typing import BinaryIO
 
 from dirjobs.errors import AlreadyExists, AmbiguousResult, NotFound, StoreError
+from dirjobs.layers import repeatable_upload
 from dirjobs.layout import AGREEMENT, FOLDERS, MAY_BE_LINKS, QUEUE
 from dirjobs.protocol.agreement import links_in
 from dirjobs.protocol.share import Share
@@ -97,3 +99,18 @@ def write(share: Share, path: str, data: bytes) -> None:
     except NotFound:
         make_folder(share, split(path)[0])
         share.write(path, data)
+
+
+def upload(share: Share, path: str, source: BinaryIO) -> None:
+    """Upload a file from where `source` stands now, and make its folder if that is missing."""
+    folder = split(path)[0]
+    if not source.seekable():
+        make_folder(share, folder)  # afterwards a part of the source may have been read
+        share.upload(path, source)
+        return
+    from_the_start = repeatable_upload(share.store, path, source)
+    try:
+        from_the_start()
+    except NotFound:
+        make_folder(share, folder)
+        from_the_start()

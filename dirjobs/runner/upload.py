@@ -13,12 +13,12 @@ from typing import BinaryIO, TypeVar
 from dirjobs.admin.signatures import Signatures
 from dirjobs.clock import growing_pauses, monotonic
 from dirjobs.console.errors import say
-from dirjobs.errors import TRANSIENT_ERRORS, NoSpace, NotFound, StoreError, TooLarge
+from dirjobs.errors import TRANSIENT_ERRORS, NoSpace, StoreError, TooLarge
 from dirjobs.layout import AGREEMENT, ATTEMPTS, RESULTS
 from dirjobs.policy import DEFAULT_HEARTBEAT
-from dirjobs.protocol import attempts
+from dirjobs.protocol import attempts, folders
 from dirjobs.protocol.agreement import further_keys
-from dirjobs.protocol.folders import make_folder, write
+from dirjobs.protocol.folders import write
 from dirjobs.protocol.outage import PatienceOver
 from dirjobs.protocol.share import Share
 from dirjobs.runner.leftovers import contents, opened
@@ -250,9 +250,4 @@ def _more(told: Sequence[str]) -> str:
 
 def _put_file(share: Share, path: str, file: BinaryIO) -> None:
     file.seek(0)
-    try:
-        share.upload(path, file)
-    except NotFound:
-        make_folder(share, split(path)[0])
-        file.seek(0)
-        share.upload(path, file)
+    folders.upload(share, path, file)

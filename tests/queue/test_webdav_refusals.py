@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import time
 
 import pytest
 
 from dirjobs import DirJobs, JobsRefused
+from dirjobs.errors import AmbiguousResult, StoreError
 from dirjobs.layers import Retrying
 from dirjobs.recovery.control import Control
 from tests.fake_webdav import PERSONALITIES, Fault
@@ -138,3 +140,66 @@ def test_a_folder_that_a_person_deleted_is_made_again(server, mode):
                 done.append(job.name())
     assert done == ["b.txt", "c.txt"]
     assert names(server, "02_done") == list(JOBS)
+
+
+@pytest.mark.parametrize("is_pipe", [False, True], ids=["file", "pipe"])
+def test_a_job_whose_folder_is_not_found_once_is_never_added_in_part(server, is_pipe):
+    """Nothing of the source is left when it is said that the folder is not there."""
+    source = io.BytesIO(b"data" * 1000)
+    source.seekable = lambda: not is_pipe
+    with opened(server, "trust") as queue:
+        server.faults.add(Fault("status", "PUT", "00_waiting/*", status=409))
+        fault = server.faults.add(Fault("status", "PROPFIND", "00_waiting", status=404))
+        if is_pipe:
+            with pytest.raises(StoreError):
+                queue.add("a.txt", source)
+        else:
+            queue.add("a.txt", source)
+        assert fault.fired
+    assert server.files("00_waiting") == ({} if is_pipe else {"a.txt": b"data" * 1000})
+
+
+@pytest.mark.parametrize("is_pipe", [False, True], ids=["file", "pipe"])
+def test_a_job_is_added_whole_to_a_folder_that_a_person_deleted(server, is_pipe):
+    source = io.BytesIO(b"data" * 1000)
+    source.seekable = lambda: not is_pipe
+    with opened(server, "trust") as queue:
+        server.remove("00_waiting")
+        queue.add("a.txt", source)
+    assert server.files("00_waiting") == {"a.txt": b"data" * 1000}
+
+
+def test_who_can_not_look_says_that_a_job_may_have_been_added(server):
+    with opened(server, "trust") as queue:
+        put(server, "b.txt")
+        queue.next_and_lock().done()
+        server.faults.add(Fault("status", "MOVE", status=404, when="after"))
+        server.faults.add(Fault("status", "GET", "_queue/queue.json", status=404, times=2))
+        with pytest.raises(AmbiguousResult, match=r"^job 'a.txt' may have been added or not \("):
+            queue.add("a.txt", b"data")
+    assert names(server, "00_waiting") == ["a.txt"]
+
+
+@pytest.mark.parametrize("path", ["01_running/w1.a.txt", "01_running/~*", "00_waiting/~*"])
+def test_a_rename_whose_source_is_there_is_asked_for_again(server, path):
+    with opened(server, "verify") as queue:
+        put(server, "a.txt")
+        job = queue.next_and_lock()
+        fault = server.faults.add(Fault("status", "MOVE", path, status=404))
+        job.release()
+        assert fault.fired
+        assert names(server, "00_waiting") == ["a.txt"]
+
+
+def test_a_claim_that_was_made_is_found_though_a_look_is_refused(server):
+    """The server says that it moved nothing, then that it knows no such folder."""
+    with opened(server, "trust") as queue:
+        put(server, "b.txt")
+        queue.next_and_lock().done()
+        put(server, "a.txt")
+        server.faults.add(Fault("status", "MOVE", status=404, when="after"))
+        server.faults.add(Fault("status", "PROPFIND", "01_running*", status=404))
+        job = queue.next_and_lock()
+        assert job is not None
+        job.done()
+    assert names(server, "02_done") == ["a.txt", "b.txt"]
