@@ -6,7 +6,7 @@ import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from dirjobs.errors import TRANSIENT_ERRORS, StoreError
+from dirjobs.errors import TRANSIENT_ERRORS
 from dirjobs.protocol.parts import Parts
 from dirjobs.recovery.heartbeat import Heartbeat, worker_of
 from dirjobs.recovery.peers import Peers
@@ -102,7 +102,7 @@ class FailureDetector:
             try:
                 there_now = self.peers.read(entry.name)
             except TRANSIENT_ERRORS as error:
-                self._tell_of(entry.name, error)
+                self.peers.tell_of(entry.name, error)
                 continue
             if there_now is None or there_now.starting:
                 continue
@@ -160,7 +160,7 @@ class FailureDetector:
         try:
             cause = self._cause_of_death(file, heartbeat, now)
         except TRANSIENT_ERRORS as error:
-            self._tell_of(file, error)
+            self.peers.tell_of(file, error)
             return False  # it alone counts as alive
         if cause:
             self._verdicts[file] = _Verdict(cause, self.peers.known[file].counter)
@@ -233,11 +233,6 @@ class FailureDetector:
         if fresh is not None and fresh.ended:
             return "it has ended"
         return f"no heartbeat for {quiet:.0f} s"
-
-    def _tell_of(self, file: str, error: StoreError) -> None:
-        """If the share is away, the next request tells; else it is about this file."""
-        self.parts.me.tell_once("the heartbeat %r can't be read now; trying on", file)
-        log.info("the heartbeat %r: %s", file, error)
 
     def _remove(self, file: str) -> None:
         """Remove a heartbeat file that no claim depends on, and watch it no more."""

@@ -115,11 +115,16 @@ def read(share: Share, file_name: str, policy: Policy | None = None) -> Heartbea
     except TooLarge:
         data = b""
     except StoreError:
-        return None if worker is None else Heartbeat(worker, _UNREADABLE, policy or Policy())
+        return None if worker is None else unreadable(worker, policy)
     heartbeat = Heartbeat.from_bytes(data)
     if worker is None or (heartbeat is not None and heartbeat.worker == worker):
         return heartbeat
     return Heartbeat(worker, -1 - zlib.crc32(data), policy or Policy())
+
+
+def unreadable(worker: str, policy: Policy | None = None) -> Heartbeat:
+    """What stands for a heartbeat that the store refuses to give; see `read`."""
+    return Heartbeat(worker, _UNREADABLE, policy or Policy())
 
 
 def heartbeat_path(worker: str, tag: str) -> str:

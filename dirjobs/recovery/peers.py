@@ -7,13 +7,13 @@ import math
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from dirjobs.errors import TRANSIENT_ERRORS, Denied, NotFound, Unsupported
+from dirjobs.errors import TRANSIENT_ERRORS, Denied, NotFound, StoreError, Unsupported
 from dirjobs.layout import WORKERS
 from dirjobs.policy import DEFAULT_MAX_ATTEMPTS
 from dirjobs.protocol.exits import GROWING_PAUSE
 from dirjobs.protocol.parts import Parts
 from dirjobs.recovery.control import Control
-from dirjobs.recovery.heartbeat import Heartbeat, read, worker_of
+from dirjobs.recovery.heartbeat import Heartbeat, read, unreadable, worker_of
 from dirjobs.recovery.orphans import OrphanRecovery
 from dirjobs.recovery.process import Process, group_is_gone, is_surely_gone
 
@@ -85,7 +85,7 @@ class Peers:
             worker = worker_of(entry.name)
             if entry.name in ours or worker is None or (only is not None and worker not in only):
                 continue
-            heartbeat = self.read(entry.name)
+            heartbeat = self._read_at_a_glance(entry.name, worker, ours)
             if heartbeat is None:
                 continue
             age = None if now is None or entry.mtime is None else now - entry.mtime
@@ -96,6 +96,18 @@ class Peers:
                 cause = f"no heartbeat for {age:.0f} s"
             found.append(Peer(entry.name, heartbeat, age, cause, proven))
         return found
+
+    def _read_at_a_glance(self, file: str, worker: str, ours: Collection[str]) -> Heartbeat | None:
+        """Another worker's heartbeat; one that alone can't be read, as on a bad block of a disk,
+        keeps nobody from beginning: the heartbeats to come try it again."""
+        try:
+            return self.read(file)
+        except TRANSIENT_ERRORS as error:
+            for own in ours:
+                self.parts.share.read(f"{WORKERS}/{own}")
+                self.tell_of(file, error)
+                return unreadable(worker, self.parts.me.policy)
+            raise
 
     def lease_of(self, heartbeat: Heartbeat) -> float:
         """Seconds without a sign of life after which a worker is dead to us."""
@@ -210,6 +222,11 @@ class Peers:
                 heartbeat.worker,
             )
         return heartbeat
+
+    def tell_of(self, file: str, error: StoreError) -> None:
+        """If the share is away, the next request tells; else it is about this file."""
+        self.parts.me.tell_once("the heartbeat %r can't be read now; trying on", file)
+        log.info("the heartbeat %r: %s", file, error)
 
     def remove(self, file: str) -> None:
         """Remove a heartbeat file that no claim depends on, if the store lets us."""

@@ -80,6 +80,38 @@ def warnings(caplog, name=BAD):
     return [one for one in said if name in one]
 
 
+class Unsure(Refusing):
+    error = AmbiguousResult
+
+
+def test_one_that_no_disk_gives_keeps_nobody_from_beginning(world, caplog):
+    world.store.write(f"{WORKERS}/{BAD}", b"{}")
+    world.claim_of("a9", "its.txt")
+    world.store = Unsure(world.store)
+    observer = world.life("w2").start()
+    world.heartbeat_of("w1")
+    world.claim_of("w1")
+    world.watched_for(observer, POLICY.lease + 2 * POLICY.heartbeat)
+    assert world.names(WAITING) == ["job.txt"]
+    assert world.names(RUNNING) == ["a9.its.txt"]
+    assert len(warnings(caplog)) == 1
+
+
+def test_an_outage_is_not_taken_for_one_heartbeat_that_can_not_be_read(world):
+    world.store.write(f"{WORKERS}/{BAD}", b"{}")
+    newcomer = world.life("w2")
+
+    class Away(Layer):
+        def read(self, path):
+            if path.startswith(WORKERS):
+                raise AmbiguousResult("the share is away")
+            return self.store.read(path)
+
+    newcomer.share.use(Away(world.store))
+    with pytest.raises(AmbiguousResult):
+        newcomer.start()
+
+
 def test_it_stops_no_burial_and_its_worker_counts_as_alive(unreadable, caplog):
     observer = unreadable.life("w2").start()
     unreadable.heartbeat_of("w1")
