@@ -127,7 +127,7 @@ def test_hardly_a_job_suffers_where_every_move_copies(serve_fake, tmp_path, pers
     than that, and run again.  In 30 drains of 100 jobs each was seen once; nobody could tell.
     """
     server = serve_fake(replace(personality, copies_in_folder=True, gap=_MEETING))
-    jobs = names(amount(100, 200))
+    jobs = names(amount(40, 200))
     done = drained(tmp_path, server.url, jobs, share=1, mode="verify")
     there = in_fake(server)
     tell(figures, done, there)
@@ -146,5 +146,5 @@ def test_hardly_a_job_suffers_where_every_move_copies(serve_fake, tmp_path, pers
 def test_trust_is_wrong_where_a_move_is_a_copy(serve_fake, tmp_path, personality):
     """Shows that the tests above could fail."""
     server = serve_fake(personality)
-    done = drained(tmp_path, server.url, names(100), mode="trust")
+    done = drained(tmp_path, server.url, names(50), mode="trust")
     assert done.doubles > 0
