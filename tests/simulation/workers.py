@@ -7,10 +7,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from dirjobs import layout
 from dirjobs.admin.requeue import give_back
 from dirjobs.errors import TRANSIENT_ERRORS, ClaimLost, ConfigurationError, WorkerIdInUse
 from dirjobs.heartbeat_thread import HeartbeatThread
-from dirjobs.layout import DONE, FAILED
+from dirjobs.layout import DONE, FAILED, RUNNING
 from dirjobs.policy import Order, Policy, cautious
 from dirjobs.protocol.candidates import Candidates
 from dirjobs.protocol.exits import Claim
@@ -128,9 +129,19 @@ class SimulatedWorker:
         if self.membership is not None:
             self._persist(self.membership.start, self._began)
             return
+        if self.simulation.scenario.lost:  # else somebody may put it there after the look
+            self._avoid_used_name()
         self._take()
         if self.simulation.scenario.sweeps:
             self.simulation.later(self.me.policy.heartbeat, self._keep_up)
+
+    def _avoid_used_name(self) -> None:
+        """As `Membership` does: nobody could tell what an earlier process left under the plain
+        id from a claim of ours whose answer is missing."""
+        claims = map(layout.parse_claim, self.simulation.world.folders[RUNNING])
+        used = {claim.worker for claim in claims if claim}
+        if self.simulation.scenario.leftover and self.me.worker in used:
+            self.me.become(self.me.next_incarnation())
 
     def _began(self, _: object, error: Exception | None) -> None:
         sim = self.simulation
