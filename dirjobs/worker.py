@@ -29,6 +29,7 @@ from dirjobs.protocol.parts import Parts
 from dirjobs.protocol.share import Share
 from dirjobs.recovery.control import Control
 from dirjobs.recovery.membership import Membership
+from dirjobs.store import Entry
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -206,6 +207,9 @@ class Worker:
                 self.parts.audit.confirm()
             if membership is not None and (found or membership.agreement.no_claims_before):
                 self._fall_back(membership)
+            if candidates.are_old(self.share.now()) and not self.me.trusts:
+                # An earlier candidate, or the fall-back, took long: it may be another job now.
+                job = Entry(job.name)
             try:
                 claim = claimer.claim(job)
             except Denied as error:

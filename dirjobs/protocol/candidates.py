@@ -188,9 +188,13 @@ class Candidates:
             self._window = max(1.0, min(self._window, len(entries)) / 2)
             self._jump()
 
+    def are_old(self, now: float) -> bool:
+        """Whether the listing is older than any listing is used."""
+        return now > self._stale_at
+
     def used_up(self, now: float) -> bool:
         """Whether a new listing is due."""
-        if not self._left or now > self._stale_at:
+        if not self._left or self.are_old(now):
             return True
         lost = self._lost_in_a_row
         return self._lost_time > self._listing_took or (

@@ -2,13 +2,18 @@
 
 import logging
 import random
+from dataclasses import replace
 
 import pytest
 
-from dirjobs.errors import ConfigurationError
-from dirjobs.policy import Order
+from dirjobs.errors import ConfigurationError, NotFound
+from dirjobs.layers import Layer
+from dirjobs.layout import DONE, PARKED, WAITING
+from dirjobs.policy import Mode, Order
 from dirjobs.protocol.candidates import Candidates, natural_key
 from dirjobs.store import Entry, FileKind
+from dirjobs.testing.faults import Copying
+from tests.unit.lives import POLICY, World
 
 
 def entries(*names):
@@ -239,6 +244,44 @@ def test_a_filter_may_be_interrupted():
 
     with pytest.raises(KeyboardInterrupt):
         filled(entries("a.txt"), job_filter=interrupted).take()
+
+
+# -- old listings -----------------------------------------------------------------------------
+
+
+class Slow(Layer):
+    """Whoever asks for ``a.txt`` is told after a minute that it is gone."""
+
+    def __init__(self, store, meanwhile):
+        super().__init__(store)
+        self.meanwhile = meanwhile
+
+    def rename(self, src, dst):
+        if src == f"{WAITING}/a.txt":
+            self.store.remove(src)
+            self.meanwhile()
+            raise NotFound(src)
+        super().rename(src, dst)
+
+
+def test_a_name_that_was_used_again_since_the_listing_is_a_new_job():
+    """...for whom it takes longer than a listing is used to try another job before it."""
+    world = World()
+    for name in ("a.txt", "b.txt"):
+        world.job(name)
+
+    def meanwhile():
+        world.now += 20
+        world.store.rename(f"{WAITING}/b.txt", f"{DONE}/b.txt")
+        world.now += 20
+        world.job("b.txt")
+
+    world.store = Slow(Copying(world.store), meanwhile)
+    life = world.life("w1", policy=replace(POLICY, mode=Mode.VERIFY)).start()
+    held = life.next()
+    assert held is not None
+    assert held.job.mtime == world.now
+    assert world.names(PARKED) == []
 
 
 # -- young files ------------------------------------------------------------------------------
