@@ -62,11 +62,15 @@ class CopyingTest:
         return evidence.copying
 
     def _try(self) -> bool | None:
-        evidence = self.evidence
-        if evidence.test_file:
-            self._remove()  # an earlier try may have left it
-        evidence.test_file = evidence.test_file or staged_upload(self.me.nonce())
-        src, dst = f"{QUEUE}/{evidence.test_file}", f"{WAITING}/{evidence.test_file}"
+        """On a file that no other thread uses meanwhile, whose steps would pass for the store's."""
+        test_files = self.evidence.test_files
+        try:
+            name = test_files.pop()
+        except IndexError:
+            name = staged_upload(self.me.nonce())
+        else:
+            self._remove(name)  # the earlier try may have left it
+        src, dst = f"{QUEUE}/{name}", f"{WAITING}/{name}"
         try:
             # Whatever is said to the two, the listings tell what was done.
             with suppress(AmbiguousResult):
@@ -77,7 +81,8 @@ class CopyingTest:
                 self.share.rename(src, dst)
             after = self.look.entry_at(dst)
         finally:
-            self._remove()
+            self._remove(name)
+            test_files.append(name)
         if before is None or after is None:
             raise AmbiguousResult(f"{src!r} may have been renamed to {dst!r} or not")
         if before.mtime is None or after.mtime is None:
@@ -86,10 +91,10 @@ class CopyingTest:
             raise AmbiguousResult(f"{dst!r} is left over from before")
         return after.mtime > before.mtime
 
-    def _remove(self) -> None:
+    def _remove(self, name: str) -> None:
         for folder in (WAITING, QUEUE):
             try:
-                self.share.remove(f"{folder}/{self.evidence.test_file}")
+                self.share.remove(f"{folder}/{name}")
             except NotFound:
                 continue
             except StoreError as error:

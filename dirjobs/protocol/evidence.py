@@ -17,7 +17,8 @@ class Evidence:
         departing: paths that we are renaming away; their absence is nothing odd.
         copying: whether renames across folders were found to copy; None if not tried.
         copying_tested: when that was, by the clock of `Share`.
-        test_file: by which that is tried; always the same, so that no more than one is left over.
+        test_files: by which that was tried, and will be again: no more of them are ever left over
+            than threads that try at once.
     """
 
     found: list[str] = field(default_factory=list)
@@ -26,4 +27,4 @@ class Evidence:
     departing: set[str] = field(default_factory=set)
     copying: bool | None = None
     copying_tested: float = 0.0
-    test_file: str = ""
+    test_files: list[str] = field(default_factory=list)

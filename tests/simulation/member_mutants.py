@@ -95,6 +95,12 @@ MEMBER_MUTANTS = (
           "        hold *= bool(membership.peers.known)\n"),), "b",
     ),
     Mutant(
+        "two threads try with one file whether renames copy",
+        refuted,
+        (("protocol.copying", '        src, dst = f"{QUEUE}/{name}"',
+          '        test_files.append(name)\n        src, dst = f"{QUEUE}/{name}"'),), "a",
+    ),
+    Mutant(
         "a claim counts though its worker may have been taken for dead",
         living(Kind.ATOMIC, pauses=20, pause=400.0, twins=False, latency=4.0),
         (("worker", "if claim is not None and self._needs_new_incarnation(now):", "if False:"),),

@@ -48,6 +48,9 @@ def test_no_run_breaks_an_invariant() -> None:
         ("any", "db22df63 any/28951"),
         # A claim takes a minute; the next job of the same listing is another one by then.
         ("any", "1486a7a8 any/18036"),
+        # Two threads of a worker try at once whether renames copy.
+        ("refuted", "q/12"),
+        ("refuted", "q/310"),
     ],
 )
 def test_what_one_run_in_thousands_has_found(family: str, seed: str) -> None:

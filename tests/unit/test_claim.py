@@ -11,12 +11,16 @@ from dirjobs.errors import (
     Unavailable,
     Unsupported,
 )
+from dirjobs.layout import QUEUE
 from dirjobs.policy import Mode, Policy
 from dirjobs.protocol.intents import State
 from dirjobs.protocol.me import Me
 from dirjobs.protocol.parts import Parts
+from dirjobs.protocol.share import Share
 from dirjobs.store import Entry, FileKind, Guarantees
+from dirjobs.testing.faults import Copying
 from tests.simulation.requests import List, Remove, Rename, Write
+from tests.unit.lives import World
 from tests.unit.script import JOB, MINE, NOT_FINISHED, SHARE, D, F, P, R, W, ls, play, ren, there
 
 HALF = f"{W}/~w2~tag.job"
@@ -352,9 +356,28 @@ def test_whether_renames_copy_is_tried_on_a_file_of_our_own():
             (Remove(f"{W}/~tag.part"), None),
             (Remove("_queue/~tag.part"), NotFound),
         ]
-        parts.evidence.copying = parts.evidence.test_file = None
+        parts.evidence.copying = None
+        parts.evidence.test_files.clear()
         assert play(parts.audit.copying.copies, *script) is copies
         assert play(parts.audit.copying.copies) is copies
+
+
+def test_two_threads_may_try_at_once_whether_renames_copy():
+    world = World()
+    world.store = Copying(world.store)
+    parts = world.life("w1").parts
+    of_others = []
+
+    def wait(seconds):
+        world.now += seconds
+        if not of_others:
+            other = parts.over(Share(world.store, world.pass_time, lambda: world.now))
+            of_others.append(other.audit.copying.copies())
+
+    mine = parts.over(Share(world.store, wait, lambda: world.now))
+    assert mine.audit.copying.copies() is True
+    assert of_others == [True]
+    assert not [name for name in world.names(QUEUE) if name.endswith(".part")]
 
 
 @pytest.mark.parametrize(
