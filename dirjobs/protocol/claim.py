@@ -186,7 +186,7 @@ class Claimer:
             self.me.count("trust: refused, but the claim is there: mine")
         except NotFound:
             if not self._arrived_all_the_same(claim.job, path):
-                self.intents.forget(path)
+                self.intents.resolve(path)
                 return False
             self.me.count("trust: refused, but the claim is there: mine")
         except REFUSED:
@@ -276,7 +276,11 @@ class Claimer:
                 return self.look.is_there(dst)
             # By a listing, as costly: that a folder is not found is never believed at once.
             entry = self.look.entry_at(dst)
-            return entry is not None and self.look.is_same_run(job, entry)
+        if entry is not None and not self.look.is_same_run(job, entry):
+            # Saved anew since it was listed, or torn, where renames copy after all.
+            self.intents.note_no_answer(dst)
+            return False
+        return entry is not None
 
     @contextmanager
     def _no_answer_if_the_look_fails(self, dst: str) -> Iterator[None]:

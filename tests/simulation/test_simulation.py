@@ -51,6 +51,8 @@ def test_no_run_breaks_an_invariant() -> None:
         # Two threads of a worker try at once whether renames copy.
         ("refuted", "q/12"),
         ("refuted", "q/310"),
+        # A claim in mode trust is refused, and a torn copy is there.
+        ("refuted", "q refuted/472"),
     ],
 )
 def test_what_one_run_in_thousands_has_found(family: str, seed: str) -> None:

@@ -89,6 +89,15 @@ def test_an_older_claim_by_the_own_name_is_not_taken_for_ones_own(refusal):
     assert parts.intents.in_state(State.HELD) == {}
 
 
+@pytest.mark.parametrize("size", [0, 3, 9])
+def test_a_claim_that_was_refused_and_is_there_torn_or_saved_anew_is_the_sweeps(size):
+    """Where renames copy though a check found them exclusive, a loser may have a torn copy; who
+    asks in mode verify waits for it to go."""
+    parts = worker(Mode.TRUST, UNSURE)
+    torn = ls(R, Entry("w2.job", 103.0, size))
+    holds(parts, claim(parts, ren(*ASK[0], NotFound), torn), State.IN_DOUBT)
+
+
 @pytest.mark.parametrize("error", [Unavailable, Denied])
 def test_a_look_after_a_404_that_fails_leaves_the_name_to_the_sweep(error):
     parts = worker(Mode.TRUST, UNSURE)
