@@ -37,7 +37,7 @@ from dirjobs.protocol.exits import Claim, Exits
 from dirjobs.protocol.growth import GrowthWatch
 from dirjobs.protocol.identity import Identity
 from dirjobs.protocol.intents import Intents
-from dirjobs.protocol.look import Look, differ
+from dirjobs.protocol.look import Look, differ, is_older
 from dirjobs.protocol.me import Me
 from dirjobs.protocol.share import Share
 from dirjobs.store import Entry, split
@@ -324,7 +324,7 @@ class Claimer:
                     exits.set_aside(path, job)
                     return None
                 job = own
-            if self.look.is_finished(self._as_dated(job, rivals.mine)):
+            if self.look.is_finished(self.identity.as_dated(job, rivals.mine)):
                 own = self.identity.of(path, rivals.mine, job)
                 if own is None:
                     count("finished at the look: parked")
@@ -348,7 +348,7 @@ class Claimer:
             return _no_newer(job, rivals.mine)
         self.share.sleep(max(0.0, began + wait - self.share.now()))
         # Whoever had the job before me has finished it visibly by now, or nobody had.
-        finished = self.look.is_finished(self._as_dated(job, rivals.mine))
+        finished = self.look.is_finished(self.identity.as_dated(job, rivals.mine))
         mine = self._rivals(claim).mine
         if mine is None:
             count("own claim gone after S2: not mine")
@@ -361,18 +361,6 @@ class Claimer:
                 exits.set_aside(path, job)
             return own
         return _no_newer(job, rivals.mine)
-
-    def _as_dated(self, job: Entry, mine: Entry) -> Entry:
-        """`job` as its end is to be looked for.
-
-        A claim is never older than its job, unless the share's clock was set back since that
-        was written.  Then a job of its name that looks older may have ended later, so it is
-        known by its size alone: a second copy of it must not run.
-        """
-        if not _is_older(mine, job):
-            return job
-        self.me.count("claim older than its job: the clock was set back")
-        return Entry(job.name, None, job.size)
 
     def look_around(self) -> None:
         """Find out which jobs are claimed by anybody."""
@@ -399,8 +387,4 @@ class Claimer:
 def _no_newer(job: Entry, mine: Entry) -> Entry:
     """`job` with the time of its claim if that is older, since the clock was set back: its end
     has a later time than the claim, and perhaps an earlier one than the file had before."""
-    return Entry(job.name, mine.mtime, job.size) if _is_older(mine, job) else job
-
-
-def _is_older(one: Entry, other: Entry) -> bool:
-    return one.mtime is not None and other.mtime is not None and one.mtime < other.mtime
+    return Entry(job.name, mine.mtime, job.size) if is_older(mine, job) else job

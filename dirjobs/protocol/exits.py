@@ -18,7 +18,7 @@ from dirjobs.protocol import attempts
 from dirjobs.protocol.audit import Audit
 from dirjobs.protocol.identity import Identity
 from dirjobs.protocol.intents import Intents
-from dirjobs.protocol.look import Look
+from dirjobs.protocol.look import Look, differ
 from dirjobs.protocol.me import Me
 from dirjobs.protocol.resolve import Outcome, Resolver, SourceStays
 from dirjobs.protocol.share import Share
@@ -183,15 +183,18 @@ class Exits:
                 if self.resolver.rename(path, step, job) in (Outcome.GONE, Outcome.TAKEN):
                     return False
                 path = step
-            if self.look.has_another_size(path, job.size):
+            found = self.look.entry_at(path)
+            if found is not None and differ(found.size, job.size):
                 return True  # it grows, or is torn: the sweep will see
-            came = self.restore_name_if_unclaimed(path, job)
+            came = self.restore_name_if_unclaimed(path, job, found)
             staging.resolved = came is not Return.DEFERRED
             return came is not Return.GONE
 
-    def restore_name_if_unclaimed(self, path: str, job: Entry) -> Return:
-        """Give a file in its last place before ``00_waiting`` its job's name, if nobody has
-        the job.
+    def restore_name_if_unclaimed(
+        self, path: str, job: Entry, found: Entry | None = None
+    ) -> Return:
+        """Give a file in its last place before ``00_waiting``, listed as `found`, its job's
+        name, if nobody has the job.
 
         A copying rename gives the copy a new mtime.  If the job is finished while we are
         stopped here, the copy looks like a *newer* job.  So look once more, after the copy
@@ -202,7 +205,7 @@ class Exits:
             if self._is_claimed(job):
                 self.me.count("put back: claimed, left to the sweep")
                 return Return.DEFERRED
-            if self.identity.is_over(path, job):
+            if self.identity.is_over(path, job, found):
                 self.me.count("put back: finished meanwhile, parked")
                 self.park(path, job)
                 return Return.ARRIVED

@@ -10,7 +10,7 @@ from dirjobs import names
 from dirjobs.layout import DONE, FAILED, PARKED, RUNNING, WAITING
 from dirjobs.protocol.copying import CopyingTest
 from dirjobs.protocol.growth import GrowthWatch
-from dirjobs.protocol.look import Look, differ
+from dirjobs.protocol.look import Look, differ, is_older
 from dirjobs.protocol.me import Me
 from dirjobs.protocol.share import Share
 from dirjobs.store import Entry
@@ -79,11 +79,24 @@ class Identity:
         still = growth.stands_still(size, self.share.now())
         return growth.looks <= _GROWING_LOOKS or (not still and self.copying.copies() is not False)
 
-    def is_over(self, path: str, job: Entry) -> bool:
-        """Whether `job` is finished, and the file of it at `path` is no newer job."""
-        if not self.look.is_finished(job):
+    def is_over(self, path: str, job: Entry, found: Entry | None = None) -> bool:
+        """Whether `job` is finished, and the file of it at `path`, listed as `found`, is no
+        newer job."""
+        if not self.look.is_finished(self.as_dated(job, found)):
             return False
         return self.of(path, self.look.entry_at(path), job) is None
+
+    def as_dated(self, job: Entry, found: Entry | None) -> Entry:
+        """`job` as its end is to be looked for, by what its file is listed as now.
+
+        A file is never older than its job as it was listed, unless the share's clock was set
+        back since that was written.  Then a job of its name that looks older may have ended
+        later, so it is known by its size alone: a second copy of it must not run.
+        """
+        if found is None or not is_older(found, job):
+            return job
+        self.me.count("claim older than its job: the clock was set back")
+        return Entry(job.name, None, job.size)
 
     def _is_alone(self, path: str, job: Entry) -> bool:
         """Whether no other file can be the job as it was listed, on its way or finished."""

@@ -55,11 +55,6 @@ class Look:
         entry = self.entry_at(path)
         return entry is not None and self.is_same_run(job, entry)
 
-    def has_another_size(self, path: str, size: int | None) -> bool:
-        """Whether a file is listed with a size that is known to differ from `size`."""
-        entry = self.entry_at(path)
-        return entry is not None and differ(entry.size, size)
-
     def in_full(self, path: str, job: Entry) -> Entry:
         """`job`, which is at `path`, with the mtime and size that it was listed without."""
         if job.mtime is not None or job.size is not None:
@@ -99,6 +94,11 @@ class Look:
         if self.me.guarantees.rename_keeps_mtime and self.me.policy.mode is not Mode.SYNC:
             return job.mtime == finished.mtime
         return finished.mtime >= job.mtime
+
+
+def is_older(one: Entry, other: Entry) -> bool:
+    """Whether one file is known to be older than another."""
+    return one.mtime is not None and other.mtime is not None and one.mtime < other.mtime
 
 
 def differ(one: int | None, other: int | None) -> bool:

@@ -132,13 +132,13 @@ class Sweeper:
             intent.job = job = own
         intent.growth = None
         if split(path)[0] == WAITING:
-            if self.exits.restore_name_if_unclaimed(path, job) is Return.DEFERRED:
+            if self.exits.restore_name_if_unclaimed(path, job, entry) is Return.DEFERRED:
                 return 0
             self.me.count("sweep: put back")
             return 1
         if not self.me.trusts:
             job = self.identity.look.in_full(path, job)
-            if self.identity.is_over(path, job):
+            if self.identity.is_over(path, job, entry):
                 self.me.count("sweep: finished job parked")
                 self.exits.park(path, job)
                 return 1

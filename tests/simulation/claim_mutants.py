@@ -101,7 +101,7 @@ CLAIM_MUTANTS = (
     Mutant(
         "what looks older has ended before, though the clock was set back",
         clocks,
-        (("protocol.claim", "if not _is_older(mine, job):", "if True:"),),
+        (("protocol.identity", "if found is None or not is_older(found, job):", "if True:"),),
     ),
     Mutant(
         "a file that is not the one that was listed is parked",
@@ -115,7 +115,8 @@ CLAIM_MUTANTS = (
         (
             ("protocol.claim", "if differ(rivals.mine.size, job.size):",
              "if differ(rivals.mine.size, job.size) and not rivals.smaller:"),
-            ("protocol.exits", "if self.look.has_another_size(path, job.size):", "if False:"),
+            ("protocol.exits", "if found is not None and differ(found.size, job.size):",
+             "if False:"),
             ("protocol.sweep", "if differ(entry.size, job.size):", "if False:"),
         ),
         "b",

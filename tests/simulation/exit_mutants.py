@@ -66,7 +66,7 @@ EXIT_MUTANTS = (
     Mutant(
         "put back does not look at what is finished",
         withdrawals,
-        (("protocol.exits", "            if self.identity.is_over(path, job):\n"
+        (("protocol.exits", "            if self.identity.is_over(path, job, found):\n"
           '                self.me.count("put back: finished meanwhile, parked")',
           "            if False:\n"
           '                self.me.count("put back: finished meanwhile, parked")'),),

@@ -120,7 +120,8 @@ LIFE_MUTANTS = (
              "torn = False"),
             ("recovery.orphans", "self._is_over(job, known=job.name in told)",
              "self.parts.look.is_finished(job)"),
-            ("protocol.exits", "if self.look.has_another_size(path, job.size):", "if False:"),
+            ("protocol.exits", "if found is not None and differ(found.size, job.size):",
+             "if False:"),
         ),
     ),
     Mutant(

@@ -6,7 +6,7 @@ import ast
 import inspect
 from collections import Counter
 
-from dirjobs.protocol import claim, exits, resolve, sweep
+from dirjobs.protocol import claim, exits, identity, resolve, sweep
 
 DRAWN_BY = {
     "claim older than its job: the clock was set back": "clocks",
@@ -18,7 +18,7 @@ DRAWN_BY = {
 def all_rules() -> set[str]:
     """Every name by which the protocol counts its decisions."""
     rules = set()
-    for module in (claim, exits, resolve, sweep):
+    for module in (claim, exits, identity, resolve, sweep):
         for node in ast.walk(ast.parse(inspect.getsource(module))):
             if isinstance(node, ast.Call) and _called(node.func) == "count":
                 (rule,) = node.args

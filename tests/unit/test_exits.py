@@ -437,6 +437,16 @@ def test_a_copy_of_a_job_that_was_finished_meanwhile_is_parked(folder):
     assert parts.intents.in_state(State.IN_DOUBT) == {}
 
 
+def test_once_the_clock_was_set_back_a_copy_of_a_finished_job_is_parked():
+    """The copy is older than its job: a job that looks older still may have ended later."""
+    parts = worker(Mode.VERIFY, Guarantees(visible_after=0))
+    parts.evidence.copying, parts.evidence.copying_tested = True, 0.0
+    copy = ls(W, Entry("~w2~tag.job", 50.0, 7))
+    ended = [there(DONE), ls(D, Entry("job", 40.0, 7))]
+    script = [ren(MINE, BACK), ren(BACK, HALF), copy, ls(R), *ended, copy, ren(HALF, PARKED)]
+    assert release(parts, *script) is True
+
+
 @pytest.mark.parametrize(
     ("mode", "script"),
     [

@@ -91,6 +91,31 @@ def test_a_late_claim_of_a_finished_job_is_parked():
     assert play(lambda: parts.sweeper.sweep(), *script) == 1
 
 
+EARLIER, STILL_EARLIER = 50.0, 40.0
+"""Times by a clock that was set back since JOB was written."""
+
+
+def test_once_the_clock_was_set_back_a_late_claim_of_a_finished_job_is_parked():
+    """A copy that is older than its source shows that; the end looks older still."""
+    parts = worker(Mode.VERIFY)
+    parts.evidence.copying, parts.evidence.copying_tested = True, 0.0
+    parts.intents.leave_in_doubt(MINE)
+    late = ls(R, Entry("w2.job", EARLIER, 7))
+    ended = [there(DONE), ls(D, Entry("job", STILL_EARLIER, 7))]
+    assert play(lambda: parts.sweeper.sweep(), late, *ended, late, ren(MINE, PARKED)) == 1
+
+
+def test_once_the_clock_was_set_back_a_copy_of_a_finished_job_is_parked_on_its_way_back():
+    parts, half = worker(Mode.VERIFY), f"{W}/~w2~tag.job"
+    parts.evidence.copying, parts.evidence.copying_tested = True, 0.0
+    parts.intents.ask(half, "w2", JOB)
+    parts.intents.leave_in_doubt(half)
+    staged = ls(W, Entry("~w2~tag.job", EARLIER, 7))
+    ended = [there(DONE), ls(D, Entry("job", STILL_EARLIER, 7))]
+    script = [staged, ls(R), *ended, staged, ren(half, PARKED)]
+    assert play(lambda: parts.sweeper.sweep(), *script) == 1
+
+
 def test_a_copy_on_its_way_back_waits_until_nobody_has_its_job():
     parts, half = worker(Mode.VERIFY), f"{W}/~w2~tag.job"
     parts.intents.ask(half, "w2", JOB)
