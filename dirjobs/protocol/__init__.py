@@ -46,9 +46,10 @@ twice; `tests/simulation` has a mutant for most.
 - Nothing deletes a job file (`Share.remove` refuses), and nothing renames onto one.
 
 **Files.**  `share`, `me`, `intents`: the connection, the worker, the names it asked for; given
-to all others.  `look`, `resolve`: what is there, and what became of a rename.  `claim`,
-`exits`, `sweep`: into 01_running, out of it, and what came late.  `audit`, `agreement`:
-evidence, and the mode of the queue.  `identity`, `copying`, `growth`: which job a file is.
-`candidates`: which job to try next.  `attempts`: notes for people.  `outage`: is it the queue
-that says so?  `folders`, `records`: folders made, JSON read.  `parts` puts them together.
+to all others.  `look`, `store_clock`, `resolve`: what is there, what time it is there, what
+became of a rename.  `claim`, `exits`, `sweep`: into 01_running, out of it, and what came late.
+`audit`, `agreement`: evidence, and the mode of the queue.  `identity`, `copying`, `growth`:
+which job a file is.  `candidates`: which job to try next.  `attempts`: notes for people.
+`outage`: is it the queue that says so?  `folders`, `records`: folders made, JSON read.
+`parts` puts them together.
 """

@@ -9,6 +9,7 @@ from dirjobs.layout import DONE, FAILED
 from dirjobs.policy import Mode
 from dirjobs.protocol.me import Me
 from dirjobs.protocol.share import Share
+from dirjobs.protocol.store_clock import StoreClock
 from dirjobs.store import Entry, split
 
 
@@ -42,18 +43,26 @@ class Look:
                 return entry
         return None
 
-    def arrived_though_refused(self, path: str, job: Entry) -> bool:
+    def arrived_though_refused(self, path: str, job: Entry, clock: StoreClock) -> bool:
         """Whether a rename to `path` whose source is gone was carried out though it was
         refused: a proxy that sends a request twice hands on the second answer.
 
         Args:
             path: the new name, which others may have had for another file.
             job: what was renamed.
+            clock: tells whether the store's clock was set back since the job was written; then
+                a file of its size is it, though it looks older.
         """
         if self.me.guarantees.final_refusals or not self.is_there(path):
             return False
         entry = self.entry_at(path)
-        return entry is not None and self.is_same_run(job, entry)
+        if entry is None or differ(job.size, entry.size):
+            return False
+        if self.is_same_run(job, entry):
+            return True
+        if job.mtime is None or self.me.guarantees.rename_keeps_mtime:
+            return False
+        return clock.is_before(job.mtime)
 
     def in_full(self, path: str, job: Entry) -> Entry:
         """`job`, which is at `path`, with the mtime and size that it was listed without."""

@@ -13,6 +13,7 @@ from dirjobs.protocol.look import Look
 from dirjobs.protocol.me import Me
 from dirjobs.protocol.resolve import Resolver
 from dirjobs.protocol.share import Share
+from dirjobs.protocol.store_clock import StoreClock
 from dirjobs.protocol.sweep import Sweeper
 
 
@@ -44,7 +45,7 @@ class Parts:
         copying = CopyingTest(share, me, self.look, evidence)
         self.identity = identity = Identity(share, me, self.look, copying)
         self.audit = Audit(share, me, self.look, evidence, copying, identity)
-        self.resolver = Resolver(share, me, intents, self.look, evidence)
+        self.resolver = Resolver(share, me, intents, self.look, evidence, StoreClock(share, me))
         self.exits = Exits(share, me, intents, self.look, self.resolver, self.audit, identity)
         self.sweeper = Sweeper(share, me, intents, identity, self.exits)
         self.claimer = Claimer(share, me, intents, self.look, self.exits, identity, evidence)

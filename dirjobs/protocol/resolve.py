@@ -17,6 +17,7 @@ from dirjobs.protocol.intents import Doubt, Intents
 from dirjobs.protocol.look import Look, differ
 from dirjobs.protocol.me import Me
 from dirjobs.protocol.share import Share
+from dirjobs.protocol.store_clock import StoreClock
 from dirjobs.store import Entry, split
 
 _TRIES = 6
@@ -50,16 +51,24 @@ class Resolver:
         intents: the names that were asked for.
         look: finds out what is there.
         evidence: learns which paths we rename away.
+        clock: tells whether the store's clock was set back.
     """
 
     def __init__(
-        self, share: Share, me: Me, intents: Intents, look: Look, evidence: Evidence
+        self,
+        share: Share,
+        me: Me,
+        intents: Intents,
+        look: Look,
+        evidence: Evidence,
+        clock: StoreClock,
     ) -> None:
         self.share = share
         self.me = me
         self.intents = intents
         self.look = look
         self.evidence = evidence
+        self.clock = clock
 
     def rename(self, src: str, dst: str, job: Entry) -> Outcome:
         """Rename `src`, a file of `job`, to `dst` and find out what became of it.
@@ -94,7 +103,9 @@ class Resolver:
                     self.share.sleep(pause)
                     pause *= 2
                     continue
-                arrived = any(self.look.arrived_though_refused(one, job) for one in refused)
+                arrived = any(
+                    self.look.arrived_though_refused(one, job, self.clock) for one in refused
+                )
                 self.intents.refused.pop(src, None)
                 if not arrived:
                     return Outcome.GONE
@@ -185,7 +196,9 @@ class Resolver:
         if self.me.guarantees.final_refusals:
             return False
         refused = self._note_refusal(src, dst)  # should the looks fail, and we come again
-        is_own = not self.look.is_there(src) and self.look.arrived_though_refused(dst, job)
+        is_own = not self.look.is_there(src) and self.look.arrived_though_refused(
+            dst, job, self.clock
+        )
         refused.remove(dst)
         return is_own
 

@@ -119,6 +119,7 @@ def test_only_known_modules_remove_anything():
     assert removing == {
         "admin/enqueue.py",
         "protocol/copying.py",
+        "protocol/store_clock.py",
         "recovery/control.py",
         "recovery/peers.py",
     }

@@ -45,6 +45,11 @@ def doubled(rng: random.Random) -> Scenario:
     )
 
 
+def doubled_at_odd_times(rng: random.Random) -> Scenario:
+    """The same, where renames are copies and the clock is set."""
+    return replace(clocks(rng), lost=0.0, mute=0.0, late=0.0, refused=0.1)
+
+
 def twins(rng: random.Random) -> Scenario:
     """Two processes with one id; only the rename inside ``00_waiting`` may go wrong."""
     return replace(
@@ -149,6 +154,11 @@ CLAIM_MUTANTS = (
         "an end that found no source is taken for a claim lost",
         doubled,
         (("protocol.resolve", "                if not arrived:", "                if True:"),),
+    ),
+    Mutant(
+        "an end that looks older than its job is a stranger's, though the clock was set back",
+        doubled_at_odd_times,
+        (("protocol.look", "return clock.is_before(job.mtime)", "return False"),),
     ),
     Mutant(
         "a name asked for in vain is forgotten before it was looked for",

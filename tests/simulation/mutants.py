@@ -21,6 +21,7 @@ MODULES = (
     "protocol.me",
     "protocol.growth",
     "protocol.intents",
+    "protocol.store_clock",
     "protocol.look",
     "protocol.copying",
     "protocol.identity",

@@ -342,6 +342,7 @@ MODULES = (
     "protocol.candidates",
     "protocol.me",
     "protocol.intents",
+    "protocol.store_clock",
     "protocol.look",
     "protocol.audit",
     "protocol.resolve",

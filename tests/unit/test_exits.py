@@ -24,7 +24,7 @@ from dirjobs.protocol.me import Me
 from dirjobs.protocol.parts import Parts
 from dirjobs.protocol.resolve import Outcome
 from dirjobs.store import Entry, Guarantees
-from tests.simulation.requests import Read
+from tests.simulation.requests import Read, Remove, Write
 from tests.unit.script import (
     JOB,
     MINE,
@@ -288,6 +288,14 @@ def test_finish_when_the_claim_is_gone(mode, script, has_expired, committed):
     finished(worker(mode), script, has_expired, committed)
 
 
+OLDER = there(DONE), ls(D, Entry("job", 98.0, 7))
+
+
+def it_is(time, removed=None):
+    """The store's clock is looked up."""
+    return [(Write, None), ls("_queue", Entry("~tag.part", time, 7)), (Remove, removed)]
+
+
 @pytest.mark.parametrize(
     ("mode", "script", "has_expired", "committed"),
     [
@@ -296,9 +304,18 @@ def test_finish_when_the_claim_is_gone(mode, script, has_expired, committed):
         (Mode.TRUST, [*GONE, there(DONE, False)], False, False),
         (Mode.TRUST, [TAKEN, there(MINE, False), there(DONE), ls(D, "job"), notes()], False, True),
         (Mode.TRUST, [TAKEN, there(MINE, False), there(DONE), ls(D, "job")], True, False),
-        # Another job of that name, and an older one.
+        # Another job of that name, and an older one; unless all that is written now looks older.
         (Mode.TRUST, [*GONE, there(DONE), ls(D, Entry("job", 100.0, 8))], False, False),
-        (Mode.TRUST, [*GONE, there(DONE), ls(D, Entry("job", 99.0, 7))], False, False),
+        (Mode.TRUST, [*GONE, *OLDER, *it_is(100.0)], False, False),
+        (Mode.TRUST, [*GONE, *OLDER, *it_is(None)], False, False),
+        (Mode.TRUST, [*GONE, *OLDER, (Write, Denied), (Remove, NotFound)], False, False),
+        (Mode.TRUST, [*GONE, *OLDER, *it_is(99.0), notes()], False, True),
+        (
+            Mode.VERIFY,
+            [TAKEN, there(MINE, False), *OLDER, *it_is(99.0, Unavailable), notes()],
+            False,
+            True,
+        ),
         (Mode.VERIFY, [*GONE, there(DONE), ls(D, "job"), notes()], False, True),
         # Somebody was given the job, and did it.
         (
@@ -324,6 +341,13 @@ def test_a_name_asked_for_in_vain_is_looked_for_when_an_outage_is_over():
     assert isinstance(finish(parts, *taken, *outage), Unavailable)
     assert finish(parts, *GONE, there(second), ls(D, "job~2"), notes()) == "job"
     assert parts.intents.refused == {}
+
+
+def test_the_own_file_is_looked_for_again_if_the_time_could_not_be_looked_up():
+    parts = worker(Mode.VERIFY, UNSURE)
+    fails = [(Write, AmbiguousResult), (Remove, None)]
+    assert isinstance(finish(parts, *GONE, *OLDER, *fails), AmbiguousResult)
+    assert finish(parts, *GONE, *OLDER, *it_is(99.0), notes()) == "job"
 
 
 def finished(parts, script, has_expired, committed):
