@@ -162,6 +162,14 @@ def test_an_older_file_is_a_strangers(copying):
     assert rename(copying, *TO_A_COPY, *copy(7, mtime=99.0)) is Outcome.TAKEN
 
 
+def test_a_job_that_waits_already_is_no_copy_of_what_is_on_its_last_step_back(copying):
+    half, waiting = f"{W}/~w2~tag.job", f"{W}/job"
+    lost = [ren(half, waiting, AmbiguousResult), there(half), ren(half, waiting, AlreadyExists)]
+    look = ls(W, "~w2~tag.job", Entry("job", 101.0, 7))
+    parked = [ren(half, PARKED)]
+    assert play(lambda: copying.exits.restore_name(half, JOB), *lost, look, look, *parked)
+
+
 def test_a_copy_whose_source_stays_ends_the_job_under_one_name(copying, caplog):
     """A lock on the source, or a folder from which the server must not delete."""
     assert finish(copying, *TO_A_COPY, *copy(7) * 4) == "job"
