@@ -33,6 +33,9 @@ from dirjobs.store import Store
 
 log = logging.getLogger(__name__)
 
+_LAST_TRIES, _LAST_PAUSE = 3, 1.0
+"""How often, and how many seconds apart, heartbeats are asked for at the end."""
+
 
 class Membership:
     """One worker among the others.
@@ -351,6 +354,8 @@ class Membership:
 
         With an eye and a memory of its own, since the heartbeat's thread may be at it too.
 
+        A heartbeat that can't be read is asked for again: nobody may come after us.
+
         Args:
             parts: the protocol, on the caller's connection.
             staged: names of files in ``00_waiting``; whose they are is asked, and no more:
@@ -359,11 +364,17 @@ class Membership:
         Returns:
             whether they had left anything.
         """
-        peers = Peers(parts, self.process, self.peers.orphans.max_attempts)
-        peers.is_provably_dead = self.peers.is_provably_dead
         owners = {file.worker for name in staged if (file := parse_staged(name))}
-        found = peers.snapshot(self.incarnations.file_names(), owners)
-        return peers.recover_from(peer for peer in found if peer.proven)
+        had_left_any = False
+        for tries_left in range(_LAST_TRIES)[::-1]:
+            peers = Peers(parts, self.process, self.peers.orphans.max_attempts)
+            peers.is_provably_dead = self.peers.is_provably_dead
+            found = peers.snapshot(self.incarnations.file_names(), owners)
+            had_left_any |= peers.recover_from(peer for peer in found if peer.proven)
+            if peers.is_complete or not tries_left:
+                break
+            parts.share.sleep(_LAST_PAUSE)
+        return had_left_any
 
     def _withdraw(self) -> None:
         """Take back an announcement that came to nothing; unless an earlier try has left

@@ -51,6 +51,7 @@ class Peers:
     Attributes:
         known: the heartbeats as they were read last, by file.
         orphans: gives back what the dead left.
+        is_complete: whether every heartbeat could be read that was looked at.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Peers:
         self.orphans = OrphanRecovery(parts, max_attempts)
         self.is_provably_dead: Callable[[Heartbeat, Process], bool] = is_provably_dead
         self.known: dict[str, Heartbeat] = {}
+        self.is_complete = True
 
     def snapshot(self, ours: Collection[str], only: Collection[str] | None = None) -> list[Peer]:
         """Who is there, for somebody who has just written the file(s) `ours`.
@@ -103,11 +105,12 @@ class Peers:
         try:
             return self.read(file)
         except TRANSIENT_ERRORS as error:
-            for own in ours:
-                self.parts.share.read(f"{WORKERS}/{own}")
-                self.tell_of(file, error)
-                return unreadable(worker, self.parts.me.policy)
-            raise
+            if not ours:
+                raise
+            self.parts.share.read(f"{WORKERS}/{min(ours)}")
+            self.tell_of(file, error)
+            self.is_complete = False
+            return unreadable(worker, self.parts.me.policy)
 
     def lease_of(self, heartbeat: Heartbeat) -> float:
         """Seconds without a sign of life after which a worker is dead to us."""
@@ -189,6 +192,7 @@ class Peers:
                 )
             except TRANSIENT_ERRORS as error:  # one file: the others' jobs don't wait for it
                 log.info("whether %s is dead can't be told now (%s)", worker, error)
+                self.is_complete = False
                 return False
 
         heartbeats = {heartbeat.worker: heartbeat for heartbeat in verdicts.values()}

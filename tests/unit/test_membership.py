@@ -11,14 +11,14 @@ from threading import Event, Thread
 
 import pytest
 
-from dirjobs.errors import ClaimLost, ConfigurationError, NotFound, WorkerIdInUse
+from dirjobs.errors import AmbiguousResult, ClaimLost, ConfigurationError, NotFound, WorkerIdInUse
 from dirjobs.heartbeat_thread import HeartbeatThread
 from dirjobs.layers import Layer
 from dirjobs.layout import AGREEMENT, DONE, RUNNING, WAITING, WORKERS, base_id
 from dirjobs.policy import Mode, Policy, check_lease
 from dirjobs.protocol.exits import Claim
 from dirjobs.protocol.intents import State
-from dirjobs.recovery.heartbeat import Heartbeat
+from dirjobs.recovery.heartbeat import Heartbeat, heartbeat_path
 from dirjobs.store import Entry
 from tests.amounts import PATIENCE
 from tests.unit.lives import POLICY, World
@@ -222,6 +222,31 @@ def test_what_was_left_half_way_under_an_ended_id_goes_back_as_well(world):
     world.store.write(f"{WAITING}/~w1~abcdef.job.txt", b"data")
     life = world.life("w1", policy=VERIFY).start()
     world.watched_for(life, POLICY.lease + 3 * POLICY.heartbeat)
+    assert world.names(WAITING) == ["job.txt"]
+
+
+class Muted(Layer):
+    """Sends no answer to one read of a file."""
+
+    def __init__(self, store, path, which):
+        super().__init__(store)
+        self.path, self.which, self.reads = path, which, 0
+
+    def read(self, path):
+        self.reads += path == self.path
+        if path == self.path and self.reads == self.which:
+            raise AmbiguousResult("no answer")
+        return self.store.read(path)
+
+
+@pytest.mark.parametrize("which", [1, 2], ids=["at a glance", "right before it counts"])
+def test_the_last_one_asks_again_whether_somebody_is_gone(world, which):
+    life = world.life("w1", policy=VERIFY).start()
+    world.heartbeat_of("w2", "bbbbbb", ended=True)
+    world.store.write(f"{WAITING}/~w2~abcdef.job.txt", b"data")
+    muted = life.over(Muted(world.store, heartbeat_path("w2", "bbbbbb"), which))
+    life.end()
+    assert muted.reads > which
     assert world.names(WAITING) == ["job.txt"]
 
 
