@@ -42,7 +42,7 @@ class Identity:
         Where a rename keeps times the file has its own: it is a job of its own if that one
         is not finished.  A copying rename gives each copy a new time, so that a second copy
         of a finished job looks like a newer job: it is none of its own unless it has another
-        size, and no other file can be the whole one that it is a part of.
+        size, and no other file is as large: whole is the largest one.
 
         Args:
             path: where the file is.
@@ -63,7 +63,7 @@ class Identity:
             return None
         own = Entry(job.name, found.mtime, found.size)
         copies = self.copying.copies()
-        if copies is not False and not (resized and self._is_alone(path, job)):
+        if copies is not False and not (resized and self._is_largest(path, own, job)):
             return None
         if self.look.is_finished(own):
             return None
@@ -98,15 +98,26 @@ class Identity:
         self.me.count("claim older than its job: the clock was set back")
         return Entry(job.name, None, job.size)
 
-    def _is_alone(self, path: str, job: Entry) -> bool:
-        """Whether no other file can be the job as it was listed, on its way or finished."""
+    def _is_largest(self, path: str, own: Entry, job: Entry) -> bool:
+        """Whether no other file can be the whole one that `own` is a part of, or a second copy
+        of, on its way or finished.  Between claims as large as each other the looks decide."""
         for folder in (WAITING, RUNNING, PARKED):
             for file in self.share.jobs_in(folder):
-                if file.path != path and names.same_name(file.job.name, job.name):
+                is_claim = folder == RUNNING and not file.staged
+                if file.path != path and _may_be_whole(file.job, own, or_equal=not is_claim):
                     return False
         return not any(
-            names.same_name(entry.name, job.name)
+            _may_be_whole(entry, own)
             and (entry.mtime is None or job.mtime is None or entry.mtime >= job.mtime)
             for folder in (DONE, FAILED)
             for entry in self.share.listed(folder)
         )
+
+
+def _may_be_whole(file: Entry, own: Entry, *, or_equal: bool = True) -> bool:
+    """Whether a file has the name of `own`, and may be larger, or at least as large."""
+    if not names.same_name(file.name, own.name):
+        return False
+    if file.size is None or own.size is None:
+        return True
+    return file.size > own.size or (or_equal and file.size == own.size)

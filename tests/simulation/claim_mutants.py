@@ -10,7 +10,15 @@ from tests.simulation.scenario import Scenario
 from tests.simulation.world import Kind
 
 from .mutants import Mutant
-from .scenarios import JOBS, Family, clocks, inside_waiting, scenario, used_names
+from .scenarios import (
+    JOBS,
+    Family,
+    clocks,
+    inside_waiting,
+    scenario,
+    used_names,
+    withdrawals,
+)
 
 
 def of_kinds(*choices: tuple[Kind, Mode | None], **changes: object) -> Family:
@@ -113,6 +121,11 @@ CLAIM_MUTANTS = (
         used_names,
         (("protocol.identity", "        if copies is not False and not (",
           "        if True or ("),),
+    ),
+    Mutant(
+        "a torn copy is taken for a job that was saved anew",
+        withdrawals,
+        (("protocol.identity", "    return file.size > own.size or (", "    return False and ("),),
     ),
     Mutant(
         "the size is compared only after withdrawing",

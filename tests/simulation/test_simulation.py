@@ -53,6 +53,9 @@ def test_no_run_breaks_an_invariant() -> None:
         ("refuted", "q/310"),
         # A claim in mode trust is refused, and a torn copy is there.
         ("refuted", "q refuted/472"),
+        # Two ask for a job that was saved anew, where renames copy: one or both have it whole.
+        ("used_names", "sima1 used_names/2094"),
+        ("used_names", "sima1 used_names/2409"),
     ],
 )
 def test_what_one_run_in_thousands_has_found(family: str, seed: str) -> None:

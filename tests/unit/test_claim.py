@@ -310,12 +310,12 @@ def test_a_copy_that_grows_is_waited_for():
     holds(parts, claim(parts, *BOTH, *looks, *NOT_FINISHED), State.HELD)
 
 
-@pytest.mark.parametrize("size", [0, 6, 8])
-def test_a_copy_that_stays_torn_is_parked_and_never_given_back(size):
+@pytest.mark.parametrize(("size", "whole"), [(0, 7), (6, 7), (8, 9), (9, 9)])
+def test_a_copy_that_stays_torn_is_parked_and_never_given_back(size, whole):
     parts = worker(Mode.VERIFY, heartbeat=2.0, timeout=8.0)
     found_to_copy(parts)
     looks = [ls(R, Entry("w2.job", 100.0, size))] * LOOKS_FOR_A_TIMEOUT
-    whole_elsewhere = ls(W, "~w2~tag.job")
+    whole_elsewhere = ls(W, Entry("~w2~tag.job", 100.0, whole))
     assert claim(parts, *BOTH, *looks, whole_elsewhere, ren(MINE, PARKED)) is None
     assert parts.intents.in_state(State.HELD) == {}
     assert parts.intents.state(MINE) is State.RETIRED
@@ -346,11 +346,25 @@ def test_where_renames_copy_a_second_copy_looks_like_a_newer_job_and_is_parked()
     assert claim(parts, *BOTH, USED_AGAIN, *FINISHED, ren(MINE, PARKED)) is None
 
 
-def test_where_renames_copy_a_file_of_another_size_is_a_job_if_no_other_can_be_the_whole_one():
+@pytest.mark.parametrize(
+    "others",
+    [
+        [SAVED_ANEW, ls(P), ls(D, Entry("job", 99.0, 9)), ls(F)],
+        # Of a larger worker, who withdraws, torn, and of the job as it was listed.
+        [
+            ls(R, Entry("w2.job", 103.0, 9), Entry("w3.job", 103.0, 9)),
+            ls(P, Entry("w1.job", 103.0, 3)),
+            ls(D, Entry("job", 104.0, 7)),
+            ls(F),
+        ],
+    ],
+)
+def test_where_renames_copy_a_file_of_another_size_is_a_job_if_no_other_can_be_the_whole_one(
+    others,
+):
     parts = worker(Mode.VERIFY, heartbeat=2.0, timeout=8.0)
     found_to_copy(parts)
-    alone = [ls(W), SAVED_ANEW, ls(P), ls(D, Entry("job", 99.0, 7)), ls(F)]
-    looks = [SAVED_ANEW] * LOOKS_FOR_A_TIMEOUT + alone + [*NOT_FINISHED] * 2
+    looks = [SAVED_ANEW] * LOOKS_FOR_A_TIMEOUT + [ls(W), *others] + [*NOT_FINISHED] * 2
     holds(parts, claim(parts, *BOTH, *looks), State.HELD)
 
 
