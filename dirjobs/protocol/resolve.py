@@ -5,6 +5,7 @@ Nothing here deletes a file, and nothing renames onto an existing one.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from enum import Enum
 
 from dirjobs import layout
@@ -85,8 +86,8 @@ class Resolver:
         doubt = doubts.get(src)  # of an earlier call that could not find out
         pause, busy = 0.1, 0
         for _ in range(_TRIES):
-            if doubt is not None and dst in doubt.met:
-                outcome = self._look_at_copy(src, dst, doubt)
+            if doubt is not None and (growth := doubt.met.get(dst)) is not None:
+                outcome = self._look_at_copy(src, dst, doubt, growth)
                 if outcome is not None:
                     return outcome
                 self.share.sleep(pause)
@@ -148,7 +149,9 @@ class Resolver:
             raise FileStays(f"{src!r} is there, and is not found when it is to be renamed")
         raise FileStays(f"{src!r} stays where it is: {doubt.error}") from doubt.error
 
-    def _look_at_copy(self, src: str, dst: str, doubt: Doubt) -> Outcome | None:
+    def _look_at_copy(
+        self, src: str, dst: str, doubt: Doubt, growth: GrowthWatch
+    ) -> Outcome | None:
         """What stands at `dst`, after a rename that may have been carried out: a stranger's
         file, or our own copy, that still grows or whose source the server deletes next.
 
@@ -164,7 +167,7 @@ class Resolver:
             return Outcome.GONE_IN_DOUBT
         copy = self.look.entry_at(dst)
         if copy is None:
-            del doubt.met[dst]
+            doubt.met.pop(dst, None)
             return None
         if self.me.guarantees.atomic_rename or copy.mtime is None or source.mtime is None:
             return Outcome.TAKEN
@@ -172,7 +175,7 @@ class Resolver:
             return Outcome.TAKEN  # no copy is older than its source
         if _is_last_step_back(src, dst) and not differ(copy.size, source.size):
             return Outcome.TAKEN  # a second copy of the job was faster
-        if not doubt.met[dst].stands_still(copy.size, self.share.now()):
+        if not growth.stands_still(copy.size, self.share.now()):
             self.me.count("rename: a copy may still grow: waited")
             return None
         if differ(copy.size, source.size):
@@ -201,7 +204,8 @@ class Resolver:
         is_own = not self.look.is_there(src) and self.look.arrived_though_refused(
             dst, job, self.clock
         )
-        refused.remove(dst)
+        with suppress(ValueError):  # another thread may give back the same file of a dead worker
+            refused.remove(dst)
         return is_own
 
     def _note_refusal(self, src: str, dst: str) -> list[str]:

@@ -56,6 +56,8 @@ def test_no_run_breaks_an_invariant() -> None:
         # Two ask for a job that was saved anew, where renames copy: one or both have it whole.
         ("used_names", "sima1 used_names/2094"),
         ("used_names", "sima1 used_names/2409"),
+        # Two threads of a worker park one file of a dead one.
+        ("leavers", "sima2 leavers/114"),
     ],
 )
 def test_what_one_run_in_thousands_has_found(family: str, seed: str) -> None:

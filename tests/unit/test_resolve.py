@@ -1,13 +1,18 @@
-"""Files that somebody has open: their renames are tried again, and nothing is guessed."""
+"""Renames of files that somebody has open, or that two threads rename: nothing is guessed."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from dirjobs.errors import Busy, NotFound
+from dirjobs.errors import AmbiguousResult, Busy, NotFound
 from dirjobs.layers import Layer
 from dirjobs.layout import DONE, RUNNING, WAITING
 from dirjobs.protocol.folders import make_folder
+from dirjobs.protocol.resolve import Outcome
+from dirjobs.protocol.share import Share
+from dirjobs.store import Entry
 from dirjobs.worker import retry_through_outages
 from tests.unit.lives import World
 
@@ -109,3 +114,78 @@ def test_a_folder_that_never_turns_up_is_told():
     world.store = Caching(world.store, 100)
     with pytest.raises(NotFound):
         make_folder(world.share, "made_elsewhere")
+
+
+# -- two threads of one worker give back one file of a dead one -------------------------------
+
+
+class Interrupted(Layer):
+    """Runs `meanwhile` right before a look at `looked_at`, once, and may lose an answer."""
+
+    meanwhile = looked_at = None
+    loses = 0
+
+    @property
+    def guarantees(self):
+        return replace(self.store.guarantees, final_refusals=False, atomic_rename=False)
+
+    def rename(self, src, dst):
+        if self.loses:
+            self.loses -= 1
+            raise AmbiguousResult("Nobody knows whether this was done.")
+        super().rename(src, dst)
+
+    def look(self, path):
+        meanwhile = self.meanwhile
+        if path == self.looked_at and meanwhile is not None:
+            self.meanwhile = None
+            meanwhile()
+
+    def exists(self, path):
+        self.look(path)
+        return super().exists(path)
+
+    def list(self, folder):
+        self.look(folder)
+        return super().list(folder)
+
+
+SRC, DST = f"{RUNNING}/w9.job.txt", f"{DONE}/job.txt"
+
+
+@pytest.fixture
+def pair():
+    """A store, and the renames of two threads of one worker on it."""
+    world = World()
+    world.store = store = Interrupted(world.store)
+    world.claim_of("w9")
+    store.write(DST, b"another")
+    mine = world.life("w1").parts
+    other = mine.over(Share(store, world.pass_time, lambda: world.now))
+    job = Entry("job.txt", 1000.0, 4)
+    return (
+        store,
+        lambda: mine.resolver.rename(SRC, DST, job),
+        (lambda: other.resolver.rename(SRC, DST, job)),
+    )
+
+
+def test_two_threads_may_both_find_a_name_taken(pair):
+    store, mine, other = pair
+    outcomes = []
+    store.looked_at, store.meanwhile = SRC, lambda: outcomes.append(other())
+    assert mine() is Outcome.TAKEN
+    assert outcomes == [Outcome.TAKEN]
+
+
+def test_two_threads_may_both_wait_for_a_copy_that_goes(pair):
+    store, mine, other = pair
+    outcomes = []
+
+    def meanwhile():
+        store.remove(DST)
+        outcomes.append(other())
+
+    store.loses, store.looked_at, store.meanwhile = 1, DONE, meanwhile
+    assert mine() is Outcome.GONE_IN_DOUBT
+    assert outcomes == [Outcome.RENAMED]
