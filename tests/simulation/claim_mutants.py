@@ -15,6 +15,7 @@ from .scenarios import (
     Family,
     clocks,
     inside_waiting,
+    refuted,
     scenario,
     used_names,
     withdrawals,
@@ -162,6 +163,13 @@ CLAIM_MUTANTS = (
         doubled,
         (("protocol.claim", "            if not self._arrived_all_the_same(claim.job, path):",
           "            if True:"),),
+    ),
+    Mutant(
+        "a torn copy that was refused is nobody's",
+        refuted,
+        (("protocol.claim",
+          "            self.intents.note_no_answer(dst)\n            return False",
+          "            return False"),),
     ),
     Mutant(
         "an end that found no source is taken for a claim lost",

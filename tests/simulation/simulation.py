@@ -324,15 +324,7 @@ class Simulation:
 
     def jobs_in(self, folder: str) -> list[str]:
         """What is in a folder, but for uploads that never got their names."""
-        names = [name for name in self.world.folders[folder] if not name.endswith(".part")]
-        if self.scenario.refuted and folder == RUNNING:
-            # Losers were told "no", and have copies: nobody knew that the record is wrong.
-            names = [name for name in names if not self._is_over(self.world.folders[folder][name])]
-        return names
-
-    def _is_over(self, file: File) -> bool:
-        """Whether a whole copy of a file's job is done or failed."""
-        return any(split(p)[0] in (DONE, FAILED) for p in self.world.copies(file.content))
+        return [name for name in self.world.folders[folder] if not name.endswith(".part")]
 
     def snatch(self) -> None:
         """A person drags a claim back to ``00_waiting``; what was started may start again."""
