@@ -12,6 +12,7 @@ import heapq
 import random
 from collections import Counter
 from collections.abc import Callable
+from itertools import takewhile
 
 from greenlet import greenlet
 
@@ -307,8 +308,14 @@ class Simulation:
 
     def _note_if_indistinguishable(self, name: str, content: str) -> None:
         """Copies have new times, and times have no fractions."""
-        finished = [self.world.folders[folder].get(name) for folder in (DONE, FAILED)]
-        newest = max((file.mtime for file in finished if file), default=-1.0)
+        newest = max(
+            (
+                files[one].mtime
+                for files in (self.world.folders[folder] for folder in (DONE, FAILED))
+                for one in takewhile(files.__contains__, layout.names_in_turn(name))
+            ),
+            default=-1.0,
+        )
         if self.scenario.kind is Kind.COPYING or newest >= self.contents[content].mtime:
             self.indistinguishable.add(content)
 

@@ -56,6 +56,8 @@ def test_no_run_breaks_an_invariant() -> None:
         # Two ask for a job that was saved anew, where renames copy: one or both have it whole.
         ("used_names", "sima1 used_names/2094"),
         ("used_names", "sima1 used_names/2409"),
+        # Two jobs of one name and size are added within one second, the first ends as ``~3``.
+        ("used_names", "sima5 used_names/2162"),
         # Two threads of a worker park one file of a dead one.
         ("leavers", "sima2 leavers/114"),
     ],
