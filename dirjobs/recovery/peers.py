@@ -107,7 +107,10 @@ class Peers:
         except TRANSIENT_ERRORS as error:
             if not ours:
                 raise
-            self.parts.share.read(f"{WORKERS}/{min(ours)}")
+            try:
+                self.parts.share.read(f"{WORKERS}/{min(ours)}")
+            except NotFound:  # a person removed it: whoever tries again writes it
+                raise error from None
             self.tell_of(file, error)
             self.is_complete = False
             return unreadable(worker, self.parts.me.policy)

@@ -112,6 +112,27 @@ def test_an_outage_is_not_taken_for_one_heartbeat_that_can_not_be_read(world):
         newcomer.start()
 
 
+def test_who_can_read_none_and_whose_own_was_removed_begins_at_the_next_try(world):
+    world.store.write(f"{WORKERS}/{BAD}", b"{}")
+    newcomer = world.life("w2")
+
+    class Removed(Layer):
+        def read(self, path):
+            if path == f"{WORKERS}/{BAD}":
+                for name in world.names(WORKERS):
+                    if name.startswith("w2."):
+                        self.store.remove(f"{WORKERS}/{name}")
+                raise AmbiguousResult("no answer")
+            return self.store.read(path)
+
+    newcomer.share.use(Removed(world.store))
+    with pytest.raises(AmbiguousResult):
+        newcomer.start()
+    newcomer.share.use(world.store)
+    newcomer.start()
+    assert any(name.startswith("w2.") for name in world.names(WORKERS))
+
+
 def test_it_stops_no_burial_and_its_worker_counts_as_alive(unreadable, caplog):
     observer = unreadable.life("w2").start()
     unreadable.heartbeat_of("w1")
