@@ -11,6 +11,7 @@ from dirjobs.protocol import claim, exits, identity, resolve, sweep
 DRAWN_BY = {
     "claim older than its job: the clock was set back": "clocks",
     "finish: copied, the source stays": "stuck",
+    "not the file that was listed: a job of its own": "used_names",
     "rename: a copy may still grow: waited": "stuck",
 }
 """Rules of which family `any` draws no occasion, and the family that does."""
