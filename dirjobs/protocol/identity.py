@@ -101,7 +101,8 @@ class Identity:
     def _is_largest(self, path: str, own: Entry, job: Entry) -> bool:
         """Whether no other file can be the whole one that `own` is a part of, or a second copy
         of, on its way or finished.  Between claims as large as each other the looks decide."""
-        for folder in (WAITING, RUNNING, PARKED):
+        # Twice, for a file on its way back is in none of the two if it moves between the looks.
+        for folder in (WAITING, RUNNING, WAITING, PARKED):
             for file in self.share.jobs_in(folder):
                 is_claim = folder == RUNNING and not file.staged
                 if file.path != path and _may_be_whole(file.job, own, or_equal=not is_claim):

@@ -349,10 +349,11 @@ def test_where_renames_copy_a_second_copy_looks_like_a_newer_job_and_is_parked()
 @pytest.mark.parametrize(
     "others",
     [
-        [SAVED_ANEW, ls(P), ls(D, Entry("job", 99.0, 9)), ls(F)],
+        [SAVED_ANEW, ls(W), ls(P), ls(D, Entry("job", 99.0, 9)), ls(F)],
         # Of a larger worker, who withdraws, torn, and of the job as it was listed.
         [
             ls(R, Entry("w2.job", 103.0, 9), Entry("w3.job", 103.0, 9)),
+            ls(W),
             ls(P, Entry("w1.job", 103.0, 3)),
             ls(D, Entry("job", 104.0, 7)),
             ls(F),
@@ -366,6 +367,15 @@ def test_where_renames_copy_a_file_of_another_size_is_a_job_if_no_other_can_be_t
     found_to_copy(parts)
     looks = [SAVED_ANEW] * LOOKS_FOR_A_TIMEOUT + [ls(W), *others] + [*NOT_FINISHED] * 2
     holds(parts, claim(parts, *BOTH, *looks), State.HELD)
+
+
+def test_a_whole_copy_that_comes_back_between_the_looks_is_seen():
+    """It was in ``01_running`` when ``00_waiting`` was listed, and the other way round."""
+    parts = worker(Mode.VERIFY, heartbeat=2.0, timeout=8.0)
+    found_to_copy(parts)
+    torn = ls(R, Entry("w2.job", 103.0, 0))
+    looks = [torn] * LOOKS_FOR_A_TIMEOUT + [ls(W), torn, ls(W, "~w1~tag.job"), ren(MINE, PARKED)]
+    assert claim(parts, *BOTH, *looks) is None
 
 
 def test_whether_renames_copy_is_tried_on_a_file_of_our_own():
