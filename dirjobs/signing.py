@@ -17,6 +17,7 @@ import unicodedata
 from typing import Any, BinaryIO
 
 from dirjobs.errors import ConfigurationError
+from dirjobs.layout import RUNNING, WAITING
 
 KEY_FILE_VARIABLE = "DIRJOBS_KEY_FILE"
 """Names the file with the key."""
@@ -73,6 +74,8 @@ def this_machines_key(path: str | None = None) -> SigningKey:
         ConfigurationError: there is no key, or others can read it.
     """
     path = path or os.environ.get(KEY_FILE_VARIABLE)
+    if path:
+        _refuse_a_queue(path)
     text = _read(path) if path else _from_keyring()
     if text is None:
         raise ConfigurationError(
@@ -102,6 +105,7 @@ def make_key(path: str | None = None) -> None:
             )
         _to_keyring(text)
         return
+    _refuse_a_queue(path)
     try:
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(f"{text}\n")
@@ -109,6 +113,19 @@ def make_key(path: str | None = None) -> None:
         raise ConfigurationError(f"{path!r} is there already: name another file.") from None
     except OSError as error:
         raise ConfigurationError(f"{path!r} can't be written: {error.strerror}.") from error
+
+
+def _refuse_a_queue(path: str) -> None:
+    """Refuse a file among those of a queue: whoever reads the share could sign, and whoever
+    writes to it could put another key there."""
+    for place in (os.path.abspath(path), os.path.realpath(path)):
+        folder = place
+        while folder != (folder := os.path.dirname(folder)):
+            if all(os.path.isdir(os.path.join(folder, name)) for name in (WAITING, RUNNING)):
+                raise ConfigurationError(
+                    f"the key may not be in {path!r}: {folder!r} is a queue, where others may read"
+                    " and change it; keep it elsewhere, and make a new one if it was there."
+                )
 
 
 def _read(path: str) -> str:

@@ -38,7 +38,7 @@ class Box(NamedTuple):
 
 
 PROGRAM, QUEUE, CORE, STORE = "#fdf1dc", "#e3f0e3", "#dfeaf7", "#efe6f5"
-LOWEST = ("names", "clock", "threads", "redaction", "signing")
+LOWEST = ("names", "clock", "threads", "redaction")
 BOXES = (
     Box(1, 0, ("cli",), ("the commands, one file each",), PROGRAM),
     Box(1, 1, ("runner",), ("the program behind", "dirjobs work"), PROGRAM),
@@ -48,7 +48,7 @@ BOXES = (
     Box(0.5, 3, ("admin",), ("what people do to a queue:", "add, look, retry, cancel"), QUEUE),
     Box(0.5, 4, ("recovery",), ("who is alive, and what", "the dead have left"), CORE),
     Box(0.5, 5, ("protocol",), ("who may run a job",), CORE),
-    Box(0.5, 6, ("policy", "layout"), ("mode and times;", "what every file is"), CORE),
+    Box(0.5, 6, ("policy", "layout", "signing"), ("mode and times;", "what every file is"), CORE),
     Box(4.15, 4, ("testing",), ("the suite for stores,", "faults, races"), STORE),
     Box(1.9, 6, ("registry",), ("from a URL to a store",), STORE),
     Box(3.15, 6, ("backends",), ("posix, memory, fsspec,", "webdav, smb"), STORE),

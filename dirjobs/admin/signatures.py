@@ -11,7 +11,7 @@ import hashlib
 from functools import cached_property
 from typing import BinaryIO
 
-from dirjobs.errors import ConfigurationError, NotFound
+from dirjobs.errors import TRANSIENT_ERRORS, ConfigurationError, NotFound, StoreError
 from dirjobs.layout import AGREEMENT, SIGNATURES
 from dirjobs.protocol.agreement import id_in
 from dirjobs.protocol.folders import write
@@ -61,19 +61,27 @@ class Signatures:
         what = subject(self.queue_id, job, content)
         write(share, _path(what), self._key.sign(what).encode())
 
-    def has_signed(self, job: str, content: BinaryIO) -> bool:
-        """Whether a job is signed; one request.
+    def problem(self, job: str, content: BinaryIO) -> str:
+        """Why a job can't be taken for signed; empty if it is signed.  One request.
 
         Args:
             job: its name.
             content: its file, read from here to its end: one that nobody else can change.
+
+        Raises:
+            StoreError: it can't be found out, for this is about more than one job.
         """
         what = subject(self.queue_id, job, content)
         try:
             found = self._share.read(_path(what))
         except NotFound:
-            return False
-        return self._key.has_signed(what, found)
+            found = b""
+        except TRANSIENT_ERRORS:
+            raise
+        except StoreError as error:  # a folder, a link, a large file, another user's
+            self._share.list(SIGNATURES)
+            return f"its signature can't be read ({error})"
+        return "" if self._key.has_signed(what, found) else "not signed by this worker's key"
 
 
 def _path(what: bytes) -> str:

@@ -32,7 +32,7 @@ from dirjobs.protocol.share import Share
 log = logging.getLogger(__name__)
 
 FORMAT = 1
-ID_LENGTH = 12
+ID_LENGTH, _LONGEST_ID = 12, 300
 
 
 class _Record(msgspec.Struct):
@@ -55,7 +55,14 @@ def id_in(data: bytes) -> str | None:
         found = decode(data, dict[str, object]).get("id")
     except ValueError:
         return None
-    return found if isinstance(found, str) else ""
+    return _id(found)
+
+
+def _id(found: object) -> str:
+    """What stands there as the queue's id; empty if that is no name, such as half a pair of
+    surrogates, which nobody could write down."""
+    is_name = isinstance(found, str) and len(found) <= _LONGEST_ID and found.isprintable()
+    return str(found) if is_name else ""
 
 
 def to_bytes(policy: Policy, further: Mapping[str, object] | None = None) -> bytes:
@@ -223,8 +230,7 @@ class Agreement:
     def _with_id(self, keys: dict[str, object]) -> dict[str, object]:
         """`keys` with the queue's id: the one that stands there, else the one it had, else a
         new one."""
-        found = keys.get("id")
-        if isinstance(found, str) and found:
+        if found := _id(keys.get("id")):
             self.queue_id = found
         elif not self.queue_id:
             if not self.names_queue:

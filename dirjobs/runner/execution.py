@@ -238,8 +238,8 @@ class Execution:
             return self._fail_unread(error, output)
         if toolbox.shutdown.stage >= Stage.STOPPING:
             return self._give_back()
-        if toolbox.delivery.lacks_signature(job.name(), path):
-            return self._refuse(output)
+        if reason := toolbox.delivery.lacks_signature(job.name(), path):
+            return self._fail_unstarted(End.REFUSED, reason, f"{reason}: not started", output)
         attempt = 1 + toolbox.delivery.attempts_at(job.name())
         reason = ""
         for rerun in range(toolbox.retries + 1):
@@ -394,11 +394,6 @@ class Execution:
         """The end of a job whose file is none, or can't be read; the others go on."""
         reason = f"its file can't be read: {explained(error)}"
         return self._fail_unstarted(End.FAILED, reason, reason, output)
-
-    def _refuse(self, output: OutputBuffer) -> JobResult:
-        """The end of a job that is not signed."""
-        reason = "not signed by this worker's key"
-        return self._fail_unstarted(End.REFUSED, reason, f"{reason}: not started", output)
 
     def _fail_unstarted(self, end: End, reason: str, told: str, output: OutputBuffer) -> JobResult:
         output.note(f"{utc_now()} {told}")

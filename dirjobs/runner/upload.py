@@ -17,7 +17,7 @@ from dirjobs.errors import TRANSIENT_ERRORS, NoSpace, StoreError, TooLarge
 from dirjobs.layout import AGREEMENT, ATTEMPTS, RESULTS
 from dirjobs.policy import DEFAULT_HEARTBEAT
 from dirjobs.protocol import attempts, folders
-from dirjobs.protocol.agreement import further_keys
+from dirjobs.protocol.agreement import id_in
 from dirjobs.protocol.folders import write
 from dirjobs.protocol.outage import PatienceOver
 from dirjobs.protocol.share import Share
@@ -111,11 +111,10 @@ class Delivery:
     def queue_id(self) -> str:
         """What ``queue.json`` calls this queue; empty if it has no id, or can't be read."""
         try:
-            found = further_keys(self._share.read(AGREEMENT)).get("id")
+            return id_in(self._share.read(AGREEMENT)) or ""
         except StoreError as error:
             log.info("%s can't be read (%s)", AGREEMENT, error)
             return ""
-        return found if isinstance(found, str) else ""
 
     def is_there(self, path: str) -> bool:
         """Whether a file is on the share.  While that can't be reached this waits.
@@ -132,9 +131,9 @@ class Delivery:
         """Whether only signed jobs are run."""
         return self._signatures is not None
 
-    def lacks_signature(self, job: str, path: str) -> bool:
-        """Whether a job would have to be signed, and is not.  While the share can't be reached
-        this waits.
+    def lacks_signature(self, job: str, path: str) -> str:
+        """Why a job that would have to be signed is not taken for it; empty if nothing keeps it
+        from being run.  While the share can't be reached this waits.
 
         Args:
             job: the job's name.
@@ -145,13 +144,13 @@ class Delivery:
         """
         signatures = self._signatures
         if signatures is None:
-            return False
+            return ""
 
-        def look() -> bool:
+        def look() -> str:
             with open(path, "rb") as file:
-                return signatures.has_signed(job, file)
+                return signatures.problem(job, file)
 
-        return not self._through_outages(look)
+        return self._through_outages(look)
 
     # -- results --------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import types
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -128,6 +129,78 @@ def test_nothing_of_the_key_is_on_the_share(signed, key_file):
                 assert secret not in signed.store.read(path)
 
 
+ODD_FILES = {
+    "a folder": os.mkdir,
+    "a link": lambda path: os.symlink("/etc/hostname", path),
+    "a FIFO": os.mkfifo if sys.platform != "win32" else None,
+    "a large file": lambda path: Path(path).write_bytes(bytes((1 << 20) + 1)),
+    "a sparse file": lambda path: (Path(path).touch(), os.truncate(path, 1 << 36)),
+}
+
+
+@pytest.mark.parametrize("kind", ODD_FILES)
+def test_an_odd_signature_is_none_and_ends_no_worker(local, key_file, tmp_path, kind):
+    local.run("init", "--mode", "verify")
+    (tmp_path / "z.txt").write_text("lawful")
+    local.run("add", tmp_path / "z.txt", "--sign")
+    local.put("00_waiting", "a.txt", data=b"x")
+    ODD_FILES[kind](tmp_path / "jobs" / signature_of(local, "a.txt", b"x"))
+    out = work(local, code=1)
+    assert "a.txt  refused  (its signature can't be read" in out
+    assert local.jobs() == {"02_done": ["z.txt"], "99_failed": ["a.txt"]}
+
+
+def test_signatures_that_nobody_can_read_are_about_no_job(local, key_file, tmp_path):
+    """The jobs stay: somebody may put the folder right."""
+    local.run("init", "--mode", "verify")
+    local.run("add", "--param", "x=1,2", "--sign")
+    folder = tmp_path / "jobs" / "_queue" / "signatures"
+    folder.rename(tmp_path / "away")
+    folder.symlink_to(tmp_path / "away")
+    local.run("work", "--signed-only", "--", "true", code=2)
+    assert "signatures" in local.stderr
+    assert local.jobs() == {"00_waiting": ["x1.json", "x2.json"]}
+
+
+@pytest.mark.parametrize("odd", ["\ud800", "a\0b", "\x1b[2J", "x" * 301, 7, None, ""])
+def test_an_odd_id_of_a_queue_is_none(local, key_file, odd):
+    """The next worker gives it a new one; what was signed is signed for another queue."""
+    local.run("init", "--mode", "verify")
+    local.run("add", "--param", "x=1", "--sign")
+    record = json.loads(local.store.read("_queue/queue.json"))
+    local.store.write("_queue/queue.json", json.dumps({**record, "id": odd}).encode())
+    assert "has no id" in local.refused("add", "--param", "x=2", "--sign")
+    local.run("work", "--", "true")
+    assert queue_id(local).isalnum()
+    local.store.rename("02_done/x1.json", "00_waiting/x1.json")
+    assert "1 refused" in work(local, code=1)
+
+
+@pytest.mark.parametrize("command", ["work", "add", "key"])
+@pytest.mark.parametrize("through", ["", "a link"])
+def test_a_key_among_the_files_of_a_queue_is_refused(local, tmp_path, command, through, invoke):
+    path = tmp_path / "jobs" / "_queue" / "key"
+    if through and command != "key":
+        (tmp_path / "link").symlink_to(path)
+    path.touch(mode=0o600)
+    path.write_text("ab" * 32)
+    named = tmp_path / "link" if through and command != "key" else path
+    if command == "key":
+        path.unlink()
+        line = invoke("key", "--file", str(named), code=2)
+    elif command == "add":
+        line = local.refused("add", "--param", "x=1", "--sign", "--key-file", named)
+    else:
+        line = local.refused("work", "--key-file", named, "--", "true")
+    assert "is a queue" in line
+    assert "ab" * 32 not in line
+
+
+def signature_of(queue, job, content):
+    what = subject(queue_id(queue), job, io.BytesIO(content))
+    return f"_queue/signatures/{hashlib.sha256(what).hexdigest()}"
+
+
 def test_nobody_without_the_key_can_sign(signed, key_file):
     """Neither with another key, nor with a signature of another job."""
     (lawful,) = signatures(signed)
@@ -135,8 +208,7 @@ def test_nobody_without_the_key_can_sign(signed, key_file):
     forged = {"b.txt": signature, "c.txt": b"", "d.txt": b"0" * 64}
     for name, text in forged.items():
         signed.put("00_waiting", name, data=b"x")
-        what = subject(queue_id(signed), name, io.BytesIO(b"x"))
-        signed.store.write(f"_queue/signatures/{hashlib.sha256(what).hexdigest()}", text)
+        signed.store.write(signature_of(signed, name, b"x"), text)
     work(signed, code=1)
     assert signed.jobs() == {"02_done": ["a.txt"], "99_failed": [*forged]}
 

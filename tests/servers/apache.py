@@ -24,7 +24,7 @@ _INSTALL = "apt-get install apache2"
 _MODULE_FOLDERS = ("/usr/lib/apache2/modules", "/usr/lib64/httpd/modules", "/usr/libexec/apache2")
 _MODULES = (
     "mpm_event authn_core authn_file authz_core authz_user auth_basic auth_digest mime alias"
-    " dav dav_fs deflate filter ssl socache_shmcb unixd"
+    " dav dav_fs deflate filter headers ssl socache_shmcb unixd"
 )
 _CONFIG = """
 ServerRoot "{home}"
@@ -63,6 +63,7 @@ Alias /dav "{root}"
     {auth}
 </Directory>
 {tls}
+{more}
 """
 
 
@@ -76,11 +77,13 @@ class Apache:
         ca: the file that makes its certificate trusted; None without TLS.
     """
 
-    def __init__(self, home: Path, *, auth: str | None = "basic", tls: bool = False) -> None:
+    def __init__(
+        self, home: Path, *, auth: str | None = "basic", tls: bool = False, more: str = ""
+    ) -> None:
         self._program = require_program("apache2", "httpd", install=_INSTALL)
         self.home, self.root = home, home / "served"
         self.user, self.password = ("worker", "s3cret-pässword") if auth else ("", "")
-        self._auth, self._tls = auth, tls
+        self._auth, self._tls, self._more = auth, tls, more
         self.ca = home / "cert.pem" if tls else None
         for folder in (self.root, home / "lock"):
             folder.mkdir(parents=True)
@@ -155,6 +158,7 @@ class Apache:
             user=root,
             auth=self._auth_lines(),
             tls=tls if self._tls else "",
+            more=self._more,
         )
 
     def _auth_lines(self) -> str:
@@ -177,8 +181,13 @@ class Apache:
 
 
 @contextmanager
-def running(*, auth: str | None = "basic", tls: bool = False) -> Iterator[Apache]:
-    with running_in_new_folder("apache", lambda home: Apache(home, auth=auth, tls=tls)) as server:
+def running(*, auth: str | None = "basic", tls: bool = False, more: str = "") -> Iterator[Apache]:
+    """A server; `more` are further lines of its configuration."""
+
+    def make(home: Path) -> Apache:
+        return Apache(home, auth=auth, tls=tls, more=more)
+
+    with running_in_new_folder("apache", make) as server:
         yield server
 
 
