@@ -17,8 +17,8 @@ class Evidence:
         departing: paths that we are renaming away; their absence is nothing odd.
         copying: whether renames across folders were found to copy; None if not tried.
         copying_tested: when that was, by the clock of `Share`.
-        test_files: by which that was tried, and will be again: no more of them are ever left over
-            than threads that try at once.
+        test_files: by which that was tried, and will be again: no more of them are left over than
+            threads that try at once, and writes that got no answer.
     """
 
     found: list[str] = field(default_factory=list)

@@ -395,6 +395,21 @@ def test_whether_renames_copy_is_tried_on_a_file_of_our_own():
         assert play(parts.audit.copying.copies) is copies
 
 
+def test_a_test_file_that_may_be_written_late_is_not_used_again():
+    """Its new time would look like a copy's."""
+    parts = worker(Mode.VERIFY)
+    script = [
+        (Write("_queue/~tag.part", b"whether a rename keeps this file's time"), AmbiguousResult),
+        ls("_queue"),
+        ren("_queue/~tag.part", f"{W}/~tag.part", NotFound),
+        ls(W),
+        (Remove(f"{W}/~tag.part"), NotFound),
+        (Remove("_queue/~tag.part"), NotFound),
+    ]
+    assert isinstance(play(parts.audit.copying.copies, *script), AmbiguousResult)
+    assert parts.evidence.test_files == []
+
+
 def test_two_threads_may_try_at_once_whether_renames_copy():
     world = World()
     world.store = Copying(world.store)
