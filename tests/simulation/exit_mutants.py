@@ -76,6 +76,7 @@ EXIT_MUTANTS = (
         torn,
         (("protocol.exits", '            self.me.count("put back: name taken, parked")\n'
           "            self.park(path, job)", "            pass"),),
+        "s0",
     ),
     Mutant(
         "names half way are forgotten though the job is claimed",
@@ -123,6 +124,7 @@ EXIT_MUTANTS = (
         lives,
         (("recovery.orphans", "for folder in (RUNNING, WAITING):\n            orphans =",
           "for folder in (RUNNING,):\n            orphans ="),),
+        "s62",
     ),
     Mutant(
         "no second look at the heartbeat",
@@ -134,7 +136,7 @@ EXIT_MUTANTS = (
         torn,
         (("recovery.orphans", "        if self.parts.me.trusts:\n            return False\n"
           "        if orphan.job.size", "        return False\n        if orphan.job.size"),),
-        "c",
+        "s27",
     ),
     Mutant(
         "one death too many",

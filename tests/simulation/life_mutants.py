@@ -198,7 +198,7 @@ LIFE_MUTANTS = (
             ("protocol.intents", "if path in self._retired or path in self._intents:",
              "if False:"),
         ),
-        "pinned-o",
+        "s2",
     ),
     Mutant(
         "a requeue on the first sight of absence",
@@ -208,6 +208,7 @@ LIFE_MUTANTS = (
         (("recovery.staleness",
              "return 0.0 if sight is None else now - sight.since",
           "return 0.0 if sight is None else now - sight.since + 1e9 * (sight.mark is None)"),),
+        "s9",
     ),
     Mutant(
         "the heartbeat rewrites the claim",

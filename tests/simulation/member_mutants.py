@@ -111,6 +111,7 @@ MEMBER_MUTANTS = (
         living(Kind.ATOMIC, pauses=20, pause=400.0, twins=False, latency=4.0),
         (("worker", "return me.lease_gaps > me.lease_gaps_at_start or"
           " now - me.last_beat > me.longest_gap", "return False"),),
+        "s3",
     ),
     Mutant(
         "only the present gap makes a worker doubt its claim",

@@ -30,6 +30,7 @@ THREAD_MUTANTS = (
             ("queue", "with self._generation.worker.intents.end_alone(claim.path):", "if True:"),
             ("queue", "earlier=None if earlier is None else earlier.membership", "earlier=None"),
         ),
+        seed="m8",
     ),
     ThreadMutant(
         "a call goes on with the worker after the one that was closed",
@@ -64,7 +65,7 @@ THREAD_MUTANTS = (
             ("protocol.intents", "if self._worker_ended or worker in self._over:",
              "if self._worker_ended:"),
         ),
-        seed="named",
+        seed="m1",
     ),
     ThreadMutant(
         "the heartbeat of a name that is over is written again",
