@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import platform
 import shlex
@@ -34,6 +35,7 @@ from dirjobs.queue import DirJobs
 from dirjobs.redaction import redacted
 from dirjobs.runner import children
 from dirjobs.runner.leftovers import NotAFile, contents
+from dirjobs.runner.machine import Allotment
 from dirjobs.runner.output_buffer import OutputBuffer
 from dirjobs.runner.process import CannotStart, Program, Run, outcome
 from dirjobs.runner.shutdown import Shutdown, Stage
@@ -92,6 +94,9 @@ class Toolbox:
         scratch: the local folder of all workspaces.
         timeout: seconds that the command may take for a job; None: any time.
         retries: how often it is run again when it fails.
+        retry_delay: seconds before that.
+        backoff: how much longer each such pause is than the one before.
+        allotment: what each job may use of this machine.
         has_fitted: whether the command's placeholders have been right for any job.
         has_warned: whether it was told that a value looks like an option.
     """
@@ -104,6 +109,9 @@ class Toolbox:
     scratch: str
     timeout: float | None = None
     retries: int = 0
+    retry_delay: float = 0.0
+    backoff: float = 1.0
+    allotment: Allotment = field(default_factory=Allotment)
     has_fitted: bool = field(default=False)
     has_warned: bool = field(default=False)
 
@@ -227,7 +235,7 @@ class Execution:
         job, toolbox = self.job, self._toolbox
         try:
             path = self._local_file(workspace)
-            subject = Subject.of_file(job.name(), path)
+            subject = Subject.of_file(job.name(), path, self._slot)
             workspace.record(size=os.lstat(path).st_size)
         except (NotFound, FileNotFoundError) as error:
             raise ClaimLost(
@@ -243,11 +251,12 @@ class Execution:
         attempt = 1 + toolbox.delivery.attempts_at(job.name())
         reason = ""
         for rerun in range(toolbox.retries + 1):
+            if rerun:
+                self._pause_after(reason, rerun, output)
+            if self._lost:
+                raise self._claim_lost()
             if toolbox.shutdown.stage >= Stage.STOPPING:
                 return self._give_back()
-            if rerun:
-                output.note(f"{reason}; running it again")
-                toolbox.delivery.note(job.name(), self._worker, reason)
             reason = self._attempt(subject, attempt + rerun, workspace.empty_results(), output)
             if self._lost:
                 raise self._claim_lost()
@@ -265,12 +274,23 @@ class Execution:
         end = End.FAILED if reason else End.DONE
         return JobResult(job.name(), end, reason, self._seconds)
 
+    def _pause_after(self, reason: str, rerun: int, output: OutputBuffer) -> None:
+        """Note why the command failed, and wait as long as the rules say before it is run again,
+        for the `rerun`-th time."""
+        toolbox = self._toolbox
+        growth = toolbox.backoff ** min(rerun - 1, 100)
+        pause = min(toolbox.retry_delay * growth, _LONGEST_DELAY)
+        when = f" in {duration(pause)}" if pause else ""
+        output.note(f"{reason}; running it again{when}")
+        toolbox.delivery.note(self.job.name(), self._worker, reason)
+        toolbox.shutdown.wait_for(self._is_over, pause)
+
     def _attempt(self, subject: Subject, attempt: int, out: str, output: OutputBuffer) -> str:
         """Why one run of the command failed; nothing if it didn't."""
         toolbox = self._toolbox
         variables = environment(
-            subject, wid=toolbox.dj.wid, slot=str(self._slot), attempt=str(attempt), out=out
-        )
+            subject, wid=toolbox.dj.wid, attempt=str(attempt), out=out
+        ) | toolbox.allotment.variables(self._slot, os.environ)
         began = time.monotonic()
         try:
             command = toolbox.program.command_for(subject)
@@ -336,13 +356,7 @@ class Execution:
         toolbox, reason = self._toolbox, ""
         try:
             with self._known(run):
-                left = None
-                if toolbox.timeout is not None:
-                    left = max(0.0, began + toolbox.timeout - time.monotonic())
-                if not toolbox.shutdown.wait_for(lambda: run.ended or self._is_over(), left):
-                    reason = f"timeout after {toolbox.timeout:g} s"
-                elif not run.ended:
-                    reason = _STOPPED
+                reason = self._watch(run, began)
                 ended = run.ended and not reason
                 if run.stop(lambda: toolbox.shutdown.stage >= Stage.KILLING) and ended:
                     output.note("what it left running was ended")
@@ -354,6 +368,22 @@ class Execution:
         # What fails says why on its last line, most of the time.
         words = redacted(output.last_line()) if (run.code or 0) > 0 and reason else ""
         return f"{reason}: {printable(words[:_LONGEST_WORDS])}" if words else reason
+
+    def _watch(self, run: Run, began: float) -> str:
+        """Wait for the end of the program; why it is to be ended if that is not to be waited
+        for."""
+        toolbox, allotment = self._toolbox, self._toolbox.allotment
+        until = math.inf if toolbox.timeout is None else began + toolbox.timeout
+        while True:
+            left = max(0.0, until - time.monotonic())
+            slice_ = min(left, math.inf if allotment.memory is None else _LOOK_AT_MEMORY)
+            seconds = None if slice_ == math.inf else slice_
+            if toolbox.shutdown.wait_for(lambda: run.ended or self._is_over(), seconds):
+                return "" if run.ended else _STOPPED
+            if problem := allotment.problem(run.group):
+                return problem
+            if time.monotonic() >= until:
+                return f"timeout after {toolbox.timeout:g} s"
 
     def _is_over(self) -> bool:
         return self._lost or self._toolbox.shutdown.stage >= Stage.STOPPING
@@ -504,4 +534,7 @@ class Execution:
 
 
 _STOPPED = "stopped"
+_LOOK_AT_MEMORY = 1.0
+"""Seconds between two looks at how much memory a program uses."""
+_LONGEST_DELAY = 24 * 3600.0
 _LONGEST_WORDS = 200

@@ -65,14 +65,16 @@ class Program:
     Args:
         command: the program and its arguments.
         keep_env: hand on the secrets of this process's environment, too.
+        nice: by how much its priority is lower than this process's: 0 to 19.
 
     Raises:
         ConfigurationError: there is no such program, or names of jobs would be run as code.
     """
 
-    def __init__(self, command: Sequence[str], *, keep_env: bool = False) -> None:
+    def __init__(self, command: Sequence[str], *, keep_env: bool = False, nice: int = 0) -> None:
         self._command = tuple(command)
         self._keep_env = keep_env
+        self._nice = nice
         self._scripts = scripts_in(self._command)
         for number, script in self._scripts.items():
             try:
@@ -134,7 +136,7 @@ class Program:
         # Else what Python programs have printed is in no log when they are killed.
         variables = {"PYTHONUNBUFFERED": "1", **inherited, **environment}
         try:
-            return Run(command, variables, output, changed)
+            return Run(command, variables, output, changed, self._nice)
         except ValueError as error:  # a NUL, or no valid Unicode
             told = f"its arguments can't be passed ({error})"
             raise CannotStart(told, about_the_job=True) from error
@@ -148,7 +150,7 @@ class Program:
 
 class Run:
     """A program at work, in a process group of its own; arguments as `Program.start`, with all
-    variables that it gets.
+    variables that it gets, and by how much its priority is lower.
 
     The threads that look after it are there before it is: at the limit of threads nothing is
     started that nobody would look after.
@@ -160,6 +162,7 @@ class Run:
         variables: Mapping[str, str],
         output: OutputBuffer,
         changed: Callable[[], None],
+        nice: int = 0,
     ) -> None:
         self.ended = False
         self._changed = changed
@@ -169,7 +172,7 @@ class Run:
             self._reader = follow(os.fdopen(ours, "rb", buffering=0), output)
             try:
                 threads.start(Thread(target=self._wait, name="dirjobs-wait", daemon=True))
-                self._process = self._start(command, variables, theirs)
+                self._process = self._start(command, variables, theirs, nice)
             except BaseException:
                 self._started.put(False)
                 raise
@@ -178,16 +181,17 @@ class Run:
         self._started.put(True)
 
     def _start(
-        self, command: Sequence[str], variables: Mapping[str, str], output: int
+        self, command: Sequence[str], variables: Mapping[str, str], output: int, nice: int
     ) -> subprocess.Popen[bytes]:
         if sys.platform == "win32":
+            priority = subprocess.BELOW_NORMAL_PRIORITY_CLASS if nice else 0
             process = children.spawn(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=variables,
-                creationflags=subprocess.CREATE_NEW_PROCESS_GROUP,
+                creationflags=subprocess.CREATE_NEW_PROCESS_GROUP | priority,
             )
             try:
                 self._all = JobObject(process)
@@ -204,6 +208,11 @@ class Run:
                 env=variables,
                 process_group=0,
             )
+            if nice:
+                with suppress(ProcessLookupError):  # it has ended
+                    # Whatever it may have started meanwhile, too.
+                    ours = os.getpriority(os.PRIO_PROCESS, 0)
+                    os.setpriority(os.PRIO_PGRP, process.pid, min(19, ours + nice))
         return process
 
     @property

@@ -16,6 +16,7 @@ from dirjobs.errors import JobsRefused
 from dirjobs.layout import LOGS, WAITING
 from dirjobs.queue import DirJobs
 from dirjobs.runner.execution import Toolbox
+from dirjobs.runner.machine import Allotment
 from dirjobs.runner.process import Program
 from dirjobs.runner.shutdown import Shutdown, Stage
 from dirjobs.runner.signals import Interrupted, Interruption
@@ -43,6 +44,10 @@ class Rules:
         max_hours: for how long to take jobs.
         timeout: seconds that the command may take.
         retries: how often it is run again when it fails.
+        retry_delay: seconds before that.
+        backoff: how much longer each such pause is than the one before.
+        gpus: of which each slot gets one.
+        memory: bytes that the processes of a job may use together.
         drain: the first signal lets the jobs end.
         keep_going: although every job fails at once.
     """
@@ -54,6 +59,10 @@ class Rules:
     max_hours: float | None = None
     timeout: float | None = None
     retries: int = 0
+    retry_delay: float = 0.0
+    backoff: float = 1.0
+    gpus: Sequence[str] = ()
+    memory: int | None = None
     drain: bool = False
     keep_going: bool = False
 
@@ -132,7 +141,8 @@ class Runner:
         rules = self._rules
         return Toolbox(
             self._dj, self._program, delivery, watchdog, self._shutdown, self._scratch,
-            rules.timeout, rules.retries,
+            rules.timeout, rules.retries, rules.retry_delay, rules.backoff,
+            Allotment(rules.slots, rules.gpus, rules.memory),
         )  # fmt: skip
 
     def _run(self, toolbox: Toolbox) -> None:

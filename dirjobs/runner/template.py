@@ -9,6 +9,7 @@ and in commands, whose jobs are files,
 
 {}           the path of the job's file on this machine
 {name}       the job's name; {stem}: without its extension
+{slot}       the number of the slot that it runs in
 
 In an argument that is a script (``sh -c``) there must be none: names and parameters come from
 others, and would be run.  Scripts read the environment.
@@ -37,7 +38,12 @@ _ROOM = 100_000
 """Bytes of parameters in an environment: systems limit it, Linux to 128 KiB for each."""
 
 
-_OF_FILE = {"": "DIRJOBS_JOB", "name": "DIRJOBS_NAME", "stem": "DIRJOBS_STEM"}
+_OF_FILE = {
+    "": "DIRJOBS_JOB",
+    "name": "DIRJOBS_NAME",
+    "stem": "DIRJOBS_STEM",
+    "slot": "DIRJOBS_SLOT",
+}
 """The variables of what every job has."""
 
 
@@ -57,14 +63,16 @@ class Subject:
         name: its name.
         path: its file on this machine.
         parameters: its parameters as text, in their order; None if its file is no JSON object.
+        slot: the number of the slot that it runs in.
     """
 
     name: str
     path: str
     parameters: Mapping[str, str] | None = field(default=None)
+    slot: str = "1"
 
     @classmethod
-    def of_file(cls, name: str, path: str) -> Subject:
+    def of_file(cls, name: str, path: str, slot: int = 1) -> Subject:
         """The subject with the parameters that its file has; without any if this user may
         not read it, which is the command's business.
 
@@ -73,9 +81,9 @@ class Subject:
             OSError: the file can't be read.
         """
         try:
-            return cls(name, path, parameters_in(path))
+            return cls(name, path, parameters_in(path), str(slot))
         except PermissionError:
-            return cls(name, path)
+            return cls(name, path, slot=str(slot))
 
     @property
     def stem(self) -> str:
@@ -150,7 +158,8 @@ def fill_argument(argument: str, subject: Subject, script: Script | None = None)
             if script is not None:
                 raise _in_script(name, is_param, script)
             path = subject.path if subject.path[:1] != "-" else os.path.join(".", subject.path)
-            return {"": path, "name": subject.name, "stem": subject.stem}[name]
+            values = (path, subject.name, subject.stem, subject.slot)
+            return dict(zip(_OF_FILE, values, strict=True))[name]
         known = subject.parameters
         if known is not None and name in known:
             if script is not None:
@@ -197,6 +206,7 @@ def environment(subject: Subject, **more: str) -> dict[str, str]:
         "DIRJOBS_JOB": os.path.abspath(subject.path),
         "DIRJOBS_NAME": subject.name,
         "DIRJOBS_STEM": subject.stem,
+        "DIRJOBS_SLOT": subject.slot,
         **{f"DIRJOBS_{name.upper()}": value for name, value in more.items()},
     }
     room = _ROOM

@@ -47,6 +47,13 @@ class WorkCommand(click.Command):
         return ["JOBS", "[OPTIONS]", "--", "COMMAND", "{}"]
 
 
+def slot_count(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """How many slots: a number, ``auto``, or nothing."""
+    if value not in ("", "auto"):
+        click.IntRange(1, 1000).convert(value, param, ctx)  # type: ignore[arg-type]
+    return value
+
+
 def like(pattern: str) -> Filter:
     """A filter for jobs whose names are like a shell pattern."""
     return lambda _, name: fnmatch.fnmatchcase(name, pattern)
@@ -55,7 +62,29 @@ def like(pattern: str) -> Filter:
 @click.command(cls=WorkCommand)
 @jobs_argument
 @click.option(
-    "--slots", type=click.IntRange(1, 1000), default=1, metavar="N", help="Run N jobs at once."
+    "--slots",
+    metavar="N",
+    default="",
+    show_default=False,
+    callback=slot_count,
+    help="Run N jobs at once; auto: as many as there are cores.  [default: 1, or one for each GPU]",
+)
+@click.option(
+    "--gpus",
+    metavar="0,1,...",
+    help="Give each slot one of these GPUs, as CUDA_VISIBLE_DEVICES.",
+)
+@click.option(
+    "--memory",
+    metavar="SIZE",
+    help="End a command whose processes use more than SIZE, such as 2G: its job failed.",
+)
+@click.option(
+    "--nice",
+    type=click.IntRange(0, 19),
+    default=0,
+    metavar="N",
+    help="Run commands with a priority that is lower by N.",
 )
 @click.option("--wid", help="This worker's id, unique in the queue.  [default: host-process-...]")
 @click.option("--filter", "pattern", metavar="GLOB", help="Take only files like 'run*_lr0.1*'.")
@@ -91,6 +120,17 @@ def like(pattern: str) -> Filter:
     default=0,
     metavar="N",
     help="Run a command that fails up to N times more.",
+)
+@click.option(
+    "--retry-delay",
+    type=Seconds(),
+    help="Wait S seconds before each of the --retries.  [default: 0]",
+)
+@click.option(
+    "--backoff",
+    type=float,
+    metavar="F",
+    help="Make each of these pauses F times as long as the one before.  [default: 1]",
 )
 @click.option(
     "--drain", is_flag=True, help="On Ctrl-C and SIGTERM, let the jobs that run end first."
@@ -149,6 +189,12 @@ def work(
     patience: float,
     keep_env: bool,
     verbose: int,
+    slots: str,
+    gpus: str | None,
+    memory: str | None,
+    nice: int,
+    retry_delay: float | None,
+    backoff: float | None,
     **how: Any,
 ) -> int:
     """Run COMMAND for each waiting job, until none is left.
@@ -158,15 +204,17 @@ def work(
     \b
       {}              is the path of the job's file (on a URL: of a copy fetched for it)
       {name}, {stem}  its name, and its name without the extension
+      {slot}          a number from 1 to --slots, which no two jobs have at once
       {lr}            a parameter of the job, if its file is a JSON object ({param:lr}: the
                       same, whatever the parameter is called; {{lr}}: the text {lr})
 
     and in its environment DIRJOBS_JOB (the path), DIRJOBS_NAME, DIRJOBS_STEM, DIRJOBS_WID,
-    DIRJOBS_ATTEMPT, DIRJOBS_SLOT (1 to --slots, of no two jobs at once),
-    DIRJOBS_OUT and, for each parameter, DIRJOBS_PARAM_LR.  No shell is involved: for pipes
-    write `-- bash -c 'sort "$DIRJOBS_JOB" | uniq -c'`.  Placeholders in such a script are
-    refused: names and parameters would be run as code.  Logins of the share (FSSPEC_*, a
-    DIRJOBS_URL with a user in it) are not in the environment, unless you say --keep-env.
+    DIRJOBS_ATTEMPT, DIRJOBS_SLOT, DIRJOBS_OUT and, for each parameter, DIRJOBS_PARAM_LR.
+    OMP_NUM_THREADS and its like say how many of the cores are a slot's, unless they are set.
+    No shell is involved: for pipes write `-- bash -c 'sort "$DIRJOBS_JOB" | uniq -c'`.
+    Placeholders in such a script are refused: names and parameters would be run as code.
+    Logins of the share (FSSPEC_*, a DIRJOBS_URL with a user in it) are not in the
+    environment, unless you say --keep-env.
 
     If COMMAND ends with exit code 0 the job goes to 02_done, otherwise to 99_failed.  What
     it prints goes to logs/ on the share (`dirjobs logs`), files that it writes into the
@@ -189,6 +237,12 @@ def work(
         raise ConfigurationError(
             f"--sync-time means nothing with --mode {mode}: leave one of them out."
         )
+    for name, value in (("--retry-delay", retry_delay), ("--backoff", backoff)):
+        if value is not None and not how["retries"]:
+            raise ConfigurationError(f"{name} means nothing without --retries: add --retries N.")
+    if backoff is not None and not 1 <= backoff <= 10:
+        raise ConfigurationError(f"--backoff {backoff:g} is no factor from 1 to 10.")
+    how |= {"retry_delay": retry_delay or 0.0, "backoff": backoff or 1.0}
     command: Sequence[str] = click.get_current_context().meta["command"]
     interruption = Interruption()
     try:
@@ -197,6 +251,7 @@ def work(
             from dirjobs.policy import DEFAULT_TIMEOUT
             from dirjobs.queue import DirJobs
             from dirjobs.registry import open_store
+            from dirjobs.runner import machine
             from dirjobs.runner.deliver import what_is_kept
             from dirjobs.runner.process import Program
             from dirjobs.runner.run import Rules, Runner
@@ -204,7 +259,10 @@ def work(
             from dirjobs.signing import this_machines_key
 
             key = this_machines_key(key_file) if signed_only or key_file else None
-            program = Program(command, keep_env=keep_env)
+            program = Program(command, keep_env=keep_env, nice=nice)
+            how["gpus"] = machine.devices(gpus) if gpus is not None else ()
+            how["slots"] = machine.slots(slots, how["gpus"])
+            how["memory"] = None if memory is None else machine.size(memory)
             with open_store(jobs, timeout=DEFAULT_TIMEOUT) as store:
                 check_is_queue(store)
                 folder = prepared(os.path.abspath(scratch) if scratch else scratch_folder())

@@ -1,0 +1,165 @@
+"""What each slot of a worker gets of this machine: cores, a device, memory, priority."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import psutil
+
+from dirjobs.errors import ConfigurationError
+
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
+_LEAST_MEMORY = 1 << 20
+
+_THREADS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+"""How the libraries behind NumPy and others are told how many threads to use: otherwise each
+job uses all cores, and several at once are slower than one after the other."""
+
+
+def cores() -> int:
+    """How many cores this process may use: by its affinity, and by its control group (a
+    container's, a batch system's), if one limits it."""
+    try:
+        count = len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS, Windows
+        count = os.cpu_count() or 1
+    with suppress(OSError, ValueError):
+        with open("/sys/fs/cgroup/cpu.max", encoding="ascii") as file:
+            quota, period = file.read().split()
+        count = min(count, max(1, int(quota) // int(period)))  # no number: "max"
+    return count
+
+
+def size(text: str) -> int:
+    """Bytes, as in ``2G``, ``500M`` or ``1.5 GiB``: multiples of 1024.
+
+    Raises:
+        ConfigurationError: it is no size, or of less than 1 MiB.
+    """
+    match = _SIZE.fullmatch(text.strip())
+    number = int(float(match[1]) * _UNITS[match[2].upper()]) if match else 0
+    if number < _LEAST_MEMORY:
+        raise ConfigurationError(
+            f"{text!r} is no size of memory: write such as 500M or 2G (at least 1M)."
+        )
+    return number
+
+
+def told(number: float) -> str:
+    """Bytes, for people."""
+    for unit, factor in reversed(_UNITS.items()):
+        if unit and number >= factor:
+            return f"{number / factor:.3g} {unit}iB"
+    return f"{number:.0f} B"
+
+
+def devices(text: str) -> tuple[str, ...]:
+    """GPUs, as in ``0,1`` or ``GPU-5c89...``: one for each slot.
+
+    Raises:
+        ConfigurationError: there is none, or one is named twice.
+    """
+    found = tuple(part.strip() for part in text.split(","))
+    if not all(found):
+        raise ConfigurationError(f"--gpus {text!r} names no GPU: write such as 0,1.")
+    if len(set(found)) < len(found):
+        raise ConfigurationError(f"--gpus {text!r} names a GPU twice: each slot gets its own.")
+    return found
+
+
+def slots(wanted: str, gpus: Sequence[str]) -> int:
+    """How many jobs at once.
+
+    Args:
+        wanted: a number, ``auto``, or nothing.
+        gpus: the GPUs of which each slot gets one.
+
+    Raises:
+        ConfigurationError: there are more than GPUs.
+    """
+    if wanted in ("", "auto"):
+        return len(gpus) or (cores() if wanted else 1)
+    count = int(wanted)
+    if gpus and count > len(gpus):
+        raise ConfigurationError(
+            f"--slots {count} is more than the {len(gpus)} of --gpus: each slot gets one GPU."
+        )
+    return count
+
+
+@dataclass(frozen=True)
+class Allotment:
+    """What the jobs of each slot may use.
+
+    Attributes:
+        slots: how many there are.
+        gpus: one for each slot; none if that is nobody's business.
+        memory: bytes that a job's processes may use together; None: any.
+    """
+
+    slots: int = 1
+    gpus: Sequence[str] = ()
+    memory: int | None = None
+
+    def variables(self, slot: int, environment: Mapping[str, str]) -> dict[str, str]:
+        """The environment that tells the programs of a slot what they may use.
+
+        Args:
+            slot: from 1.
+            environment: what is set already stays as it is; a GPU is the slot's in any case.
+        """
+        each = str(max(1, cores() // self.slots))
+        found = {name: each for name in _THREADS if name not in environment}
+        if self.gpus:
+            found["CUDA_VISIBLE_DEVICES"] = self.gpus[slot - 1]
+        return found
+
+    def problem(self, group: int) -> str:
+        """Why the programs of a process group (on Windows: of a process and its descendants)
+        are to be ended; empty if they need not be."""
+        if self.memory is None:
+            return ""
+        used = memory_of(group)
+        if used <= self.memory:
+            return ""
+        return f"used {told(used)} of memory, and may use {told(self.memory)}"
+
+
+def memory_of(group: int) -> int:
+    """Bytes of memory that a process group uses, each shared page counted once as far as the
+    system tells."""
+    return sum(map(_memory, _members(group)))
+
+
+def _members(group: int) -> list[psutil.Process]:
+    found = []
+    if os.name == "nt":
+        with suppress(psutil.Error):
+            leader = psutil.Process(group)
+            found = [leader, *leader.children(recursive=True)]
+        return found
+    for process in psutil.process_iter():
+        with suppress(OSError):  # it has ended
+            if os.getpgid(process.pid) == group:
+                found.append(process)
+    return found
+
+
+def _memory(process: psutil.Process) -> int:
+    with suppress(psutil.Error):
+        try:
+            return int(process.memory_full_info().pss)
+        except (psutil.AccessDenied, AttributeError):  # not Linux, or another user's
+            return int(process.memory_info().rss)
+    return 0
