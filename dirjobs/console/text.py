@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 _COLOURS = {"done": "green", "failed": "red", "given back": "yellow"}
+_BETWEEN = 2
+"""Blanks between two columns."""
 _HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
@@ -56,7 +58,11 @@ def show_raw(line: str) -> None:
 
 
 def show_table(
-    rows: Iterable[Sequence[str]], styles: Sequence[str] = (), *, wraps: bool = False
+    rows: Iterable[Sequence[str]],
+    styles: Sequence[str] = (),
+    *,
+    wraps: bool = False,
+    fits: bool = False,
 ) -> None:
     """Print rows with aligned columns.
 
@@ -66,12 +72,16 @@ def show_table(
         rows: the cells, as many in each row.
         styles: rich's names of the columns' colours, for terminals.
         wraps: cells that don't fit take more lines, but for the first column.
+        fits: of columns that don't fit only the names are told, which the first row has.
     """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
+    left_out: Sequence[str] = ()
+    if fits and on_terminal():
+        rows, left_out = _fitting(list(rows), Console().width)
+    table = Table(box=None, show_header=False, padding=(0, _BETWEEN, 0, 0), pad_edge=False)
     for row in rows:
         while len(table.columns) < len(row):
             at = len(table.columns)
@@ -83,11 +93,31 @@ def show_table(
         return
     if on_terminal():
         Console().print(table)
+        if left_out:
+            show(f"Not shown, since they don't fit: {', '.join(left_out)} (choose with --columns).")
         return
     console = Console(width=1 << 16)
     with console.capture() as lines:
         console.print(table)
     click.echo("\n".join(line.rstrip() for line in lines.get().splitlines()))
+
+
+def _fitting(
+    rows: Sequence[Sequence[str]], width: int
+) -> tuple[Sequence[Sequence[str]], Sequence[str]]:
+    """As many of the first columns as are not wider than `width`, and the names of the others."""
+    from rich.cells import cell_len
+
+    widths = [
+        max(cell_len(printable(cell)) for cell in column) for column in zip(*rows, strict=True)
+    ]
+    count = used = 0
+    for one in widths:
+        used += one + _BETWEEN
+        if count and used - _BETWEEN > width:
+            break
+        count += 1
+    return [row[:count] for row in rows], rows[0][count:] if rows else ()
 
 
 def printable(text: str) -> str:

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import click
 
 from dirjobs.admin.report import iso
-from dirjobs.cli.options import QueueCommand, jobs_argument, json_option, opened, verbose_option
+from dirjobs.admin.tables import Condition, known, names_in, sort
+from dirjobs.cli.options import (
+    QueueCommand,
+    jobs_argument,
+    json_option,
+    opened,
+    table_options,
+    verbose_option,
+)
+from dirjobs.cli.parallel import each
 from dirjobs.console.errors import told_in_one_sentence
-from dirjobs.console.text import json_text, show
-from dirjobs.layout import PARKED, STATES, JobFile
+from dirjobs.console.text import Bar, json_text, show, show_table
+from dirjobs.layout import FAILED, PARKED, STATES, JobFile
+from dirjobs.protocol import attempts
 from dirjobs.protocol.candidates import natural_key
 from dirjobs.protocol.share import Share
+
+_COLUMNS = ("job", "state", "worker", "size", "modified")
+_THREADS = 8
 
 
 @click.command("list", cls=QueueCommand)
@@ -25,33 +39,75 @@ from dirjobs.protocol.share import Share
     type=click.Choice(list(STATES.values())),
     help="Only these jobs; may be given more than once.  [default: all but parked]",
 )
+@click.option("--failed", is_flag=True, help="The same as --state failed.")
+@click.option(
+    "--reason", "with_reasons", is_flag=True, help="Say why a job failed; a request for each."
+)
 @click.option("--filter", "pattern", metavar="GLOB", help="Only jobs like 'lr0.1*'.")
 @click.option("--names", "only_names", is_flag=True, help="Print nothing but the names.")
+@table_options
 @json_option
 @verbose_option
 @told_in_one_sentence
 def list_jobs(
     jobs: str,
     states: tuple[str, ...],
+    failed: bool,
+    with_reasons: bool,
     pattern: str | None,
     only_names: bool,
+    where: str | None,
+    sort_by: str,
+    chosen: str | None,
     as_json: bool,
     verbose: int,
 ) -> None:
     """List the jobs: state, name, and for running ones the worker.
 
     One request for each state, however many jobs there are.
-    """
+
+    \b
+      dirjobs list jobs/ --failed --reason
+      dirjobs list jobs/ --state done --where 'size > 1000' --sort -size --columns job,size
+
+    The columns are job, state, worker, size (in bytes) and modified, and reason with --reason;
+    `dirjobs results --help` says what a condition is.
+    """  # noqa: D301 - click wants the very character
+    if only_names and chosen is not None:
+        raise click.UsageError("give either --names or --columns")
+    condition = None if where is None else Condition(where)
+    if failed:
+        states = (*states, STATES[FAILED])
+    by = names_in(sort_by)
     folders = [
         folder
         for folder, state in STATES.items()
         if (state in states if states else folder != PARKED)
     ]
+    columns = [*_COLUMNS, *(["reason"] if with_reasons else [])]
+    wanted = names_in(chosen) if chosen is not None else columns
+    asked = () if condition is None else condition.columns
+    known(columns, [*asked, *(name.removeprefix("-") for name in by), *wanted])
     with opened(jobs, verbose) as share:
         places = _places(share, folders, pattern)
-        lines = _json_lines(places) if as_json else map(_name if only_names else _line, places)
-        for line in lines:
-            show(line)
+        rows = _with_reasons(share, [*places]) if with_reasons else map(_row, places)
+        if condition is not None:
+            rows = filter(condition.matches, rows)
+        if by:
+            rows = iter(sort([*rows], by))
+        if chosen is not None:
+            rows = ({name: row[name] for name in wanted} for row in rows)
+        if as_json:
+            for line in _json_lines(rows):
+                show(line)
+        elif chosen is not None:
+            cells = [
+                ["" if row[name] is None else str(row[name]) for name in wanted] for row in rows
+            ]
+            show_table([wanted, *cells], ("bold",), fits=True)
+        else:
+            for row in rows:
+                show(row["job"] if only_names else _line(row))
 
 
 def _places(share: Share, folders: Iterable[str], pattern: str | None) -> Iterator[JobFile]:
@@ -64,26 +120,46 @@ def _places(share: Share, folders: Iterable[str], pattern: str | None) -> Iterat
         yield from found
 
 
-def _name(place: JobFile) -> str:
-    return place.job.name
+def _row(place: JobFile) -> dict[str, Any]:
+    return {
+        "job": place.job.name,
+        "state": place.state,
+        "worker": place.worker or None,
+        "size": place.job.size,
+        "modified": iso(place.job.mtime),
+    }
 
 
-def _line(place: JobFile) -> str:
-    worker = f"  {place.worker}" if place.worker else ""
-    return f"{place.state:7}  {place.job.name}{worker}"
+def _with_reasons(share: Share, places: Sequence[JobFile]) -> Iterator[dict[str, Any]]:
+    """The rows with why each failed job failed, by what was noted last."""
+    failed = [at for at, place in enumerate(places) if place.folder == FAILED]
+    reasons: dict[int, str] = {}
+
+    def reason_of(share: Share, at: int) -> str:
+        noted = attempts.read(share, places[at].job.name)
+        return " ".join(str(noted[-1].get("reason", "")).split()) if noted else ""
+
+    with Bar("reading", len(failed)) as bar:
+        for at, reason in each(share, failed, reason_of, _THREADS):
+            reasons[at] = reason
+            bar.show(len(reasons))
+    for at, place in enumerate(places):
+        yield {**_row(place), "reason": reasons.get(at) or None}
 
 
-def _json_lines(places: Iterable[JobFile]) -> Iterator[str]:
+def _cell(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    more = "".join(f"  {row[name]}" for name in ("worker", "reason") if row.get(name))
+    return f"{row['state']:7}  {row['job']}{more}"
+
+
+def _json_lines(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     """One array, an object on each line; never the whole of it in memory."""
     before = "["
-    for place in places:
-        document = {
-            "job": place.job.name,
-            "state": place.state,
-            "worker": place.worker or None,
-            "size": place.job.size,
-            "modified": iso(place.job.mtime),
-        }
-        yield f"{before}{json_text(document)}"
+    for row in rows:
+        yield f"{before}{json_text(row)}"
         before = ","
     yield "]" if before == "," else "[]"

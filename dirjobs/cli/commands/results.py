@@ -15,7 +15,15 @@ from dirjobs.admin.results import (
     outcome,
     with_results,
 )
-from dirjobs.cli.options import QueueCommand, jobs_argument, json_option, opened, verbose_option
+from dirjobs.admin.tables import Condition, known, names_in, sort
+from dirjobs.cli.options import (
+    QueueCommand,
+    jobs_argument,
+    json_option,
+    opened,
+    table_options,
+    verbose_option,
+)
 from dirjobs.cli.parallel import each
 from dirjobs.console.errors import say, told_in_one_sentence
 from dirjobs.console.spreadsheet import as_typed, csv_line
@@ -34,11 +42,20 @@ _THREADS = 8
 @click.option(
     "--state", type=click.Choice(["done", "failed"]), help="Only these jobs.  [default: both]"
 )
+@table_options
 @json_option
 @verbose_option
 @told_in_one_sentence
 def results(
-    jobs: str, as_csv: bool, raw: bool, state: str | None, as_json: bool, verbose: int
+    jobs: str,
+    as_csv: bool,
+    raw: bool,
+    state: str | None,
+    where: str | None,
+    sort_by: str,
+    chosen: str | None,
+    as_json: bool,
+    verbose: int,
 ) -> None:
     """Print a table of all jobs that have ended: state, parameters, results.
 
@@ -48,6 +65,13 @@ def results(
 
     \b
       dirjobs results jobs/ --csv > table.csv
+      dirjobs results jobs/ --where 'lr < 0.1 and seed == 3' --sort -accuracy
+
+    A condition compares columns with numbers and 'texts': < <= > >= == != in, and, or, not, with
+    parentheses; the name of a column that is no word stands in `backticks`.  What a job does not
+    have is neither equal nor unequal to anything.
+
+    On a terminal columns that don't fit are left out, and named below the table.
 
     In --csv a row is a line: line breaks and other control characters are written as \\n and so
     on, and texts that a spreadsheet would take for formulas have a ' before them.  --raw leaves
@@ -57,13 +81,25 @@ def results(
         raise click.UsageError("give either --csv or --json")
     if raw and not as_csv:
         raise click.UsageError("--raw is for --csv")
+    condition = None if where is None else Condition(where)
     with opened(jobs, verbose) as share:
         places = [place for place in ended(share) if state in (None, place.state)]
         rows = _rows(share, places)
+    header = columns(rows)
+    by = names_in(sort_by)
+    wanted = names_in(chosen) if chosen is not None else header
+    if rows:
+        asked = () if condition is None else condition.columns
+        known(header, [*asked, *(name.removeprefix("-") for name in by), *wanted])
+    if condition is not None:
+        rows = [row for row in rows if condition.matches(row)]
+    sort(rows, by)
+    if chosen is not None:
+        header = wanted
+        rows = [{name: row[name] for name in wanted if name in row} for row in rows]
     if as_json:
         show_json(rows)
         return
-    header = columns(rows)
     table = [header, *([_cell(row.get(name, "")) for name in header] for row in rows)]
     if as_csv:
         for line in table:
@@ -72,9 +108,9 @@ def results(
             else:
                 show(csv_line(line))
     elif rows:
-        show_table(table, ("bold",))
+        show_table(table, ("bold",), fits=True)
     else:
-        show("No job has ended yet.")
+        show("No job is like that." if places else "No job has ended yet.")
 
 
 def _rows(share: Share, places: Sequence[JobFile]) -> list[dict[str, Any]]:

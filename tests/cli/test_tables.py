@@ -1,0 +1,91 @@
+"""`results` and `list` as tables that people can work with."""
+
+import json
+
+import pytest
+
+from dirjobs.console import text
+
+
+@pytest.fixture
+def sweep(queue):
+    for number, loss in enumerate([0.5, 0.25, 0.75], 1):
+        job = f"lr0.{number}.json"
+        queue.store.write(f"02_done/{job}", json.dumps({"lr": number / 10, "opt": "adam"}).encode())
+        queue.store.mkdir("results") if number == 1 else None
+        queue.store.mkdir(f"results/{job}")
+        queue.store.write(f"results/{job}/result.json", json.dumps({"loss": loss}).encode())
+    queue.store.write("99_failed/lr9.json", b'{"lr": 9}')
+    notes = {
+        "format": 1,
+        "attempts": [{"worker": "w1", "reason": "exit code 1:\n  too\x1b[2J hot"}],
+    }
+    queue.store.write("_queue/attempts/lr9.json.json", json.dumps(notes).encode())
+    return queue
+
+
+def table(printed):
+    return [line.split() for line in printed.splitlines()]
+
+
+def test_rows_are_chosen_sorted_and_cut(sweep):
+    printed = sweep.run(
+        "results", "--where", "loss < 0.7", "--sort", "-loss", "--columns", "job,loss"
+    )
+    assert table(printed) == [["job", "loss"], ["lr0.1.json", "0.5"], ["lr0.2.json", "0.25"]]
+
+
+def test_so_they_are_as_csv_and_json(sweep):
+    how = ["--where", "lr > 0.1 and state == 'done'", "--sort", "loss", "--columns", "loss,lr"]
+    assert sweep.run("results", *how, "--csv") == "loss,lr\n0.25,0.2\n0.75,0.3\n"
+    assert json.loads(sweep.run("results", *how, "--json")) == [
+        {"loss": 0.25, "lr": 0.2},
+        {"loss": 0.75, "lr": 0.3},
+    ]
+
+
+def test_no_row_is_like_that(sweep):
+    assert sweep.run("results", "--where", "lr > 10") == "No job is like that.\n"
+
+
+@pytest.mark.parametrize("command", ["results", "list"])
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (["--where", "los < 3"], "there is no column 'los'; there are: job, state"),
+        (["--where", "state ="], "--where 'state =' is no condition"),
+        (["--sort", "-los"], "there is no column 'los'"),
+        (["--columns", "job,los"], "there is no column 'los'"),
+    ],
+)
+def test_mistakes(sweep, command, options, problem):
+    assert problem in sweep.refused(command, *options)
+
+
+def test_columns_that_do_not_fit_are_named_and_no_number_is_cut(sweep, monkeypatch):
+    monkeypatch.setattr(text, "on_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", "28")
+    lines = sweep.run("results").splitlines()
+    assert lines[-1] == "Not shown, since they don't fit: opt, loss (choose with --columns)."
+    assert "…" not in "".join(lines)
+    assert [line.split()[-1] for line in lines[:-1]] == ["lr", "0.1", "0.2", "0.3", "9"]
+
+
+def test_why_jobs_failed(sweep):
+    assert sweep.run("list", "--failed", "--reason") == (
+        "failed   lr9.json  exit code 1: too\\x1b[2J hot\n"
+    )
+    (row,) = json.loads(sweep.run("list", "--failed", "--reason", "--json"))
+    assert row["reason"] == "exit code 1: too\x1b[2J hot"
+    assert (
+        json.loads(sweep.run("list", "--state", "done", "--reason", "--json"))[0]["reason"] is None
+    )
+
+
+def test_a_list_is_a_table_too(sweep):
+    printed = sweep.run("list", "--where", "size < 20", "--columns", "job,size,worker")
+    assert table(printed) == [["job", "size", "worker"], ["lr9.json", "9"]]
+    assert sweep.run("list", "--sort", "-job", "--names").split() == [
+        "lr9.json", "lr0.3.json", "lr0.2.json", "lr0.1.json",
+    ]  # fmt: skip
+    assert "either --names or --columns" in sweep.refused("list", "--names", "--columns", "job")
