@@ -51,7 +51,7 @@ class Inspector:
     ) -> None:
         self._process = process
         self._failures = failures
-        self._clock = StoreClock(clock)
+        self._clock = AgeClock(clock)
         self._heartbeats: dict[str, tuple[Entry, Heartbeat]] = {}
         self._notes: dict[str, tuple[float | None, Failure]] = {}
 
@@ -201,8 +201,9 @@ def _failure(share: Share, job: str, at: float | None) -> Failure:
     return Failure(job, at, str(last.get("reason", "")), str(last.get("worker", "")))
 
 
-class StoreClock:
-    """What time it is on the store: learnt once, by writing a file, and kept since then.
+class AgeClock:
+    """What time it is on the store, to tell ages by: learnt once, by writing a file, and kept
+    since then.
 
     On a share that can only be read the newest heartbeat is a lower bound for now: ages err
     on the young side.
