@@ -140,6 +140,7 @@ def main() -> None:
       cp parameters/*.json jobs/00_waiting/
       dirjobs work jobs/ -- python simulate.py {}
 
-    JOBS, the first argument of every command, is a folder or a URL; or set DIRJOBS_URL and
-    leave it out.  New here?  `dirjobs demo` shows it all in a few seconds.
+    JOBS, the first argument of every command (or -q JOBS), is a folder or a URL.  Left out,
+    it is what DIRJOBS_URL says, or the queue in which the current folder is.  New here?
+    `dirjobs demo` shows it all in a few seconds.
     """  # noqa: D301 - click wants the very character

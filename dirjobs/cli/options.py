@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -60,29 +60,39 @@ class Seconds(_ParamType):
 
 
 class QueueCommand(click.Command):
-    """A command whose first argument is JOBS; left out, it is what `DIRJOBS_URL` says."""
+    """A command whose first argument is JOBS; left out, `with_queue` finds it."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         return super().parse_args(ctx, with_queue(self, ctx, args))
 
 
 def with_queue(command: click.Command, ctx: click.Context, args: list[str]) -> list[str]:
-    """The arguments of `command`, with the queue that `DIRJOBS_URL` says if they name none.
+    """The arguments of `command`, with the queue that they name by ``-q``; if they name none,
+    with that of `DIRJOBS_URL`, else with the one in which the current folder is.
 
     Where other arguments follow, the first one is the queue if it looks like a place: a
     URL, a folder, or anything with a slash in it that is no file.
     """
-    url = os.environ.get(URL_VARIABLE)
-    if url and not ctx.resilient_parsing and not _names_a_queue(command, ctx, args):
-        return [url, *args]
-    return args
+    given = _given(command, ctx, args)
+    queue = given.get("queue")
+    if isinstance(queue, str):
+        return [queue, *args]
+    if ctx.resilient_parsing or _names_a_queue(command, given):
+        return args
+    found = os.environ.get(URL_VARIABLE) or (_queue_around() if command.name != "init" else None)
+    return args if not found else [found, *args]
 
 
-def _names_a_queue(command: click.Command, ctx: click.Context, args: list[str]) -> bool:
+def _given(command: click.Command, ctx: click.Context, args: list[str]) -> dict[str, Any]:
+    """What the arguments say, by parameter; that they ask for help if they make no sense, which
+    is to be told properly."""
     try:
-        given = command.make_parser(ctx).parse_args(list(args))[0]
+        return dict(command.make_parser(ctx).parse_args(list(args))[0])
     except click.UsageError:
-        return True  # to be told properly
+        return {"help": True}
+
+
+def _names_a_queue(command: click.Command, given: Mapping[str, Any]) -> bool:
     if any(given.get(option) for option in ("help", "version")):
         return True
     first = given.get("jobs")
@@ -90,6 +100,21 @@ def _names_a_queue(command: click.Command, ctx: click.Context, args: list[str]) 
         return False
     others = [param for param in command.params if isinstance(param, click.Argument)]
     return len(others) == 1 or looks_like_a_place(first)
+
+
+def _queue_around() -> str | None:
+    """The queue in which the current folder is, or which it is itself; None if there is none."""
+    try:
+        folder = os.getcwd()
+    except OSError:  # somebody removed it
+        return None
+    while True:
+        if all(os.path.isdir(os.path.join(folder, name)) for name in (WAITING, RUNNING, DONE)):
+            return folder
+        above = os.path.dirname(folder)
+        if above == folder:
+            return None
+        folder = above
 
 
 def looks_like_a_place(text: str) -> bool:
@@ -100,8 +125,22 @@ def looks_like_a_place(text: str) -> bool:
 
 
 def jobs_argument(command: F) -> F:
-    """The queue, as argument ``jobs``; see `with_queue`."""
+    """The queue, as argument ``jobs``, or as option ``-q``; see `with_queue`."""
+    command = queue_option(expose_value=False)(command)
     return click.argument("jobs", shell_complete=_folders)(command)
+
+
+def queue_option(**settings: Any) -> Callable[[F], F]:
+    """``-q``, as argument ``queue``."""
+    return click.option(
+        "-q",
+        "--queue",
+        "queue",
+        metavar="JOBS",
+        shell_complete=_folders,
+        help="The queue, instead of the first argument.",
+        **settings,
+    )
 
 
 def file_argument(name: str, **settings: Any) -> Callable[[F], F]:

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import click
 
-from dirjobs.cli.options import opened, scratch_option, verbose_option
+from dirjobs.cli.options import opened, queue_option, scratch_option, verbose_option
 from dirjobs.console.errors import MISTAKE, explained, say, told_in_one_sentence
 from dirjobs.console.text import show, show_table
 from dirjobs.errors import ConfigurationError, DirJobsError, StoreError
@@ -23,11 +23,18 @@ from dirjobs.runner.workspace import opened as opened_workspace
 
 @click.command()
 @click.argument("places", nargs=-1, metavar="[JOBS] [FOLDER]...")
+@queue_option()
 @click.option("--list", "as_list", is_flag=True, help="Only tell what is kept.")
 @scratch_option
 @verbose_option
 @told_in_one_sentence
-def deliver(places: tuple[str, ...], as_list: bool, scratch: str | None, verbose: int) -> int:
+def deliver(
+    places: tuple[str, ...],
+    queue: str | None,
+    as_list: bool,
+    scratch: str | None,
+    verbose: int,
+) -> int:
     """Hand in results and logs that could not be stored when their jobs ended.
 
     When the share is away, or refuses, at the end of a job, `dirjobs work` keeps what the
@@ -44,7 +51,7 @@ def deliver(places: tuple[str, ...], as_list: bool, scratch: str | None, verbose
                  1    something stays here; the sentence about it says why
                  2    something is not right with the command line or the queue
     """  # noqa: D301 - click wants the very character
-    queue, folders = _sorted(places)
+    queue, folders = _sorted(places, queue)
     with ExitStack() as stack:
         found = _found(folders, os.path.abspath(scratch) if scratch else scratch_folder())
         for workspace in found:
@@ -59,10 +66,12 @@ def deliver(places: tuple[str, ...], as_list: bool, scratch: str | None, verbose
         return _to_each_queue(_by_queue(found), verbose)
 
 
-def _sorted(places: Sequence[str]) -> tuple[str | None, list[str]]:
-    """The queue, if one is named, and the folders that are none."""
+def _sorted(places: Sequence[str], queue: str | None) -> tuple[str | None, list[str]]:
+    """The queue, if one is named (by `queue`, or among the others), and the folders that are
+    none."""
     folders = [place for place in places if os.path.isfile(os.path.join(place, "note.json"))]
-    queues = [place for place in places if place not in folders]
+    queues = [] if queue is None else [queue]
+    queues += [place for place in places if place not in folders]
     if len(queues) > 1:
         raise ConfigurationError(
             f"{queues[1]!r} has no note.json, so it is no folder with results that were kept;"

@@ -1,0 +1,75 @@
+"""Which queue a command is about: named first, by -q, by DIRJOBS_URL, or around this folder."""
+
+import os
+
+import pytest
+from click.testing import CliRunner
+
+from dirjobs.cli import main
+
+
+@pytest.fixture
+def here(local, monkeypatch):
+    """The queue's folder is the current one."""
+    local.put("00_waiting", "a.json", data=b'{"lr": 0.1}')
+    monkeypatch.chdir(local.url)
+    return local
+
+
+def run(*args, code=0):
+    result = CliRunner().invoke(main, args)
+    assert result.exit_code == code, (result.output, result.exception)
+    return result.stdout if code == 0 else result.stderr
+
+
+def test_by_an_option(local, tmp_path, monkeypatch):
+    monkeypatch.setenv("DIRJOBS_URL", "/nowhere")
+    local.put("00_waiting", "a")
+    assert run("list", "-q", local.url, "--names") == "a\n"
+    assert run("show", "-q", local.url, "a").startswith("a: waiting")
+    assert run("show", "a", "--queue", local.url) == run("show", local.url, "a")
+    run("work", "-q", local.url, "--", "true")
+    assert local.jobs() == {"02_done": ["a"]}
+    assert "nothing is kept" in run("deliver", "-q", local.url).lower()
+    run("init", "-q", str(tmp_path / "new"), "--no-check")
+    assert (tmp_path / "new" / "00_waiting").is_dir()
+
+
+def test_one_that_is_named_twice_is_refused(local):
+    assert "unexpected extra argument" in run("list", local.url, "-q", local.url, code=2)
+    assert "no folder with results" in run("deliver", local.url, "-q", local.url, code=2)
+
+
+@pytest.mark.parametrize("folder", [".", "02_done", "results/deep/er"])
+def test_around_the_current_folder(here, monkeypatch, folder):
+    os.makedirs(folder, exist_ok=True)
+    monkeypatch.chdir(folder)
+    assert run("list", "--names") == "a.json\n"
+    assert "a.json" in run("show", "a.json")
+    run("work", "--", "true")
+    assert here.jobs() == {"02_done": ["a.json"]}
+
+
+def test_what_is_named_is_not_looked_for(here, tmp_path, monkeypatch):
+    (tmp_path / "other" / "00_waiting").mkdir(parents=True)
+    assert run("list", str(tmp_path / "other"), "--names") == ""
+    monkeypatch.setenv("DIRJOBS_URL", str(tmp_path / "other"))
+    assert run("list", "--names") == ""
+
+
+def test_nothing_is_made_inside_a_queue_by_mistake(here):
+    assert "Missing argument 'JOBS'" in run("init", code=2)
+
+
+def test_no_queue_around(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "Missing argument 'JOBS'" in run("list", code=2)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a current folder can't be removed there")
+def test_a_folder_that_is_gone(tmp_path, monkeypatch):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert "Missing argument 'JOBS'" in run("list", code=2)
