@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import TypeVar, cast
 
 import click
 
 from dirjobs.cli.parallel import each
-from dirjobs.console.text import Bar
+from dirjobs.console.text import Bar, on_terminal, printable
 from dirjobs.errors import Denied, FileStays, JobsRefused, StoreError
 from dirjobs.layout import JobFile
 from dirjobs.protocol.parts import Parts
@@ -25,6 +26,20 @@ def all_or_some(names: Sequence[str], everything: bool, option: str) -> None:
     """Refuse a command that names jobs and says `option` as well, or neither."""
     if bool(names) == everything:
         raise click.UsageError(f"name jobs, or write {option}")
+
+
+def confirm(question: str) -> None:
+    """Ask whoever sits at a terminal; scripts have said what they want.
+
+    Raises:
+        click.Abort: the answer is no.
+    """
+    if _is_person():
+        click.confirm(printable(question), abort=True)
+
+
+def _is_person() -> bool:
+    return on_terminal() and sys.stdin.isatty()
 
 
 def visit(

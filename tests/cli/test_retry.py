@@ -157,3 +157,30 @@ def test_requeue_what_the_dead_left(queue):
     assert queue.json("requeue", "--dead") == {"requeued": ["a.txt"], "left": []}
     assert queue.jobs() == {"00_waiting": ["a.txt"]}
     assert queue.run("requeue", "--dead") == "No job was given back.\n"
+
+
+def test_cancel_says_first_which_jobs_it_would_be(queue):
+    queue.put("00_waiting", "a2.txt", "a10.txt", "b.txt")
+    assert queue.run("cancel", "a*", "--dry-run") == "a2.txt\na10.txt\n"
+    assert queue.json("cancel", "a*", "--dry-run") == {"would_be_cancelled": ["a2.txt", "a10.txt"]}
+    assert queue.jobs() == {"00_waiting": ["a10.txt", "a2.txt", "b.txt"]}
+
+
+@pytest.mark.parametrize(
+    ("number", "options", "answer", "asked", "left"),
+    [
+        (11, [], "n\n", True, 11),
+        (11, [], "y\n", True, 0),
+        (11, [], "", True, 11),
+        (11, ["--yes"], "", False, 0),
+        (10, [], "", False, 0),
+    ],
+)
+def test_cancel_asks_before_many_on_a_terminal(
+    local, monkeypatch, number, options, answer, asked, left
+):
+    monkeypatch.setattr("dirjobs.cli.intervene._is_person", lambda: True)
+    local.put("00_waiting", *(f"a{at}\x1b.txt" for at in range(number)))
+    printed = local.run("cancel", "a*", *options, input=answer, code=130 if left else 0)
+    assert ("Cancel 11 jobs, such as a0\\x1b.txt, a1\\x1b.txt, " in printed) is asked
+    assert len(local.names("00_waiting")) == left

@@ -8,7 +8,7 @@ import click
 
 from dirjobs.admin import cancel as cancelling
 from dirjobs.admin.locate import chosen, missed
-from dirjobs.cli.intervene import some, visit
+from dirjobs.cli.intervene import confirm, some, visit
 from dirjobs.cli.options import (
     QueueCommand,
     job_argument,
@@ -20,8 +20,11 @@ from dirjobs.cli.options import (
 from dirjobs.console.errors import told_in_one_sentence
 from dirjobs.console.text import show, show_json
 from dirjobs.layout import RUNNING, WAITING, JobFile
+from dirjobs.protocol.candidates import natural_key
 from dirjobs.protocol.share import Share
 
+_ASKED_BEFORE = 10
+"""So many jobs are cancelled without a question."""
 _PASSES = 3
 """Looks for jobs that moved between 00_waiting and 01_running meanwhile."""
 
@@ -29,20 +32,29 @@ _PASSES = 3
 @click.command(cls=QueueCommand)
 @jobs_argument
 @job_argument("names", nargs=-1, required=True, metavar="JOB...")
+@click.option("--dry-run", is_flag=True, help="Only say which jobs it would be.")
+@click.option("--yes", is_flag=True, help="Don't ask, however many there are.")
 @json_option
 @verbose_option
 @told_in_one_sentence
-def cancel(jobs: str, names: tuple[str, ...], as_json: bool, verbose: int) -> None:
+def cancel(
+    jobs: str, names: tuple[str, ...], dry_run: bool, yes: bool, as_json: bool, verbose: int
+) -> None:
     """Take waiting or running jobs out: they go to 99_failed with the note "cancelled".
 
     JOB is a name or a pattern such as 'lr0.1*'.  The worker of a running job finds out within
     a minute (`dirjobs work` ends the command then), or when it wants to end the job.
-    `dirjobs retry` brings a job back.
+    `dirjobs retry` brings a job back.  On a terminal it asks before it cancels more than 10.
     """
     done: set[str] = set()
     with opened(jobs, verbose) as share:
         places = _unfinished(share, names)
         asked = {place.job.name for place in places}
+        if dry_run:
+            _tell(places, as_json=as_json)
+            return
+        if len(asked) > _ASKED_BEFORE and not yes:
+            confirm(f"Cancel {len(asked):,} jobs, such as {some(sorted(asked))}?")
         for _ in range(_PASSES):
             pairs = visit(share, "cancel", "cancelling", places, cancelling.cancel)
             done |= {place.job.name for place, moved in pairs if moved}
@@ -57,6 +69,16 @@ def cancel(jobs: str, names: tuple[str, ...], as_json: bool, verbose: int) -> No
     show(f"Cancelled {some(sorted(done))}." if done else "No job was cancelled.")
     if left:
         show(f"Left alone, since they ended meanwhile: {some(left)}.")
+
+
+def _tell(places: Iterable[JobFile], *, as_json: bool) -> None:
+    """Which jobs would be cancelled."""
+    names = sorted({place.job.name for place in places}, key=natural_key)
+    if as_json:
+        show_json({"would_be_cancelled": names})
+    else:
+        for name in names:
+            show(name)
 
 
 def _all_unfinished(share: Share) -> list[JobFile]:
