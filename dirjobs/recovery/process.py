@@ -19,6 +19,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -300,3 +301,28 @@ def _read(path: str) -> str:
         return Path(path).read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
         return ""
+
+
+def memory_of(group: int) -> int:
+    """Bytes of memory that a process group uses (on Windows: a process and its descendants),
+    each shared page counted once as far as the system tells."""
+    import psutil
+
+    found = []
+    if sys.platform == "win32":
+        with suppress(psutil.Error):
+            leader = psutil.Process(group)
+            found = [leader, *leader.children(recursive=True)]
+    else:
+        for process in psutil.process_iter():
+            with suppress(OSError):  # it has ended
+                if os.getpgid(process.pid) == group:
+                    found.append(process)
+    used = 0
+    for process in found:
+        with suppress(psutil.Error):
+            try:
+                used += process.memory_full_info().pss
+            except (psutil.AccessDenied, AttributeError):  # not Linux, or another user's
+                used += process.memory_info().rss
+    return used

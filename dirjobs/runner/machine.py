@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-import psutil
-
 from dirjobs.errors import ConfigurationError
+from dirjobs.recovery.process import memory_of
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
@@ -134,32 +133,3 @@ class Allotment:
         if used <= self.memory:
             return ""
         return f"used {told(used)} of memory, and may use {told(self.memory)}"
-
-
-def memory_of(group: int) -> int:
-    """Bytes of memory that a process group uses, each shared page counted once as far as the
-    system tells."""
-    return sum(map(_memory, _members(group)))
-
-
-def _members(group: int) -> list[psutil.Process]:
-    found = []
-    if os.name == "nt":
-        with suppress(psutil.Error):
-            leader = psutil.Process(group)
-            found = [leader, *leader.children(recursive=True)]
-        return found
-    for process in psutil.process_iter():
-        with suppress(OSError):  # it has ended
-            if os.getpgid(process.pid) == group:
-                found.append(process)
-    return found
-
-
-def _memory(process: psutil.Process) -> int:
-    with suppress(psutil.Error):
-        try:
-            return int(process.memory_full_info().pss)
-        except (psutil.AccessDenied, AttributeError):  # not Linux, or another user's
-            return int(process.memory_info().rss)
-    return 0

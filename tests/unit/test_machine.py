@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from dirjobs.errors import ConfigurationError
+from dirjobs.recovery.process import memory_of
 from dirjobs.runner import machine
 from dirjobs.runner.machine import Allotment
 
@@ -96,7 +97,7 @@ def test_memory_of_a_group_counts_what_is_shared_once(forks):
     )
     with program:
         assert program.stdout.readline() == b"ready\n"
-        used = machine.memory_of(program.pid)
+        used = memory_of(program.pid)
         assert Allotment(memory=20 * MIB).problem(program.pid).startswith("used ")
         assert Allotment(memory=1 << 40).problem(program.pid) == ""
         assert Allotment().problem(program.pid) == ""
@@ -104,4 +105,4 @@ def test_memory_of_a_group_counts_what_is_shared_once(forks):
     assert used > 40 * MIB
     if sys.platform == "linux":
         assert used < 79 * MIB
-    assert machine.memory_of(program.pid) == 0
+    assert memory_of(program.pid) == 0
