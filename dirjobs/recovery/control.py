@@ -14,11 +14,10 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Collection, Iterable
-from contextlib import suppress
 
 from dirjobs import clock
 from dirjobs.clock import sleep_unless
-from dirjobs.errors import NotFound
+from dirjobs.errors import TRANSIENT_ERRORS, NotFound, StoreError
 from dirjobs.layout import WORKERS
 from dirjobs.protocol.share import Share
 from dirjobs.recovery.heartbeat import worker_of
@@ -146,7 +145,14 @@ def drained(listing: Collection[Entry]) -> set[str]:
 
 def withdraw(share: Share, order: str) -> bool:
     """Remove an order; False if there was none."""
-    with suppress(NotFound):
+    try:
         share.remove(f"{WORKERS}/{order}")
-        return True
-    return False
+    except NotFound:
+        return False
+    except TRANSIENT_ERRORS:
+        raise
+    except StoreError:
+        if order in orders_in(share.listed(WORKERS)):
+            raise
+        return False  # a folder, which nobody obeys
+    return True

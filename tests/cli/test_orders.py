@@ -14,6 +14,12 @@ def test_pause_and_resume(queue):
     assert queue.names("_queue/workers") == []
 
 
+def test_a_folder_of_that_name_is_no_order(queue):
+    queue.store.mkdir("_queue/workers/~pause")
+    assert queue.json("status")["paused"] is False
+    assert queue.json("resume") == {"paused": False, "changed": False}
+
+
 def test_drain(queue):
     with DirJobs(queue.store, "w1") as worker:
         queue.put("00_waiting", "a.txt")
