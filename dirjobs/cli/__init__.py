@@ -60,7 +60,10 @@ SECTIONS: dict[str, dict[str, str]] = {
 def _forget_the_scripts_folder() -> None:
     """Import nothing from beside an installed script: the ``smbclient.py`` that impacket puts
     there is not smbprotocol's `smbclient`."""
-    folder, name = os.path.split(os.path.realpath(sys.argv[0]))
+    try:
+        folder, name = os.path.split(os.path.realpath(sys.argv[0]))
+    except OSError:  # somebody removed the current folder, in which it would be looked for
+        return
     if name.startswith("dirjobs") and sys.path and os.path.realpath(sys.path[0]) == folder:
         del sys.path[0]
 

@@ -18,11 +18,12 @@ def test_a_verdict_in_plain_words_and_then_a_table(queue):
     first, *_ = text.splitlines()
     mode = "trust" if "://" not in queue.url else "verify"
     assert first.startswith(f"Mode {mode} is right here; it takes about ")
-    assert "refuted, never proved" in text or "was contested" in text  # on a busy machine
+    nobody_met = "was contested" in text  # on a busy machine
+    assert nobody_met or "refuted, never proved" in text
     table = text.partition("\n\n")[2]
     for what in ("rename, across folders", "listings", "time of a file", "this took"):
         assert f"\n{what}  " in f"\n{table}"
-    assert "none failed" in table
+    assert nobody_met or "none failed" in table
     assert "dirjobs: races for a file, across folders ..." in queue.stderr
     assert queue.jobs() == {"00_waiting": ["a.txt"]}
     assert not any("check" in name for name in queue.names("_queue") + queue.names(""))

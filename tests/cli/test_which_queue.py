@@ -72,4 +72,5 @@ def test_a_folder_that_is_gone(tmp_path, monkeypatch):
     gone.mkdir()
     monkeypatch.chdir(gone)
     gone.rmdir()
+    monkeypatch.setattr("sys.argv", ["dirjobs"])
     assert "Missing argument 'JOBS'" in run("list", code=2)

@@ -52,4 +52,4 @@ def test_requests_per_job(tmp_path, figures, mode, most, per_lost_race):
     )
     assert besides <= most
     assert lost <= JOBS / 3
-    assert len(life) <= 12 * WORKERS
+    assert len(life) <= 16 * WORKERS  # the busier the machine, the more often they look again
