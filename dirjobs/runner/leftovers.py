@@ -9,6 +9,7 @@ import stat
 import unicodedata
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import cache
 from itertools import islice
 from typing import BinaryIO, NamedTuple
 
@@ -49,8 +50,8 @@ def files_in(folder: str) -> Iterator[str]:
 def contents(folder: str) -> Iterator[Found]:
     """All that is in a local folder and its sub-folders.
 
-    What a link to a file points to counts as a file; links to folders, and what is neither file
-    nor folder, is left out.
+    What a link to a file points to counts as a file; links to folders and into ``/proc``, and
+    what is neither file nor folder, is left out.
     """
     above = [""]
     while above:
@@ -91,11 +92,29 @@ def _folded(name: str) -> str:
 
 
 def _why_left_out(entry: os.DirEntry[str]) -> str:
+    with suppress(OSError):  # a link to nothing
+        if _tells_of_its_reader(entry.stat()):
+            return "it is a link into /proc"
     if entry.is_file():
         return ""
     if not entry.is_symlink():
         return "it is no file"
     return "it is a link to a folder" if entry.is_dir() else "it is a link to no file"
+
+
+@cache
+def _proc() -> int | None:
+    """The device number of Linux' file system that tells of processes; None if there is none."""
+    try:
+        return os.stat("/proc/self/environ").st_dev
+    except OSError:
+        return None
+
+
+def _tells_of_its_reader(status: os.stat_result) -> bool:
+    """Whether a file is one of ``/proc``: ``/proc/self`` is of whoever reads it, here of the
+    worker, whose environment has the login of the share, which the command did not see."""
+    return status.st_dev == _proc()
 
 
 def opened(path: str, *, follow: bool = True) -> BinaryIO:
@@ -118,7 +137,8 @@ def opened(path: str, *, follow: bool = True) -> BinaryIO:
         if error.errno in (errno.ELOOP, errno.ENXIO):
             raise NotAFile(f"{path!r} is no regular file") from error
         raise
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode) or _tells_of_its_reader(status):
         os.close(handle)
         raise NotAFile(f"{path!r} is no regular file")
     return open(handle, "rb")

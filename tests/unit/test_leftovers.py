@@ -41,6 +41,17 @@ def test_what_is_no_file_is_left_out_and_told(tmp_path):
     }
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/self/environ"), reason="needs /proc of Linux")
+def test_what_a_link_shows_of_whoever_reads_it_is_left_out(tmp_path):
+    (tmp_path / "env").symlink_to("/proc/self/environ")
+    (tmp_path / "further").symlink_to("env")
+    (tmp_path / "memory").symlink_to("/proc/thread-self/maps")
+    found = {one.path: one.left_out for one in contents(str(tmp_path))}
+    assert found == dict.fromkeys(["env", "further", "memory"], "it is a link into /proc")
+    with pytest.raises(NotAFile):  # one that is put there after the look
+        opened(str(tmp_path / "env"))
+
+
 def test_a_folder_that_cannot_be_listed_is_missing(tmp_path, monkeypatch):
     (tmp_path / "folder").mkdir()
     scandir = os.scandir
