@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dirjobs import layout
-from dirjobs.layout import FAILED, RUNNING, WAITING, WORKERS
+from dirjobs.layout import FAILED, PARKED, RUNNING, WAITING, WORKERS
 from dirjobs.policy import Mode
 from dirjobs.protocol.exits import Claim
 from dirjobs.recovery.control import PAUSE
@@ -145,7 +145,8 @@ class Checks:
         given_up = split(dst)[0] == FAILED
         if given_up and len(deaths) < limit:
             raise Violation(f"{file.content} is given up after {len(deaths)} deaths")
-        if not given_up and len(deaths) >= limit:
+        is_copy = split(dst)[0] == PARKED  # of what another one is giving up just now
+        if not (given_up or is_copy) and len(deaths) >= limit:
             raise Violation(f"{file.content} is given back after {len(deaths)} deaths")
 
     def watch_halfway(self) -> None:

@@ -60,6 +60,7 @@ def test_no_run_breaks_an_invariant() -> None:
         ("used_names", "sima5 used_names/2162"),
         # Two threads of a worker park one file of a dead one.
         ("leavers", "sima2 leavers/114"),
+        ("attempts", "0983fd1d attempts/555"),
         # A person removes the heartbeat of a worker that begins, and that can't read another's.
         ("lives", "sima5 lives/426"),
     ],
