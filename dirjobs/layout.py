@@ -1,4 +1,5 @@
-"""The folders of a queue, and what every file in them is: pure functions, no store.
+"""The folders of a queue, and what every file in them is: pure functions, no store; only
+`queue_around` looks at this machine.
 
     00_waiting/job1.txt                   a job
     00_waiting/~w1~k3x9q2.job1.txt        half way to its claim (mode verify)
@@ -13,6 +14,7 @@ first dot ends it, and never a ``~``, so ``w1~7f3k`` is unmistakably a later inc
 from __future__ import annotations
 
 import itertools
+import os
 import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -225,6 +227,17 @@ def numbered(job: str, number: int) -> str:
     """``job1.txt`` -> ``job1~2.txt``: the name for a newcomer to an occupied one."""
     stem, dot, suffix = job.rpartition(".")
     return f"{stem}~{number}.{suffix}" if dot and stem else f"{job}~{number}"
+
+
+def queue_around(folder: str) -> str | None:
+    """The queue in which a folder of this machine is, or which it is itself; None if there is
+    none."""
+    while not all(os.path.isdir(os.path.join(folder, name)) for name in (WAITING, RUNNING)):
+        above = os.path.dirname(folder)
+        if above == folder:
+            return None
+        folder = above
+    return folder
 
 
 def names_in_turn(job: str) -> Iterator[str]:

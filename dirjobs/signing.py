@@ -17,7 +17,7 @@ import unicodedata
 from typing import Any, BinaryIO
 
 from dirjobs.errors import ConfigurationError
-from dirjobs.layout import RUNNING, WAITING
+from dirjobs.layout import queue_around
 
 KEY_FILE_VARIABLE = "DIRJOBS_KEY_FILE"
 """Names the file with the key."""
@@ -119,13 +119,11 @@ def _refuse_a_queue(path: str) -> None:
     """Refuse a file among those of a queue: whoever reads the share could sign, and whoever
     writes to it could put another key there."""
     for place in (os.path.abspath(path), os.path.realpath(path)):
-        folder = place
-        while folder != (folder := os.path.dirname(folder)):
-            if all(os.path.isdir(os.path.join(folder, name)) for name in (WAITING, RUNNING)):
-                raise ConfigurationError(
-                    f"the key may not be in {path!r}: {folder!r} is a queue, where others may read"
-                    " and change it; keep it elsewhere, and make a new one if it was there."
-                )
+        if queue := queue_around(os.path.dirname(place)):
+            raise ConfigurationError(
+                f"the key may not be in {path!r}: {queue!r} is a queue, where others may read"
+                " and change it; keep it elsewhere, and make a new one if it was there."
+            )
 
 
 def _read(path: str) -> str:

@@ -15,7 +15,7 @@ from click.shell_completion import CompletionItem
 from dirjobs.console.errors import show_log
 from dirjobs.errors import ConfigurationError, NotFound
 from dirjobs.layers import Logged, with_retries
-from dirjobs.layout import DONE, FAILED, RUNNING, WAITING
+from dirjobs.layout import DONE, FAILED, RUNNING, WAITING, queue_around
 from dirjobs.names import nonce
 from dirjobs.policy import DEFAULT_TIMEOUT, seconds
 from dirjobs.protocol.folders import follow_links
@@ -79,7 +79,7 @@ def with_queue(command: click.Command, ctx: click.Context, args: list[str]) -> l
         return [queue, *args]
     if ctx.resilient_parsing or _names_a_queue(command, given):
         return args
-    found = os.environ.get(URL_VARIABLE) or (_queue_around() if command.name != "init" else None)
+    found = os.environ.get(URL_VARIABLE) or (_queue_here() if command.name != "init" else None)
     return args if not found else [found, *args]
 
 
@@ -102,19 +102,12 @@ def _names_a_queue(command: click.Command, given: Mapping[str, Any]) -> bool:
     return len(others) == 1 or looks_like_a_place(first)
 
 
-def _queue_around() -> str | None:
-    """The queue in which the current folder is, or which it is itself; None if there is none."""
+def _queue_here() -> str | None:
+    """The queue in which the current folder is; None if there is none."""
     try:
-        folder = os.getcwd()
-    except OSError:  # somebody removed it
+        return queue_around(os.getcwd())
+    except OSError:  # somebody removed that folder
         return None
-    while True:
-        if all(os.path.isdir(os.path.join(folder, name)) for name in (WAITING, RUNNING, DONE)):
-            return folder
-        above = os.path.dirname(folder)
-        if above == folder:
-            return None
-        folder = above
 
 
 def looks_like_a_place(text: str) -> bool:
