@@ -264,26 +264,3 @@ def check_is_queue(store: Store) -> None:
             f"{store.url!r} is not a queue: it has no folder {WAITING}; check the spelling,"
             " or make it one with `dirjobs init`."
         )
-
-
-def table_options(call: F) -> F:
-    """The options of commands that print a table."""
-    for option in (
-        click.option(
-            "--columns", "chosen", metavar="A,B", help="Print these columns, in this order."
-        ),
-        click.option(
-            "--sort",
-            "sort_by",
-            metavar="A,-B",
-            default="",
-            help="Sort by these columns; -B: the largest first.",
-        ),
-        click.option(
-            "--where",
-            metavar="CONDITION",
-            help="Only rows for which this is true: 'lr < 0.1 and seed == 3'.",
-        ),
-    ):
-        call = option(call)
-    return call

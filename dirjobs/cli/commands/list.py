@@ -9,25 +9,16 @@ from typing import Any
 import click
 
 from dirjobs.admin.report import iso
-from dirjobs.admin.tables import Condition, known, names_in, sort
-from dirjobs.cli.options import (
-    QueueCommand,
-    jobs_argument,
-    json_option,
-    opened,
-    table_options,
-    verbose_option,
-)
-from dirjobs.cli.parallel import each
+from dirjobs.cli.options import QueueCommand, jobs_argument, json_option, opened, verbose_option
+from dirjobs.cli.tables import Selection, cells, read_all, table_options
 from dirjobs.console.errors import told_in_one_sentence
-from dirjobs.console.text import Bar, json_text, show, show_table
+from dirjobs.console.text import json_text, show, show_table
 from dirjobs.layout import FAILED, PARKED, STATES, JobFile
 from dirjobs.protocol import attempts
 from dirjobs.protocol.candidates import natural_key
 from dirjobs.protocol.share import Share
 
 _COLUMNS = ("job", "state", "worker", "size", "modified")
-_THREADS = 8
 
 
 @click.command("list", cls=QueueCommand)
@@ -75,36 +66,27 @@ def list_jobs(
     """  # noqa: D301 - click wants the very character
     if only_names and chosen is not None:
         raise click.UsageError("give either --names or --columns")
-    condition = None if where is None else Condition(where)
+    selection = Selection(where, sort_by, chosen)
     if failed:
         states = (*states, STATES[FAILED])
-    by = names_in(sort_by)
     folders = [
         folder
         for folder, state in STATES.items()
         if (state in states if states else folder != PARKED)
     ]
     columns = [*_COLUMNS, *(["reason"] if with_reasons else [])]
-    wanted = names_in(chosen) if chosen is not None else columns
-    asked = () if condition is None else condition.columns
-    known(columns, [*asked, *(name.removeprefix("-") for name in by), *wanted])
+    selection.check(columns)
+    header = selection.header(columns)
     with opened(jobs, verbose) as share:
         places = _places(share, folders, pattern)
-        rows = _with_reasons(share, [*places]) if with_reasons else map(_row, places)
-        if condition is not None:
-            rows = filter(condition.matches, rows)
-        if by:
-            rows = iter(sort([*rows], by))
-        if chosen is not None:
-            rows = ({name: row[name] for name in wanted} for row in rows)
+        rows = selection.rows(
+            _with_reasons(share, [*places]) if with_reasons else map(_row, places)
+        )
         if as_json:
             for line in _json_lines(rows):
                 show(line)
         elif chosen is not None:
-            cells = [
-                ["" if row[name] is None else str(row[name]) for name in wanted] for row in rows
-            ]
-            show_table([wanted, *cells], ("bold",), fits=True)
+            show_table([header, *(cells(header, row) for row in rows)], ("bold",), fits=True)
         else:
             for row in rows:
                 show(row["job"] if only_names else _line(row))
@@ -132,23 +114,15 @@ def _row(place: JobFile) -> dict[str, Any]:
 
 def _with_reasons(share: Share, places: Sequence[JobFile]) -> Iterator[dict[str, Any]]:
     """The rows with why each failed job failed, by what was noted last."""
-    failed = [at for at, place in enumerate(places) if place.folder == FAILED]
-    reasons: dict[int, str] = {}
-
-    def reason_of(share: Share, at: int) -> str:
-        noted = attempts.read(share, places[at].job.name)
-        return " ".join(str(noted[-1].get("reason", "")).split()) if noted else ""
-
-    with Bar("reading", len(failed)) as bar:
-        for at, reason in each(share, failed, reason_of, _THREADS):
-            reasons[at] = reason
-            bar.show(len(reasons))
-    for at, place in enumerate(places):
-        yield {**_row(place), "reason": reasons.get(at) or None}
+    failed = [place for place in places if place.folder == FAILED]
+    reasons = iter(read_all(share, failed, _reason_of))
+    for place in places:
+        yield {**_row(place), "reason": next(reasons) if place.folder == FAILED else None}
 
 
-def _cell(value: object) -> str:
-    return "" if value is None else str(value)
+def _reason_of(share: Share, place: JobFile) -> str | None:
+    noted = attempts.read(share, place.job.name)
+    return " ".join(str(noted[-1].get("reason", "")).split()) or None if noted else None
 
 
 def _line(row: Mapping[str, Any]) -> str:

@@ -15,24 +15,13 @@ from dirjobs.admin.results import (
     outcome,
     with_results,
 )
-from dirjobs.admin.tables import Condition, known, names_in, sort
-from dirjobs.cli.options import (
-    QueueCommand,
-    jobs_argument,
-    json_option,
-    opened,
-    table_options,
-    verbose_option,
-)
-from dirjobs.cli.parallel import each
+from dirjobs.cli.options import QueueCommand, jobs_argument, json_option, opened, verbose_option
+from dirjobs.cli.tables import Selection, cells, read_all, table_options
 from dirjobs.console.errors import say, told_in_one_sentence
 from dirjobs.console.spreadsheet import as_typed, csv_line
-from dirjobs.console.text import Bar, show, show_json, show_raw, show_table
+from dirjobs.console.text import show, show_json, show_raw, show_table
 from dirjobs.layout import JobFile
 from dirjobs.protocol.share import Share
-from dirjobs.runner.parameters import text_of
-
-_THREADS = 8
 
 
 @click.command(cls=QueueCommand)
@@ -81,26 +70,19 @@ def results(
         raise click.UsageError("give either --csv or --json")
     if raw and not as_csv:
         raise click.UsageError("--raw is for --csv")
-    condition = None if where is None else Condition(where)
+    selection = Selection(where, sort_by, chosen)
     with opened(jobs, verbose) as share:
         places = [place for place in ended(share) if state in (None, place.state)]
         rows = _rows(share, places)
-    header = columns(rows)
-    by = names_in(sort_by)
-    wanted = names_in(chosen) if chosen is not None else header
+    there = columns(rows)
     if rows:
-        asked = () if condition is None else condition.columns
-        known(header, [*asked, *(name.removeprefix("-") for name in by), *wanted])
-    if condition is not None:
-        rows = [row for row in rows if condition.matches(row)]
-    sort(rows, by)
-    if chosen is not None:
-        header = wanted
-        rows = [{name: row[name] for name in wanted if name in row} for row in rows]
+        selection.check(there)
+    header = selection.header(there)
+    rows = [*selection.rows(rows)]
     if as_json:
         show_json(rows)
         return
-    table = [header, *([_cell(row.get(name, "")) for name in header] for row in rows)]
+    table = [header, *(cells(header, row) for row in rows)]
     if as_csv:
         for line in table:
             if raw:
@@ -116,22 +98,14 @@ def results(
 def _rows(share: Share, places: Sequence[JobFile]) -> list[dict[str, Any]]:
     have = with_results(share)
 
-    def row_of(share: Share, at: int) -> Outcome:
-        return outcome(share, places[at], places[at].job.name in have)
+    def row_of(share: Share, place: JobFile) -> Outcome:
+        return outcome(share, place, place.job.name in have)
 
-    found: dict[int, Outcome] = {}
-    with Bar("reading", len(places)) as bar:
-        for at, row in each(share, range(len(places)), row_of, _THREADS):
-            found[at] = row
-            bar.show(len(found))
-    odd = [places[at].job.name for at in sorted(found) if not found[at].is_readable]
+    found = read_all(share, places, row_of)
+    odd = [place.job.name for place, one in zip(places, found, strict=True) if not one.is_readable]
     if odd:
         say(
             f"{RESULT} of {len(odd)} {'job' if len(odd) == 1 else 'jobs'} is no JSON object of at"
             f" most 1 MiB, such as that of {odd[0]!r}: nothing of it is in the table."
         )
-    return [found[at].row for at in range(len(places))]
-
-
-def _cell(value: object) -> str:
-    return "" if value is None else text_of(value)
+    return [one.row for one in found]
