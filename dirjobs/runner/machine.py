@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 
 from dirjobs.errors import ConfigurationError
 from dirjobs.recovery.process import memory_of
@@ -118,11 +119,15 @@ class Allotment:
             slot: from 1.
             environment: what is set already stays as it is; a GPU is the slot's in any case.
         """
-        each = str(max(1, cores() // self.slots))
-        found = {name: each for name in _THREADS if name not in environment}
+        found = {name: self._threads for name in _THREADS if name not in environment}
         if self.gpus:
             found["CUDA_VISIBLE_DEVICES"] = self.gpus[slot - 1]
         return found
+
+    @cached_property
+    def _threads(self) -> str:
+        """How many a job may use: asked of the system once, not for each job."""
+        return str(max(1, cores() // self.slots))
 
     def problem(self, group: int) -> str:
         """Why the programs of a process group (on Windows: of a process and its descendants)
