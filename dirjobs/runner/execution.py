@@ -246,7 +246,7 @@ class Execution:
             return self._fail_unread(error, output)
         if toolbox.shutdown.stage >= Stage.STOPPING:
             return self._give_back()
-        if reason := toolbox.delivery.lacks_signature(job.name(), path):
+        if reason := toolbox.delivery.signature_problem(job.name(), path):
             return self._fail_unstarted(End.REFUSED, reason, f"{reason}: not started", output)
         attempt = 1 + toolbox.delivery.attempts_at(job.name())
         reason = ""

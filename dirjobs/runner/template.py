@@ -158,8 +158,8 @@ def fill_argument(argument: str, subject: Subject, script: Script | None = None)
             if script is not None:
                 raise _in_script(name, is_param, script)
             path = subject.path if subject.path[:1] != "-" else os.path.join(".", subject.path)
-            values = (path, subject.name, subject.stem, subject.slot)
-            return dict(zip(_OF_FILE, values, strict=True))[name]
+            stem, slot = subject.stem, subject.slot
+            return {"": path, "name": subject.name, "stem": stem, "slot": slot}[name]
         known = subject.parameters
         if known is not None and name in known:
             if script is not None:

@@ -131,7 +131,7 @@ class Delivery:
         """Whether only signed jobs are run."""
         return self._signatures is not None
 
-    def lacks_signature(self, job: str, path: str) -> str:
+    def signature_problem(self, job: str, path: str) -> str:
         """Why a job that would have to be signed is not taken for it; empty if nothing keeps it
         from being run.  While the share can't be reached this waits.
 
