@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from typing import BinaryIO
 
 from dirjobs.errors import AlreadyExists, AmbiguousResult, NotFound, StoreError
@@ -94,23 +95,22 @@ def _turns_up(share: Share, folder: str, pauses: Iterable[float]) -> bool:
 
 def write(share: Share, path: str, data: bytes) -> None:
     """Write a small file of ours, and make its folder if that is missing."""
-    try:
-        share.write(path, data)
-    except NotFound:
-        make_folder(share, split(path)[0])
-        share.write(path, data)
+    _in_its_folder(share, path, partial(share.write, path, data))
 
 
 def upload(share: Share, path: str, source: BinaryIO) -> None:
     """Upload a file from where `source` stands now, and make its folder if that is missing."""
-    folder = split(path)[0]
-    if not source.seekable():
-        make_folder(share, folder)  # afterwards a part of the source may have been read
-        share.upload(path, source)
+    if source.seekable():
+        _in_its_folder(share, path, repeatable_upload(share.store, path, source))
         return
-    from_the_start = repeatable_upload(share.store, path, source)
+    make_folder(share, split(path)[0])  # afterwards a part of the source may have been read
+    share.upload(path, source)
+
+
+def _in_its_folder(share: Share, path: str, make: Callable[[], None]) -> None:
+    """Make the file `path`; its folder first, if that turns out to be missing."""
     try:
-        from_the_start()
+        make()
     except NotFound:
-        make_folder(share, folder)
-        from_the_start()
+        make_folder(share, split(path)[0])
+        make()
