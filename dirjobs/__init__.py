@@ -31,8 +31,7 @@ from dirjobs.job import Job
 from dirjobs.queue import DirJobs
 from dirjobs.registry import open_store
 from dirjobs.store import Entry, FileKind, Guarantees, Store
-
-__version__ = "1.0.0.dev0"
+from dirjobs.version import __version__
 
 __all__ = [
     "AlreadyExists",
@@ -60,5 +59,6 @@ __all__ = [
     "Unavailable",
     "Unsupported",
     "WorkerIdInUse",
+    "__version__",
     "open_store",
 ]

@@ -22,6 +22,9 @@ def _boot_clock() -> Callable[[], float]:
 monotonic = _boot_clock()
 """Seconds that never go back and, where the system can tell, count while suspended."""
 
+wall = time.time
+"""Seconds since the epoch; somebody may set it to anything."""
+
 sleep = time.sleep
 """Lets seconds pass."""
 
@@ -29,6 +32,11 @@ sleep = time.sleep
 def utc_now() -> str:
     """The date and the time, for people: ``2025-04-10T09:01:00+00:00``."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def utc(at: float) -> str:
+    """A time of `wall`, to the millisecond: ``2025-04-10T09:01:00.123+00:00``."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
 
 
 def sleep_unless(

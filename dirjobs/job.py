@@ -10,6 +10,7 @@ from typing import BinaryIO, Protocol, Self, TypeVar
 from dirjobs.errors import ClaimLost, JobClosed
 from dirjobs.layout import DONE, FAILED
 from dirjobs.protocol.exits import Claim
+from dirjobs.protocol.journal import Details
 from dirjobs.store import Entry, split
 
 T = TypeVar("T")
@@ -43,10 +44,10 @@ class Handle(Protocol):
     def still_holds(self, claim: Claim) -> bool:
         """Whether a claim is there, and nobody had a reason to take us for dead."""
 
-    def finish(self, claim: Claim, folder: str, reason: str) -> None:
+    def finish(self, claim: Claim, folder: str, reason: str, details: Details) -> None:
         """Move a claim to ``02_done`` or ``99_failed``."""
 
-    def release(self, claim: Claim) -> bool:
+    def release(self, claim: Claim, details: Details) -> bool:
         """Give a claim back; False if it was not there any more."""
 
 
@@ -57,9 +58,14 @@ class Job:
     Ctrl-C), or call `done`, `failed` or `release` yourself, once.  Only the process that
     claimed it can end it: a forked child that leaves a ``with`` block of its parent's leaves
     the job alone.
+
+    Attributes:
+        details: what the journal's record of this attempt is to say beyond what the queue
+            knows; see `Details`.
     """
 
     def __init__(self, queue: Handle, claim: Claim) -> None:
+        self.details = Details()
         self._queue = queue
         self._claim = claim
         self._ended = ""
@@ -161,18 +167,18 @@ class Job:
                 forked child's parent's.
             StoreError: not known; call it again.
         """
-        self._end("done", self._queue.finish, DONE, "")
+        self._end("done", self._queue.finish, DONE, "", self.details)
 
     def failed(self, reason: str = "") -> None:
         """Move the job to ``99_failed``.
 
         Args:
-            reason: why, for the person who looks; kept in ``_queue/attempts``.
+            reason: why, for the person who looks; kept in ``_queue/attempts`` and in the journal.
 
         Raises:
             ClaimLost, JobClosed, StoreError: as `done`.
         """
-        self._end("failed", self._queue.finish, FAILED, reason)
+        self._end("failed", self._queue.finish, FAILED, reason, self.details)
 
     def release(self) -> bool:
         """Give the job back to ``00_waiting``, for any worker.
@@ -184,16 +190,16 @@ class Job:
             JobClosed: as `done`.
             StoreError: not known; call it again.
         """
-        return self._end("given back", self._queue.release)
+        return self._end("given back", self._queue.release, self.details)
 
-    def _end(self, how: str, end: Callable[..., T], *details: str) -> T:
+    def _end(self, how: str, end: Callable[..., T], *arguments: object) -> T:
         if self._ended:
             raise JobClosed(
                 f"job {self.name()!r} was {self._ended} already: call done(), failed() or"
                 " release() once."
             )
         try:
-            result = end(self._claim, *details)
+            result = end(self._claim, *arguments)
         except ClaimLost:
             self._ended = "lost"
             raise

@@ -26,9 +26,12 @@ from dirjobs.store import Entry, FileKind, split
 WAITING, RUNNING, DONE, FAILED = "00_waiting", "01_running", "02_done", "99_failed"
 QUEUE = "_queue"
 WORKERS, PARKED, ATTEMPTS = f"{QUEUE}/workers", f"{QUEUE}/parked", f"{QUEUE}/attempts"
+JOURNAL = f"{QUEUE}/journal"
 AGREEMENT = f"{QUEUE}/queue.json"
 SIGNATURES = f"{QUEUE}/signatures"
 LOGS, RESULTS = "logs", "results"
+RESULT = "result.json"
+"""The file of an attempt with an object of numbers and texts: a row of a table."""
 STATES = {
     WAITING: "waiting",
     RUNNING: "running",
@@ -38,7 +41,7 @@ STATES = {
 }
 MAY_BE_LINKS = (WAITING, RUNNING, DONE, FAILED, LOGS, RESULTS)
 """The folders that may be elsewhere, if whoever made the queue said so."""
-FOLDERS = (WAITING, RUNNING, DONE, FAILED, QUEUE, WORKERS, PARKED, ATTEMPTS)
+FOLDERS = (WAITING, RUNNING, DONE, FAILED, QUEUE, WORKERS, PARKED, ATTEMPTS, JOURNAL)
 
 MAX_WORKER_BYTES = 40
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
+import platform
 import stat
 import weakref
 from collections import Counter
@@ -14,15 +16,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self, TypeVar
 
+from msgspec.structs import replace
+
 from dirjobs import threads
 from dirjobs.admin import enqueue
 from dirjobs.admin.inspect import Status, status
 from dirjobs.admin.requeue import requeue
+from dirjobs.clock import utc
 from dirjobs.errors import TRANSIENT_ERRORS, ClaimLost, Denied, JobClosed, NotFound, StoreError
 from dirjobs.heartbeat_thread import HeartbeatThread
 from dirjobs.job import Job
 from dirjobs.layers import with_retries
-from dirjobs.layout import AGREEMENT, check_new_job, next_incarnation, too_long_to_claim
+from dirjobs.layout import AGREEMENT, FAILED, check_new_job, next_incarnation, too_long_to_claim
 from dirjobs.names import nonce
 from dirjobs.policy import (
     DEFAULT_HEARTBEAT,
@@ -36,11 +41,12 @@ from dirjobs.policy import (
     Settings,
     UnknownLag,
 )
-from dirjobs.protocol import attempts, content
+from dirjobs.protocol import attempts, content, journal
 from dirjobs.protocol.agreement import from_bytes
 from dirjobs.protocol.candidates import Candidates
 from dirjobs.protocol.exits import Claim
 from dirjobs.protocol.folders import follow_links, make_folders
+from dirjobs.protocol.journal import Details, Journal, Record
 from dirjobs.protocol.me import Me
 from dirjobs.protocol.outage import Presence, SameQueue
 from dirjobs.protocol.parts import Parts
@@ -51,9 +57,11 @@ from dirjobs.recovery.process import this_process
 from dirjobs.recovery.silence import Silence
 from dirjobs.registry import open_store
 from dirjobs.store import Entry, Store
+from dirjobs.version import __version__
 from dirjobs.worker import Worker, retry_through_outages
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
@@ -66,6 +74,7 @@ class Generation:
         worker: takes jobs and ends them.
         membership: its heartbeat.
         control: what it is told to do.
+        journal: tells what came of its attempts.
         pid: the process.
         thread: keeps the heartbeat; None until the first job is asked for.
         begun: whether the others know it, so that it may take jobs.
@@ -76,6 +85,7 @@ class Generation:
     worker: Worker
     membership: Membership
     control: Control
+    journal: Journal
     pid: int
     thread: HeartbeatThread | None = None
     begun: bool = False
@@ -426,7 +436,7 @@ class DirJobs:
         worker = Worker(
             claiming, candidates, membership, ending=ending, names_suffice=store.names_suffice
         )
-        return Generation(share, presence, worker, membership, control, pid)
+        return Generation(share, presence, worker, membership, control, Journal(me), pid)
 
     def _current(self) -> Generation:
         """This process's generation; a forked child gets one of its own."""
@@ -577,16 +587,69 @@ class QueueHandle:
             return False
         return self._persist(lambda worker: worker.still_holds(claim))
 
-    def finish(self, claim: Claim, folder: str, reason: str) -> None:
+    def finish(self, claim: Claim, folder: str, reason: str, details: Details) -> None:
         with self._end_alone(claim):
             if reason:
                 attempts.note(self._generation.share, claim.job.name, claim.worker, reason)
-            self._persist(lambda worker: worker.finish(claim, folder))
+            end = journal.FAILED if folder == FAILED else journal.DONE
+            record = self._record(claim, end, reason, details)
+            self._note(claim, record)
+            try:
+                name = self._persist(lambda worker: worker.finish(claim, folder))
+            except ClaimLost:
+                self._note(claim, replace(record, lost=True))
+                self._generation.journal.forget(claim.path)
+                raise
+            if name != claim.job.name:
+                self._note(claim, replace(record, ended_as=name))
+            self._generation.journal.forget(claim.path)
 
-    def release(self, claim: Claim) -> bool:
+    def release(self, claim: Claim, details: Details) -> bool:
         with suppress(ClaimLost), self._end_alone(claim):
-            return self._persist(lambda worker: worker.release(claim))
+            record = self._record(claim, journal.GIVEN_BACK, "", details)
+            came_back = self._persist(lambda worker: worker.release(claim))
+            try:
+                self._generation.journal.note(
+                    self._generation.share, claim.path, replace(record, lost=not came_back)
+                )
+            except StoreError as error:
+                log.info("that job %r was given back is not recorded (%s)", record.job, error)
+            self._generation.journal.forget(claim.path)
+            return came_back
         return False
+
+    def _record(self, claim: Claim, end: str, reason: str, details: Details) -> Record:
+        """The record of an attempt that ends now; of one whose end was asked for before, the
+        times of then."""
+        generation = self._generation
+        earlier = generation.journal.record_of(claim.path)
+        if earlier is not None:
+            return replace(earlier, end=end, reason=reason)
+        held = generation.membership.throughput.held_for(claim.path, generation.share.now())
+        ended = generation.worker.me.store_time()
+        return Record.of(
+            details,
+            reason,
+            job=claim.job.name,
+            worker=claim.worker,
+            host=platform.node(),
+            started=utc(ended - held),
+            ended=utc(ended),
+            end=end,
+            seconds=round(held if details.seconds is None else details.seconds, 3),
+            dirjobs=__version__,
+        )
+
+    def _note(self, claim: Claim, record: Record) -> None:
+        """Write a record through every outage.  It is for people and tables: if the store
+        refuses it, the job goes its way."""
+        generation = self._generation
+        try:
+            self._persist(lambda _: generation.journal.note(generation.share, claim.path, record))
+        except TRANSIENT_ERRORS:
+            raise
+        except StoreError as error:
+            generation.worker.me.tell_once("what came of jobs can't be recorded (%s)", error)
 
     @contextmanager
     def _end_alone(self, claim: Claim) -> Iterator[None]:

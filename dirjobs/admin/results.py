@@ -6,20 +6,21 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from dirjobs.admin.history import files_of, time_of
+from dirjobs.admin.report import iso
 from dirjobs.errors import TRANSIENT_ERRORS, NotFound, StoreError
-from dirjobs.layout import DONE, FAILED, RESULTS, JobFile
+from dirjobs.layout import DONE, FAILED, RESULT, RESULTS, JobFile
 from dirjobs.protocol.candidates import natural_key
+from dirjobs.protocol.journal import Record
 from dirjobs.protocol.records import check_depth
 from dirjobs.protocol.share import Share
 from dirjobs.store import FileKind
 
-RESULT = "result.json"
-"""The file in ``results/<job>/`` with an object of numbers and strings."""
-
 LARGEST = 1 << 20
 """Bytes: a larger job is no set of parameters."""
 
-_OURS = ("job", "state")
+_FIRST, _LAST = ("job", "state"), ("seconds", "host", "ended")
+_OURS = (*_FIRST, *_LAST)
 
 
 def ended(share: Share) -> list[JobFile]:
@@ -41,30 +42,52 @@ class Outcome(NamedTuple):
     is_readable: bool = True
 
 
-def outcome(share: Share, place: JobFile, has_result: bool) -> Outcome:
-    """One row of the table: the job, its state, its parameters, its result.
+def outcome(share: Share, place: JobFile, record: Record | None, has_result: bool) -> Outcome:
+    """One row of the table: the job, its state, its parameters, its result, and of the attempt
+    that ended it how long it took, where, and when it ended.
 
-    A name that is used twice gets a prefix: ``result.`` for what is a parameter's as well,
-    ``param.`` for a parameter called ``job`` or ``state``.
+    A name that is used twice gets a prefix: ``result.`` for what is a parameter's as well, or
+    one of these columns; ``param.`` for a parameter that is called like one.
+
+    No request for what a record tells; one each for parameters and results that are not in it.
 
     Args:
         share: the queue.
         place: where the job is.
-        has_result: whether there may be a ``result.json``.
+        record: of that attempt; None if there is none.
+        has_result: whether there may be a ``result.json`` of before there were records.
     """
-    params: Mapping[str, Any] = {}
-    if place.job.size is None or place.job.size <= LARGEST:
-        params = _object(share, place.path) or {}  # a job is a file, whatever its content
     row: dict[str, Any] = {"job": place.job.name, "state": place.state}
-    for name, value in params.items():
+    for name, value in _params(share, place, record).items():
         row[f"param.{name}" if name in _OURS else name] = value
-    if has_result:
-        result = _object(share, f"{RESULTS}/{place.job.name}/{RESULT}")
-        if result is None:
-            return Outcome(row, is_readable=False)
-        for name, value in result.items():
-            row[f"result.{name}" if name in row else name] = value
-    return Outcome(row)
+    result = _result(share, place, record, has_result)
+    for name, value in (result or {}).items():
+        row[f"result.{name}" if name in row or name in _LAST else name] = value
+    if record is not None:
+        told = {"seconds": record.seconds, "host": record.host, "ended": iso(time_of(record.ended))}
+        row |= {name: value for name, value in told.items() if value not in (None, "")}
+    return Outcome(row, is_readable=result is not None)
+
+
+def _params(share: Share, place: JobFile, record: Record | None) -> Mapping[str, Any]:
+    if record is not None and record.params is not None:
+        return record.params
+    if place.job.size is not None and place.job.size > LARGEST:
+        return {}
+    return _object(share, place.path) or {}  # a job is a file, whatever its content
+
+
+def _result(
+    share: Share, place: JobFile, record: Record | None, has_result: bool
+) -> Mapping[str, Any] | None:
+    """What the attempt told; None if that can't be read."""
+    if record is None:
+        path = f"{RESULTS}/{place.job.name}/{RESULT}"
+        return _object(share, path) if has_result else {}
+    if record.result is not None:
+        return record.result
+    files = files_of(record)
+    return _object(share, f"{files}/{RESULT}") if files else {}
 
 
 def _object(share: Share, path: str) -> Mapping[str, Any] | None:
@@ -83,8 +106,9 @@ def _object(share: Share, path: str) -> Mapping[str, Any] | None:
 
 
 def columns(rows: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The columns of a table of these rows: as the first row that has one orders them."""
-    found: dict[str, None] = dict.fromkeys(_OURS)
+    """The columns of a table of these rows: as the first row that has one orders them, those of
+    the attempt last."""
+    found: dict[str, None] = dict.fromkeys(_FIRST)
     for row in rows:
         found.update(dict.fromkeys(row))
-    return list(found)
+    return [name for name in found if name not in _LAST] + [n for n in _LAST if n in found]

@@ -38,6 +38,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "show": "show:show_job",
         "logs": "logs:logs",
         "results": "results:results",
+        "download": "download:download",
         "wait": "wait:wait",
         "check": "check:check_command",
     },

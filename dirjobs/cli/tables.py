@@ -7,11 +7,14 @@ from typing import Any, TypeVar
 
 import click
 
+from dirjobs.admin import history
+from dirjobs.admin.history import History
 from dirjobs.admin.tables import Condition, known, names_in, sort
 from dirjobs.cli.parallel import each
+from dirjobs.console.errors import say
 from dirjobs.console.text import Bar
 from dirjobs.protocol.share import Share
-from dirjobs.runner.parameters import text_of
+from dirjobs.typed import text_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -91,15 +94,27 @@ def cells(header: Iterable[str], row: Mapping[str, Any]) -> list[str]:
     return ["" if value is None else text_of(value) for value in values]
 
 
-def read_all(share: Share, items: Sequence[T], call: Callable[[Share, T], R]) -> list[R]:
-    """What comes of a call for each item, in their order; with a progress bar."""
+def read_all(
+    share: Share, items: Sequence[T], call: Callable[[Share, T], R], what: str = "reading"
+) -> list[R]:
+    """What comes of a call for each item, in their order; with a progress bar that says `what`
+    is done."""
     found: dict[int, R] = {}
 
     def call_at(share: Share, at: int) -> R:
         return call(share, items[at])
 
-    with Bar("reading", len(items)) as bar:
+    with Bar(what, len(items)) as bar:
         for at, result in each(share, range(len(items)), call_at, _THREADS):
             found[at] = result
             bar.show(len(found))
     return [found[at] for at in range(len(items))]
+
+
+def read_history(share: Share) -> History:
+    """All attempts that the journals of a queue tell of; a request for each file, and one."""
+    found = read_all(share, history.journals(share), history.read)
+    if problems := [one.problem for one in found if one.problem]:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        say(f"some attempts are left out: {problems[0]}{more}.")
+    return History(record for one in found for record in one.records)

@@ -7,12 +7,15 @@ import math
 from collections import Counter
 from collections.abc import Callable
 
-from dirjobs import layout, names
+from dirjobs import clock, layout, names
 from dirjobs.errors import StoreError
 from dirjobs.policy import Mode, Policy
 from dirjobs.store import Guarantees
 
 log = logging.getLogger(__name__)
+
+_CLOCKS_AGREE = 2.0
+"""Seconds: many stores tell whole ones."""
 
 
 class Me:
@@ -33,6 +36,7 @@ class Me:
         lease_gaps: how often the heartbeat stayed away for longer than that; after each, others
             may own its claims.
         lease_gaps_at_start: the same when this incarnation began.
+        store_ahead: seconds by which the store's clock is ahead of this machine's, as far as known.
         changed_names: what must not be in the name of a job here, of `names.CHANGEABLE`, since it
             is changed on the way; `Agreement` keeps it up.
         decided: how often each rule of the protocol decided something; for tests, and for
@@ -54,6 +58,7 @@ class Me:
         self.lease_gaps = 0
         self.lease_gaps_at_start = 0
         self.last_beat = math.inf
+        self.store_ahead = 0.0
         self.changed_names: tuple[str, ...] = ()
         self.decided: Counter[str] = Counter()
         self._refusals_told: set[str] = set()
@@ -72,6 +77,22 @@ class Me:
     def next_incarnation(self) -> str:
         """A name for this worker that no late request can hit."""
         return layout.next_incarnation(self.worker, self.nonce())
+
+    def compare_clocks(self, mtime: float | None, now: float) -> None:
+        """Learn the store's time.
+
+        Args:
+            mtime: of the heartbeat that was written last.
+            now: as `last_beat` is measured.
+        """
+        if mtime is None or not math.isfinite(self.last_beat):
+            return
+        ahead = mtime - (clock.wall() - (now - self.last_beat))
+        self.store_ahead = 0.0 if abs(ahead) <= _CLOCKS_AGREE else ahead
+
+    def store_time(self) -> float:
+        """Seconds since the epoch by the store's clock, as far as that is known."""
+        return clock.wall() + self.store_ahead
 
     def own_lease_expired(self, now: float) -> bool:
         """Whether the heartbeat is, at `now`, so old that others may have our jobs."""

@@ -31,7 +31,7 @@ from dirjobs.errors import (
     Unavailable,
 )
 from dirjobs.layers import Layer, repeatable_download, repeatable_upload
-from dirjobs.layout import AGREEMENT, ATTEMPTS, DONE, FAILED, QUEUE, RUNNING, WAITING
+from dirjobs.layout import AGREEMENT, ATTEMPTS, DONE, FAILED, JOURNAL, QUEUE, RUNNING, WAITING
 from dirjobs.policy import DEFAULT_PATIENCE
 from dirjobs.protocol.agreement import id_in
 from dirjobs.store import Store, split
@@ -44,7 +44,8 @@ NO_VERDICT = (AlreadyExists, Unavailable, AmbiguousResult, Busy)
 LOGON_PAUSES = (20.0, 100.0)
 """Seconds after which a login that was refused is tried again; then no more."""
 _JUST_SEEN = 2.0
-"""Seconds for which nobody asks again whether it is the same queue before a folder is made."""
+"""Seconds for which nobody asks again whether it is the same queue before a folder is made, or a
+record written."""
 
 
 class QueueAway(Unavailable):
@@ -242,6 +243,12 @@ class SameQueue(Layer):
             self.presence.is_there()
         return data
 
+    def write(self, path: str, data: bytes) -> None:
+        """Looks before a record is written: in another queue it would tell of that one's job."""
+        if split(path)[0] == JOURNAL and self.presence.queue_id:
+            self._require_queue()
+        super().write(path, data)
+
     def mkdir(self, path: str) -> None:
         """Looks once more afterwards: what is put into a folder that was made at a bare mount
         point would be taken for stored."""
@@ -289,7 +296,8 @@ class SameQueue(Layer):
         return StoreError(f"{self.full_path(AGREEMENT)!r} is not that of the queue begun here.")
 
     def _require_queue(self) -> None:
-        """Nothing is made where the queue is not: most likely that is a bare mount point.
+        """Nothing is made, or recorded, where the queue is not: most likely that is a bare mount
+        point.
 
         Raises:
             NotFound: there is no queue.

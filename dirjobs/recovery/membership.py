@@ -235,9 +235,11 @@ class Membership:
         listing = self.share.list(WORKERS)
         now = self.share.now()
         ours = self.incarnations.file_names()
+        me = self.me
+        written = max((e.mtime for e in listing if e.name in ours and e.mtime), default=None)
+        me.compare_clocks(written, now)
         self._follow(recorded, self.failure_detector.observe(listing, ours, began, now))
         self.failure_detector.declare_dead(now)
-        me = self.me
         if me.lease_gaps > self._gaps_seen_to:
             self._gaps_seen_to = me.lease_gaps
             self.give_up_used_names()

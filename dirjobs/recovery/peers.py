@@ -82,6 +82,7 @@ class Peers:
         listing = self.parts.share.list(WORKERS)
         self.control.read(listing, ours)
         now = max((e.mtime for e in listing if e.name in ours and e.mtime), default=None)
+        self.parts.me.compare_clocks(now, self.parts.share.now())
         found = []
         for entry in listing:
             worker = worker_of(entry.name)

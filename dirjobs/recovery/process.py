@@ -314,10 +314,10 @@ def memory_of(group: int) -> int:
             leader = psutil.Process(group)
             found = [leader, *leader.children(recursive=True)]
     else:
-        for process in psutil.process_iter():
-            with suppress(OSError):  # it has ended
-                if os.getpgid(process.pid) == group:
-                    found.append(process)
+        for pid in psutil.pids():
+            with suppress(OSError, psutil.Error):  # it has ended
+                if os.getpgid(pid) == group:
+                    found.append(psutil.Process(pid))
     used = 0
     for process in found:
         with suppress(psutil.Error):

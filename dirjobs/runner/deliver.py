@@ -8,12 +8,15 @@ import shlex
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from dirjobs.admin.locate import locate
 from dirjobs.admin.logs import log_path
 from dirjobs.errors import ClaimLost, ConfigurationError
 from dirjobs.layout import DONE, FAILED, RUNNING, JobFile
-from dirjobs.protocol import attempts
+from dirjobs.protocol import attempts, journal
 from dirjobs.protocol.exits import Claim
+from dirjobs.protocol.journal import Details, Journal, Record
 from dirjobs.protocol.look import differ
 from dirjobs.protocol.share import Share
 from dirjobs.recovery.membership import Membership
@@ -25,6 +28,7 @@ from dirjobs.runner.shutdown import Shutdown
 from dirjobs.runner.upload import Delivery
 from dirjobs.runner.workspace import Note, Workspace, kept
 from dirjobs.store import Entry
+from dirjobs.version import __version__
 
 
 def place_of(share: Share) -> str:
@@ -91,6 +95,7 @@ class HandIn:
         self._share = member.share
         self._peers = peers
         self._delivery = Delivery(member.share, Shutdown())
+        self._journal = Journal(member.me)
 
     def hand_in(self, workspace: Workspace) -> Delivered:
         """Store what is kept, end the job if it is still the attempt's, and remove the folder
@@ -114,7 +119,7 @@ class HandIn:
         elif self._failed_for_them(note, places):
             if told := self._results(workspace):
                 return self._stays(workspace, told)
-            how = self._no_longer_failed(note, places)
+            how = self._no_longer_failed(workspace, places)
         elif next(files_in(workspace.results), None) is None:
             how = "were none"
         else:
@@ -145,7 +150,12 @@ class HandIn:
         """Store the results; what is not there, and why."""
         if workspace.note.results_stored:
             return ""
-        problem = self._delivery.results(workspace.note.job, workspace.results)
+        note = workspace.note
+        if next(files_in(workspace.results), None) is None:
+            return ""
+        place = note.files or self._delivery.place_for(note.job, note.worker)
+        workspace.record(files=place)
+        problem = self._delivery.results(place, workspace.results)
         if not problem:
             workspace.record(results_stored=True)
         return problem
@@ -169,6 +179,7 @@ class HandIn:
         if note.problem:
             attempts.note(self._share, note.job, note.worker, note.problem, once=workspace.path)
         entry = Entry(note.job, job.mtime, job.size)
+        record = self._record(workspace, journal.FAILED if note.problem else journal.DONE)
         try:
             name = self._member.parts.exits.finish(
                 Claim(note.worker, entry, claim.path), folder, lambda _: True
@@ -176,7 +187,10 @@ class HandIn:
         except ClaimLost:
             if any(place.folder == folder for place in locate(self._share, note.job)):
                 return self._removed(workspace, f"job {note.job!r}: its results are stored")
+            self._write(workspace, replace(record, lost=True))
             return self._stays(workspace, "somebody took it from there in this very moment")
+        if name != note.job:
+            self._write(workspace, replace(record, ended_as=name))
         how = f"failed ({note.problem})" if note.problem else "done"
         told = f"job {note.job!r} is {how}"
         if name != note.job:
@@ -205,13 +219,44 @@ class HandIn:
         # A long reason is cut there.
         return bool(reason) and note.refused.startswith(str(reason))
 
-    def _no_longer_failed(self, note: Note, places: Sequence[JobFile]) -> str:
+    def _no_longer_failed(self, workspace: Workspace, places: Sequence[JobFile]) -> str:
         """Results that are there now are no reason to fail any more."""
+        note = workspace.note
         if note.problem:
             return f"are stored; it stays failed ({note.problem})"
         place = next(place for place in places if place.folder == FAILED)
+        record = self._record(workspace, journal.DONE)
         outcome, name = self._member.parts.resolver.rename_numbered(place.path, DONE, place.job)
-        return f"are stored, and it is done as {name!r}" if outcome.arrived else "are stored"
+        if not outcome.arrived:
+            self._write(workspace, replace(record, lost=True))
+            return "are stored"
+        if name != note.job:
+            self._write(workspace, replace(record, ended_as=name))
+        return f"are stored, and it is done as {name!r}"
+
+    # -- the journal ----------------------------------------------------------------------
+
+    def _record(self, workspace: Workspace, end: str) -> Record:
+        """Record the attempt: whoever made it may have ended before it could."""
+        note = workspace.note
+        details = Details() if note.details is None else journal.from_json(note.details)
+        details.log, details.files = log_path(note.job, note.worker), note.files
+        record = Record.of(
+            details,
+            note.problem,
+            job=note.job,
+            worker=note.worker,
+            host=platform.node(),
+            started=note.began,
+            ended=note.ended,
+            end=end,
+            dirjobs=__version__,
+        )
+        self._write(workspace, record)
+        return record
+
+    def _write(self, workspace: Workspace, record: Record) -> None:
+        self._journal.note(self._share, workspace.path, record)
 
     # -- what is told ---------------------------------------------------------------------
 

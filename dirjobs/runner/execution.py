@@ -31,13 +31,15 @@ from dirjobs.errors import (
 )
 from dirjobs.job import Job
 from dirjobs.layout import LOGS, RUNNING
+from dirjobs.protocol.journal import Git, as_json
 from dirjobs.queue import DirJobs
 from dirjobs.redaction import redacted
 from dirjobs.runner import children
 from dirjobs.runner.leftovers import NotAFile, contents
 from dirjobs.runner.machine import Allotment
 from dirjobs.runner.output_buffer import OutputBuffer
-from dirjobs.runner.process import CannotStart, Program, Run, outcome
+from dirjobs.runner.parameters import small_result
+from dirjobs.runner.process import CannotStart, Program, Run, ending, outcome
 from dirjobs.runner.shutdown import Shutdown, Stage
 from dirjobs.runner.template import PlaceholderInScript, Subject, UnknownParameter, environment
 from dirjobs.runner.upload import Delivery
@@ -97,6 +99,7 @@ class Toolbox:
         retry_delay: seconds before that.
         backoff: how much longer each such pause is than the one before.
         allotment: what each job may use of this machine.
+        git: the state of the working folder, if it is a repository.
         has_fitted: whether the command's placeholders have been right for any job.
         has_warned: whether it was told that a value looks like an option.
     """
@@ -112,6 +115,7 @@ class Toolbox:
     retry_delay: float = 0.0
     backoff: float = 1.0
     allotment: Allotment = field(default_factory=Allotment)
+    git: Git | None = None
     has_fitted: bool = field(default=False)
     has_warned: bool = field(default=False)
 
@@ -144,6 +148,8 @@ class Execution:
         self._logged = 0
         self._lost = False
         self._seconds = 0.0
+        self._details = job.details
+        self._details.git = toolbox.git
         self.given_back = False
         """Whether the store took the job back after an error."""
 
@@ -236,6 +242,7 @@ class Execution:
         try:
             path = self._local_file(workspace)
             subject = Subject.of_file(job.name(), path, self._slot)
+            self._details.params = subject.record or {}
             workspace.record(size=os.lstat(path).st_size)
         except (NotFound, FileNotFoundError) as error:
             raise ClaimLost(
@@ -264,9 +271,11 @@ class Execution:
                 return self._give_back()
             if not reason:
                 break
+        self._details.result = small_result(workspace.results)
         self._note_end(workspace, reason, output)
         reason = self._hand_in(workspace, reason)
         if self.log(patient=True):
+            self._details.log = self._log_path
             self._record(workspace, log_stored=True)
         else:
             say(f"the log of job {job.name()!r} is not on the share.{self._kept()}")
@@ -292,9 +301,12 @@ class Execution:
             subject, wid=toolbox.dj.wid, attempt=str(attempt), out=out
         ) | toolbox.allotment.variables(self._slot, os.environ)
         began = time.monotonic()
+        details = self._details
+        details.attempt, details.exit_code, details.signal = attempt, None, ""
         try:
             command = toolbox.program.command_for(subject)
             toolbox.has_fitted = True
+            details.command = [redacted(part) for part in command]
             told = printable(redacted(shlex.join(command)))
             host = platform.node()
             output.note(f"{utc_now()} attempt {attempt} by {self._worker} on {host}: {told}")
@@ -311,7 +323,7 @@ class Execution:
             reason = str(error)
         else:
             reason = _STOPPED if run is None else self._outcome_of(run, began, output)
-        self._seconds = time.monotonic() - began
+        self._seconds = details.seconds = time.monotonic() - began
         output.note(f"{utc_now()} {reason or 'exit code 0'} after {duration(self._seconds)}")
         return reason
 
@@ -364,6 +376,7 @@ class Execution:
             run.stop(lambda: True)
             children.bury_as_first_process()
         run.hear_out()
+        self._details.exit_code, self._details.signal = ending(run.code)
         reason = reason or outcome(run.code)
         # What fails says why on its last line, most of the time.
         words = redacted(output.last_line()) if (run.code or 0) > 0 and reason else ""
@@ -372,15 +385,16 @@ class Execution:
     def _watch(self, run: Run, began: float) -> str:
         """Wait for the end of the program; why it is to be ended if that is not to be waited
         for."""
-        toolbox, allotment = self._toolbox, self._toolbox.allotment
+        toolbox, meter = self._toolbox, self._toolbox.allotment.meter(run.group)
         until = math.inf if toolbox.timeout is None else began + toolbox.timeout
         while True:
             left = max(0.0, until - time.monotonic())
-            slice_ = min(left, math.inf if allotment.memory is None else _LOOK_AT_MEMORY)
-            seconds = None if slice_ == math.inf else slice_
+            seconds = min(left, meter.pause)
             if toolbox.shutdown.wait_for(lambda: run.ended or self._is_over(), seconds):
                 return "" if run.ended else _STOPPED
-            if problem := allotment.problem(run.group):
+            problem = meter.look()
+            self._details.memory = max(self._details.memory or 0, meter.peak) or None
+            if problem:
                 return problem
             if time.monotonic() >= until:
                 return f"timeout after {toolbox.timeout:g} s"
@@ -427,7 +441,8 @@ class Execution:
 
     def _fail_unstarted(self, end: End, reason: str, told: str, output: OutputBuffer) -> JobResult:
         output.note(f"{utc_now()} {told}")
-        self.log(patient=True)
+        if self.log(patient=True):
+            self._details.log = self._log_path
         self.job.failed(reason)
         return JobResult(self.job.name(), end, reason)
 
@@ -443,7 +458,8 @@ class Execution:
         """From now on there are results that nobody may throw away."""
         self._has_ended = True
         try:
-            workspace.command_ended(utc_now(), reason, output.content())
+            details = as_json(self._details)
+            workspace.command_ended(utc_now(), reason, output.content(), details)
         except OSError as error:
             log.warning("%r can't be written to (%s)", workspace.path, error)
 
@@ -458,9 +474,10 @@ class Execution:
             return reason
         if not self._is_ours():
             raise self._claim_lost()
-        problem = self._toolbox.delivery.results(
-            self.job.name(), workspace.results, self._note_and_say
-        )
+        delivery = self._toolbox.delivery
+        place = self._details.files = delivery.place_for(self.job.name(), self._worker)
+        self._record(workspace, files=place)
+        problem = delivery.results(place, workspace.results, self._note_and_say)
         if not problem:
             self._record(workspace, results_stored=True)
             return reason
@@ -534,7 +551,5 @@ class Execution:
 
 
 _STOPPED = "stopped"
-_LOOK_AT_MEMORY = 1.0
-"""Seconds between two looks at how much memory a program uses."""
 _LONGEST_DELAY = 24 * 3600.0
 _LONGEST_WORDS = 200

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +16,11 @@ from dirjobs.recovery.process import memory_of
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
 _LEAST_MEMORY = 1 << 20
+
+_FIRST_PAUSE, _LONGEST_PAUSE, _PAUSE_WITH_LIMIT = 0.05, 5.0, 1.0
+"""Seconds between two looks at how much memory a program uses."""
+_SHARE = 100
+"""Times as long as a look takes is the pause after it."""
 
 _THREADS = (
     "OMP_NUM_THREADS",
@@ -129,12 +135,39 @@ class Allotment:
         """How many a job may use: asked of the system once, not for each job."""
         return str(max(1, cores() // self.slots))
 
-    def problem(self, group: int) -> str:
-        """Why the programs of a process group (on Windows: of a process and its descendants)
-        are to be ended; empty if they need not be."""
-        if self.memory is None:
+    def meter(self, group: int) -> MemoryMeter:
+        """What measures the programs of a process group (on Windows: of a process and its
+        descendants)."""
+        return MemoryMeter(group, self.memory)
+
+
+class MemoryMeter:
+    """How much memory the programs of a process group use.
+
+    Args:
+        group: the group.
+        limit: bytes that they may use together; None: any.
+
+    Attributes:
+        peak: bytes that they used together, at most; 0 if they had ended before the first look.
+        pause: seconds until the next look: short at first, for short programs, and so long that
+            the looks cost next to nothing.
+    """
+
+    def __init__(self, group: int, limit: int | None) -> None:
+        self._group = group
+        self._limit = limit
+        self._longest = _LONGEST_PAUSE if limit is None else _PAUSE_WITH_LIMIT
+        self.peak = 0
+        self.pause = _FIRST_PAUSE
+
+    def look(self) -> str:
+        """Measure; why the programs are to be ended, empty if they need not be."""
+        began = time.monotonic()
+        used = memory_of(self._group)
+        cost = time.monotonic() - began
+        self.peak = max(self.peak, used)
+        self.pause = max(min(2 * self.pause, self._longest), _SHARE * cost)
+        if self._limit is None or used <= self._limit:
             return ""
-        used = memory_of(group)
-        if used <= self.memory:
-            return ""
-        return f"used {told(used)} of memory, and may use {told(self.memory)}"
+        return f"used {told(used)} of memory, and may use {told(self._limit)}"

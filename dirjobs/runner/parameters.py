@@ -3,42 +3,23 @@
 from __future__ import annotations
 
 import json
-from typing import Self
+import os
+from collections.abc import Mapping
+from typing import Any
 
+from dirjobs.layout import RESULT
+from dirjobs.protocol.journal import LARGEST_OBJECT
 from dirjobs.protocol.records import check_depth
 from dirjobs.runner.leftovers import opened
+from dirjobs.typed import Number, text_of
 
 LARGEST_JOB = 1 << 20
 """Bytes: a larger job is no set of parameters."""
 
 
-class Number(str):
-    """A number in the notation that was typed: ``0.10`` and ``1e-5`` reach a command so.
-
-    In a job's file it is a number of JSON.
-    """
-
-    __slots__ = ()
-
-    @property
-    def is_whole(self) -> bool:
-        return self.removeprefix("-").isdecimal()
-
-    @classmethod
-    def fraction(cls, text: str) -> Self:
-        """For ``parse_float`` of `json`.
-
-        Raises:
-            ValueError: no program could read it as a number.
-        """
-        if abs(float(text)) == float("inf"):
-            raise ValueError(f"{text} is larger than any number; write it as a text, in quotes")
-        return cls(text)
-
-
-def parameters_in(path: str) -> dict[str, str] | None:
-    """The parameters in a job's file as text; None if it is no JSON object (of at most 1 MiB,
-    and not nested more deeply than anybody would).
+def object_in(path: str) -> dict[str, Any] | None:
+    """The JSON object in a job's file, its numbers as `Number`; None if it is none (of at most
+    1 MiB, and not nested more deeply than anybody would).
 
     Any of JSON's encodings is understood, with or without a byte order mark, as editors and
     shells of Windows write it.
@@ -55,27 +36,30 @@ def parameters_in(path: str) -> dict[str, str] | None:
         check_depth(record)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(record, dict):
-        return None
+    return record if isinstance(record, dict) else None
+
+
+def texts_of(record: Mapping[str, Any]) -> dict[str, str]:
+    """The parameters in a job's file as text."""
     return {name: text_of(value) for name, value in record.items()}
 
 
-def text_of(value: object) -> str:
-    """A parameter or a result as a text: a string as it is, anything else as JSON."""
-    return value if isinstance(value, str) else to_json(value)
-
-
-def to_json(value: object) -> str:
-    """A value as JSON, with its numbers as they were typed.
-
-    Raises:
-        ValueError: it has a number that JSON doesn't know.
-    """
-    if isinstance(value, Number):
-        return str(value)
-    if isinstance(value, dict):
-        pairs = (f"{json.dumps(k, ensure_ascii=False)}: {to_json(v)}" for k, v in value.items())
-        return f"{{{', '.join(pairs)}}}"
-    if isinstance(value, list):
-        return f"[{', '.join(map(to_json, value))}]"
-    return json.dumps(value, ensure_ascii=False)
+def small_result(folder: str) -> dict[str, Any] | None:
+    """What a command has written into ``result.json``, nothing if it hasn't; None if that is no
+    JSON object, or larger than a record of the journal has room for."""
+    try:
+        with opened(os.path.join(folder, RESULT), follow=False) as file:
+            data = file.read(LARGEST_OBJECT + 1)
+    except FileNotFoundError:
+        return {}
+    except OSError:
+        return None
+    if len(data) > LARGEST_OBJECT:
+        return None
+    try:
+        # A loss that is no number any more is a result, too; JSON has none but texts for it.
+        record = json.loads(data, parse_constant=str)
+        check_depth(record)
+    except (ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) else None

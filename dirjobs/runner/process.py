@@ -289,6 +289,17 @@ class Run:
         return not only_zombies(self.group)
 
 
+def ending(code: int | None) -> tuple[int | None, str]:
+    """The exit code of a program that ended with `code`, and the name of the signal that killed
+    it; it has one of them at most."""
+    if code is None or code >= 0:
+        return code, ""
+    try:
+        return None, signal.Signals(-code).name
+    except ValueError:
+        return None, f"signal {-code}"
+
+
 def outcome(code: int | None) -> str:
     """Why a program that ended with `code` failed; nothing if it did not."""
     if code == 0:

@@ -16,6 +16,7 @@ from dirjobs.errors import JobsRefused
 from dirjobs.layout import LOGS, WAITING
 from dirjobs.queue import DirJobs
 from dirjobs.runner.execution import Toolbox
+from dirjobs.runner.git import state_of_this_folder
 from dirjobs.runner.machine import Allotment
 from dirjobs.runner.process import Program
 from dirjobs.runner.shutdown import Shutdown, Stage
@@ -142,7 +143,7 @@ class Runner:
         return Toolbox(
             self._dj, self._program, delivery, watchdog, self._shutdown, self._scratch,
             rules.timeout, rules.retries, rules.retry_delay, rules.backoff,
-            Allotment(rules.slots, rules.gpus, rules.memory),
+            Allotment(rules.slots, rules.gpus, rules.memory), state_of_this_folder(),
         )  # fmt: skip
 
     def _run(self, toolbox: Toolbox) -> None:

@@ -22,8 +22,9 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from dirjobs.runner.parameters import parameters_in
+from dirjobs.runner.parameters import object_in, texts_of
 from dirjobs.runner.scripts import Script
 
 PLACE = "{}"
@@ -64,12 +65,14 @@ class Subject:
         path: its file on this machine.
         parameters: its parameters as text, in their order; None if its file is no JSON object.
         slot: the number of the slot that it runs in.
+        record: the JSON object in its file; None if there is none.
     """
 
     name: str
     path: str
     parameters: Mapping[str, str] | None = field(default=None)
     slot: str = "1"
+    record: Mapping[str, Any] | None = field(default=None)
 
     @classmethod
     def of_file(cls, name: str, path: str, slot: int = 1) -> Subject:
@@ -81,9 +84,10 @@ class Subject:
             OSError: the file can't be read.
         """
         try:
-            return cls(name, path, parameters_in(path), str(slot))
+            record = object_in(path)
         except PermissionError:
-            return cls(name, path, slot=str(slot))
+            record = None
+        return cls(name, path, None if record is None else texts_of(record), str(slot), record)
 
     @property
     def stem(self) -> str:

@@ -14,7 +14,7 @@ from dirjobs.admin.signatures import Signatures
 from dirjobs.clock import growing_pauses, monotonic
 from dirjobs.console.errors import say
 from dirjobs.errors import TRANSIENT_ERRORS, NoSpace, StoreError, TooLarge
-from dirjobs.layout import AGREEMENT, ATTEMPTS, RESULTS
+from dirjobs.layout import AGREEMENT, ATTEMPTS, RESULTS, names_in_turn
 from dirjobs.policy import DEFAULT_HEARTBEAT
 from dirjobs.protocol import attempts, folders
 from dirjobs.protocol.agreement import id_in
@@ -25,7 +25,7 @@ from dirjobs.runner.leftovers import contents, opened
 from dirjobs.runner.output_buffer import shortened
 from dirjobs.runner.shutdown import Shutdown
 from dirjobs.signing import SigningKey
-from dirjobs.store import split
+from dirjobs.store import Entry, split
 from dirjobs.worker import retry_through_outages
 
 T = TypeVar("T")
@@ -154,13 +154,33 @@ class Delivery:
 
     # -- results --------------------------------------------------------------------------
 
-    def results(self, job: str, folder: str, tell: Callable[[str], object] = say) -> str:
-        """Bring everything in a local folder to ``results/<job>/``.
+    def place_for(self, job: str, worker: str) -> str:
+        """A folder of the queue that no other attempt at a job has put anything into: worker ids
+        are used again.  While the share can't be reached this waits; what may not be listed takes
+        no files either, which `results` tells.
+
+        Raises:
+            StoreError: an outage that is waited for no longer.
+        """
+        above = f"{RESULTS}/{job}"
+        listed: Sequence[Entry] = ()
+        try:
+            listed = self._through_outages(lambda: self._share.listed(above))
+        except (*TRANSIENT_ERRORS, PatienceOver):
+            raise
+        except StoreError as error:
+            log.info("%r can't be listed (%s)", above, error)
+        taken = {entry.name.casefold() for entry in listed}
+        free = (name for name in names_in_turn(worker) if name.casefold() not in taken)
+        return f"{above}/{next(free)}"
+
+    def results(self, place: str, folder: str, tell: Callable[[str], object] = say) -> str:
+        """Bring everything in a local folder to a folder of the queue.
 
         Outages are waited for, without end; a full share for `PATIENCE` seconds.
 
         Args:
-            job: the job's name.
+            place: from `place_for`.
             folder: may have folders in it, empty ones don't count.
             tell: is told what is no result, and what has another name there.
 
@@ -176,13 +196,13 @@ class Delivery:
             if found.left_out:
                 left_out.append(f"{found.path!r}: {found.left_out}")
                 continue
-            path = f"{RESULTS}/{job}/{found.path}"
+            path = f"{place}/{found.path}"
             if found.missing:
                 problems.append(f"{path!r}: {found.missing}")
                 continue
             try:
                 if found.twin and self._through_outages(partial(self._are_one, path, found.twin)):
-                    path = f"{RESULTS}/{job}/{found.otherwise}"
+                    path = f"{place}/{found.otherwise}"
                     tell(
                         f"result {found.path!r} is stored as {found.otherwise!r}: the share does"
                         f" not tell it from {found.twin!r}"
@@ -207,7 +227,7 @@ class Delivery:
         return not {name, split(stored)[1]} <= listed
 
     def _deliver(self, path: str, file: BinaryIO, room: _WaitForRoom) -> None:
-        for part in path.split("/")[2:]:
+        for part in path.split("/")[3:]:
             if problem := self._share.store.name_problem(part):
                 raise StoreError(f"a file can't be called {part!r} there: {problem}")
         while True:

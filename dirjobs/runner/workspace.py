@@ -21,6 +21,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import msgspec
 
@@ -101,7 +102,9 @@ class Note(msgspec.Struct, kw_only=True):
         ended: when the command ended; empty while it may run.
         problem: why the attempt failed; empty if it did not.
         refused: the reason with which the job failed for its results could not be stored.
+        files: the folder of the queue for its results; empty until they are on their way.
         results_stored, log_stored: what of it is on the share.
+        details: what the journal is to say of it.
     """
 
     queue: str
@@ -115,8 +118,10 @@ class Note(msgspec.Struct, kw_only=True):
     ended: str = ""
     problem: str = ""
     refused: str = ""
+    files: str = ""
     results_stored: bool = False
     log_stored: bool = False
+    details: dict[str, Any] | None = None
 
 
 class Workspace:
@@ -166,14 +171,16 @@ class Workspace:
         os.mkdir(self.results)
         return self.results
 
-    def command_ended(self, ended: str, problem: str, log: bytes) -> None:
+    def command_ended(
+        self, ended: str, problem: str, log: bytes, details: dict[str, Any] | None = None
+    ) -> None:
         """Note how the command ended.
 
         Raises:
             OSError: this machine has no room for that.
         """
         _replace(self.log, log)
-        self.record(ended=ended, problem=problem)
+        self.record(ended=ended, problem=problem, details=details)
 
     def record(self, **changes: object) -> None:
         """Change the note.

@@ -70,6 +70,11 @@ class Queue:
     def names(self, folder):
         return sorted(entry.name for entry in self.store.list(folder))
 
+    def files(self, job):
+        """The folder with the files of the only attempt at a job."""
+        (attempt,) = self.names(f"results/{job}")
+        return f"results/{job}/{attempt}"
+
     def jobs(self):
         """What is in the four folders; empty ones left out."""
         folders = ("00_waiting", "01_running", "02_done", "99_failed")

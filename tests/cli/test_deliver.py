@@ -62,8 +62,8 @@ def refused_at_its_end(local, monkeypatch, command=RESULT):
 
 def is_delivered(queue, scratch, job="a", folder="02_done"):
     assert queue.jobs() == {folder: [job]}
-    assert queue.store.read(f"results/{job}/a.txt") == b"1\n"
-    assert queue.store.read(f"results/{job}/b/c.txt") == b"2\n"
+    assert queue.store.read(f"{queue.files(job)}/a.txt") == b"1\n"
+    assert queue.store.read(f"{queue.files(job)}/b/c.txt") == b"2\n"
     assert "said" in log_of(queue, job)
     assert list(scratch.iterdir()) == []
 
@@ -153,7 +153,7 @@ def test_it_goes_on_where_it_was_interrupted(local, monkeypatch, scratch):
     refused_at_its_end(local, monkeypatch)
     with monkeypatch.context() as patch:
         refusing(local, patch, NoSpace, times=1)
-        assert "'results/a/a.txt': 'results/a/a.txt': no" in local.run("deliver", code=1)
+        assert "'results/a/w1/a.txt': 'results/a/w1/a.txt': no" in local.run("deliver", code=1)
     assert local.jobs() == {"01_running": ["w1.a"]}
     assert len(list(scratch.iterdir())) == 1
     with monkeypatch.context() as patch:
@@ -397,7 +397,7 @@ def test_a_tidy_soul_removes_everything_between_two_jobs(local, scratch, tmp_pat
     local.run("work", "--wait", "--poll", 0.05, "--max-jobs", 2, "--", *RESULT)
     tidying.join()
     assert local.jobs() == {"02_done": ["a", "b"]}
-    assert local.names("results/b") == ["a.txt", "b"]
+    assert local.names(local.files("b")) == ["a.txt", "b"]
 
 
 def test_a_tidy_soul_removes_everything_while_a_job_runs(local, scratch):
@@ -406,4 +406,4 @@ def test_a_tidy_soul_removes_everything_while_a_job_runs(local, scratch):
     local.run("work", "--", "sh", "-c", script, code=1)
     assert local.jobs() == {"02_done": ["b"], "99_failed": ["a"]}
     assert reasons(local, "a")[0].startswith("$DIRJOBS_OUT was removed")
-    assert local.names("results/b") == ["x"]
+    assert local.names(local.files("b")) == ["x"]

@@ -12,7 +12,7 @@ from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 
 from dirjobs.cli import SECTIONS, main
-from dirjobs.layout import WORKERS
+from dirjobs.layout import JOURNAL, WORKERS
 from dirjobs.policy import Mode, Policy
 from dirjobs.recovery.heartbeat import Heartbeat
 from dirjobs.recovery.process import Process
@@ -66,6 +66,7 @@ COMMANDS = {
     "show": [[f"d{NAME}"], [f"b{NAME}"], [f"x{NAME}"], ["x\x1b[2J"]],
     "logs": [[f"d{NAME}"], [f"x{NAME}"], [f"d{NAME}", "--worker", HOSTILE], [f"d{NAME}", "-f"]],
     "results": [[], ["--csv"], ["-v"]],
+    "download": [["-o", "{output}"], [f"x{NAME}", "-o", "{output}"]],
     "wait": [["--timeout", "0"]],
     "check": [["--rounds", "2"]],
     "retry": [["--failed"], [f"d{NAME}"], ["*"], [f"x{NAME}"]],
@@ -101,6 +102,12 @@ def hostile(tmp_path, scratch):
         queue.put(folder, "result.json", data=json.dumps({f"r{HOSTILE}": HOSTILE}).encode())
     queue.put(f"results/d{NAME}", "result.json", data=HOSTILE.encode())
     queue.put("logs", f"d{NAME}.w9.log", data=f"said {HOSTILE}\n".encode())
+    told = dict.fromkeys(("worker", "host", "end", "reason", "log", "files", "signal"), HOSTILE)
+    for number, end in enumerate(("done", "failed", HOSTILE)):
+        line = {**told, "job": f"d{NAME}", "command": [HOSTILE], "params": parameters}
+        line |= {"result": {HOSTILE: HOSTILE}, "git": {"commit": HOSTILE}, "end": end}
+        queue.put(JOURNAL, f"w9.{number}.jsonl", data=json.dumps(line).encode())
+    queue.put(JOURNAL, "w8.1.jsonl", data=HOSTILE.encode())
     process = Process(host=HOSTILE, machine=HOSTILE, boot=HOSTILE, pid=1)
     policy = Policy(Mode.TRUST, 0, 0.5, 1, 0.1, 0)
     heartbeat = Heartbeat("w9", 1, policy, process, running={f"b{NAME}": 1, HOSTILE: 1})
@@ -125,7 +132,11 @@ RUNS = [
 def filled(arguments, tmp_path):
     (tmp_path / "x\x1b[2J").touch()
     (tmp_path / NAME).touch()
-    values = {"{file}": str(tmp_path / "x\x1b[2J"), "{copy}": str(tmp_path / NAME)}
+    values = {
+        "{file}": str(tmp_path / "x\x1b[2J"),
+        "{copy}": str(tmp_path / NAME),
+        "{output}": str(tmp_path / "output"),
+    }
     return [values.get(argument, argument) for argument in arguments]
 
 
@@ -325,7 +336,7 @@ def test_a_job_called_like_a_part_of_its_workspace(far):
     )
     far.run("work", "--", "sh", "-c", script, "sh", "{}", "{name}")
     assert far.jobs() == {"02_done": sorted(names)}
-    assert [far.names(f"results/{name}") for name in sorted(names)] == [[n] for n in sorted(names)]
+    assert [far.names(far.files(name)) for name in sorted(names)] == [[n] for n in sorted(names)]
 
 
 # -- values that are nested without end ----------------------------------------------------------
@@ -341,7 +352,8 @@ def test_a_nested_job_ends_no_command(local, tmp_path, depth):
     rows = local.json("results")
     assert [row.get("x") for row in rows] == [None, None, [[1]]]
     assert "result.json of 3 jobs is no JSON object" in local.stderr
-    assert local.run("results", "--csv").splitlines()[-1] == "c.json,done,[[1]]"
+    table = local.run("results", "--csv", "--columns", "job,state,x")
+    assert table.splitlines()[-1] == "c.json,done,[[1]]"
     assert local.run("results").count("done") == 3
     (tmp_path / "deep.json").write_text(f"[{deep}]")
     assert "nested too deeply" in local.refused("add", "--from-json", tmp_path / "deep.json")

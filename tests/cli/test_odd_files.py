@@ -49,7 +49,7 @@ def replaced(queue, folder, target):
 @pytest.mark.parametrize("shared", [False, True])
 def test_a_folder_of_the_queue_that_is_a_link_is_refused(local, victim, folder, shared):
     if folder == "_queue":
-        for inner in ("workers", "parked", "attempts"):
+        for inner in ("workers", "parked", "attempts", "journal"):
             os.rmdir(local.store.full_path(f"_queue/{inner}"))
     replaced(local, folder, victim)
     if shared:
@@ -201,7 +201,7 @@ def test_a_command_that_puts_a_file_in_the_place_of_its_folder(local, scratch):
 def test_what_is_no_result_is_told_in_the_log(local):
     local.put("00_waiting", "a")
     local.run("work", "--", "sh", "-c", LEFT)
-    assert local.names("results/a") == ["kept"]
+    assert local.names(local.files("a")) == ["kept"]
     assert "left out of the results: 'dangling': it is a link to no file (and 1 more)" in (
         local.stderr
     )
@@ -223,6 +223,7 @@ def test_names_that_the_share_does_not_tell_apart(local, monkeypatch):
     local.put("00_waiting", "a")
     script = 'cd "$DIRJOBS_OUT"; echo upper > Loss.dat; echo lower > loss.dat'
     local.run("work", "--", "sh", "-c", script)
-    found = {name: local.store.read(f"results/a/{name}") for name in local.names("results/a")}
+    files = local.files("a")
+    found = {name: local.store.read(f"{files}/{name}") for name in local.names(files)}
     assert found == {"loss.dat": b"upper\n", "loss~2.dat": b"lower\n"}
     assert "'loss.dat' is stored as 'loss~2.dat'" in local.stderr

@@ -114,7 +114,7 @@ def test_what_is_run_is_what_was_verified(local, key_file, tmp_path):
     )
     out = local.run("work", "--signed-only", "--", "sh", "-c", change, "sh", local.url, "{}")
     assert "1 done" in out
-    assert local.store.read("results/a.txt/given") == b"lawful"
+    assert local.store.read(f"{local.files('a.txt')}/given") == b"lawful"
     assert local.store.read("02_done/a.txt") == b"changed\n"
 
 

@@ -109,7 +109,7 @@ def test_a_command_that_fails_is_run_again(queue):
     # With what it printed last.
     assert reasons(queue, "a") == ["exit code 1: 1", "exit code 1: 2"]
     assert reasons(queue, "b") == ["exit code 1: 1", "exit code 1: 2", "exit code 1: 3"]
-    assert queue.names("results/a") == ["3"]  # each begins with an empty folder
+    assert queue.names(queue.files("a")) == ["3"]  # each begins with an empty folder
     queue.run("retry", "b")
     queue.run("work", "--wid", "w2", "--", "true")
     assert queue.jobs() == {"02_done": ["a", "b"]}
@@ -128,16 +128,18 @@ def test_results_are_there_before_the_job_is_done(queue):
 
     def rename(store, src, dst):
         if dst.startswith(("02_done", "99_failed")):
-            seen.append(sorted(entry.name for entry in store.list(f"results/{dst[-1]}")))
+            (files,) = store.list(f"results/{dst[-1]}")
+            inside = store.list(f"results/{dst[-1]}/{files.name}")
+            seen.append(sorted(entry.name for entry in inside))
         return queue_rename(store, src, dst)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(type(queue.store), "rename", rename)
         queue.run("work", "--", "sh", "-c", script, code=1)
     assert seen == [["a link", "deep", "result.json"]] * 2
-    assert queue.store.read("results/b/a link") == b"1\n"
+    assert queue.store.read(f"{queue.files('b')}/a link") == b"1\n"
     big = io.BytesIO()
-    queue.store.download("results/a/deep/er/big", big)
+    queue.store.download(f"{queue.files('a')}/deep/er/big", big)
     assert big.getvalue() == bytes(3_000_000)
 
 

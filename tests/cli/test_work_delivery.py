@@ -50,7 +50,7 @@ def test_the_share_is_away_when_results_are_brought(far, server, when):
     server.faults.add(fault)
     far.run("work", "--", *RESULT)
     assert far.jobs() == {"02_done": ["a"]}
-    assert far.names("results/a") == ["a.txt", "b.txt"]
+    assert far.names(far.files("a")) == ["a.txt", "b.txt"]
     assert "waiting until it can" in far.stderr
     assert "going on" in far.stderr
 
@@ -84,7 +84,7 @@ def test_the_server_is_gone_when_a_job_ends(far, server, tmp_path):
     thread.join()
     assert met
     assert far.jobs() == {"02_done": ["a"]}
-    assert far.names("results/a") == ["a.txt", "b.txt"]
+    assert far.names(far.files("a")) == ["a.txt", "b.txt"]
     assert "exit code 0" in log_of(far, "a")
 
 
@@ -107,7 +107,7 @@ def test_a_full_share_is_waited_for(far, server):
     server.faults.add(fault)
     far.run("work", "--", *RESULT)
     assert far.jobs() == {"02_done": ["a"]}
-    assert far.names("results/a") == ["a.txt", "b.txt"]
+    assert far.names(far.files("a")) == ["a.txt", "b.txt"]
     assert "Waiting for room, at most 600 s" in far.stderr
 
 
@@ -123,11 +123,11 @@ def test_a_share_that_stays_full_fails_the_job_and_results_are_kept(
     monkeypatch.setattr("dirjobs.runner.upload.PATIENCE", 0.1)
     refusing(local, monkeypatch, NoSpace)
     local.put("00_waiting", "a")
-    local.run("work", "--", "sh", "-c", f"{RESULT[2]}; exit {code}", code=1)
+    local.run("work", "--wid", "w1", "--", "sh", "-c", f"{RESULT[2]}; exit {code}", code=1)
     assert local.jobs() == {"99_failed": ["a"]}
     (reason,) = reasons(local, "a")
     begin = "exit code 3" if code else "the command ended well"
-    assert reason.startswith(f"{begin}, but its results could not be stored: 'results/a/a.txt'")
+    assert reason.startswith(f"{begin}, but its results could not be stored: 'results/a/w1/a.txt'")
     assert "(and 1 more)" in reason
     folder = kept(reason)
     assert folder.parent == scratch
@@ -142,7 +142,7 @@ def test_a_share_that_refuses_is_not_waited_for(local, monkeypatch):
     local.put("00_waiting", "a", "b")
     local.run("work", "--", *RESULT, code=1)
     assert local.jobs() == {"02_done": ["b"], "99_failed": ["a"]}
-    assert local.names("results/a") == ["b.txt"]  # what could be stored was
+    assert local.names(local.files("a")) == ["b.txt"]  # what could be stored was
     assert "Waiting for room" not in local.stderr
 
 
@@ -150,7 +150,7 @@ def test_a_result_that_the_share_can_not_name(far):
     far.put("00_waiting", "a")
     script = 'echo 1 > "$DIRJOBS_OUT/fine"; echo 2 > "$DIRJOBS_OUT/$(printf \'a\\nb\')"'
     far.run("work", "--", "sh", "-c", script, code=1)
-    assert far.names("results/a") == ["fine"]
+    assert far.names(far.files("a")) == ["fine"]
     (reason,) = reasons(far, "a")
     assert "can't be called" in reason
     assert len(list((kept(reason) / "results").iterdir())) == 2

@@ -77,7 +77,7 @@ def test_a_script_reads_the_slot_from_its_environment(local):
 
 
 def test_a_job_that_takes_too_much_memory_fails_and_the_others_go_on(local, monkeypatch):
-    monkeypatch.setattr("dirjobs.runner.execution._LOOK_AT_MEMORY", 0.02)
+    monkeypatch.setattr("dirjobs.runner.machine._PAUSE_WITH_LIMIT", 0.02)
     local.put("00_waiting", "a", "b")
     program = "import time; x = bytearray(90 << 20); time.sleep(600)"
     hungry = f"{shlex.quote(sys.executable)} -c {shlex.quote(program)}"

@@ -61,7 +61,7 @@ def test_a_job_is_handed_in_when_its_queue_is_back(way, far, server, tmp_path):
         told = far.run("work", "--", "sh", "-c", script)
     assert fault.fired == fault.times
     assert far.jobs() == {"02_done": ["a"]}
-    assert far.names("results/a") == ["a.txt"]
+    assert far.names(far.files("a")) == ["a.txt"]
     assert "1 done" in told
     if way not in ("423", "425"):
         assert far.stderr.count("the queue is away") == 1

@@ -157,7 +157,7 @@ def assert_all_is_well(place, scratch, out, *jobs):
     assert f"{len(jobs)} done in" in out
     assert "Traceback" not in queue.stderr
     for job in jobs:
-        assert queue.store.read(f"results/{job}/a.txt") == b"1\n"
+        assert queue.store.read(f"{queue.files(job)}/a.txt") == b"1\n"
         assert said(queue, job) == ["said"]
     assert list(scratch.iterdir()) == []
 

@@ -30,7 +30,6 @@ from dirjobs.layout import (
     FOLDERS,
     LOGS,
     PARKED,
-    RESULTS,
     RUNNING,
     WAITING,
 )
@@ -325,11 +324,13 @@ def results(scene):
             path = Path(folder, name)
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(data)
-        problem = Delivery(scene.life.share, Shutdown()).results(held.job.name, folder)
+        delivery = Delivery(scene.life.share, Shutdown())
+        place = delivery.place_for(held.job.name, held.worker)
+        problem = delivery.results(place, folder)
     yield
     if not problem:
         for name, data in made.items():
-            assert scene.world.store.read(f"{RESULTS}/{held.job.name}/{name}") == data
+            assert scene.world.store.read(f"{place}/{name}") == data
     scene.life.done(held)
 
 

@@ -36,7 +36,7 @@ from dirjobs.recovery.heartbeat import Heartbeat
 from dirjobs.redaction import redacted, without_login
 from dirjobs.registry import scheme_of
 from dirjobs.runner import template
-from dirjobs.runner.parameters import parameters_in
+from dirjobs.runner.parameters import object_in
 from tests.fuzz.mutation import mutated, mutated_text
 
 
@@ -316,7 +316,7 @@ def read_table(path: str) -> None:
 
 
 def read_job(path: str) -> None:
-    found = parameters_in(path)
+    found = object_in(path)
     if found is not None:
         template.environment(template.Subject("a", "/p", found))
 

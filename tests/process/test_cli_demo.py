@@ -32,7 +32,7 @@ def start(tmp_path):
 
 
 def results(folder):
-    files = sorted((folder / "jobs" / "results").glob("*/result.json"))
+    files = sorted((folder / "jobs" / "results").glob("*/*/result.json"))
     return [json.loads(file.read_text()) for file in files]
 
 

@@ -196,9 +196,9 @@ def test_all_go_on_and_hand_in(places, tmp_path, figures):
     bad = []
     for place in places:
         told = (tmp_path / f"{place.name}.err").read_text()
-        result = place.root / "results" / "a" / "a.txt"
+        result = next((place.root / "results" / "a").glob("*/a.txt"), None)
         done = os.listdir(place.root / "02_done") == ["a"]
-        is_handed_in = done and result.exists() and result.read_bytes() == b"1\n"
+        is_handed_in = done and result is not None and result.read_bytes() == b"1\n"
         figures(f"{place.name}: exit {codes[place.name]}{', handed in' * is_handed_in}")
         if codes[place.name] or not is_handed_in or "Traceback" in told:
             bad.append((place.name, told))

@@ -130,6 +130,7 @@ def test_only_known_modules_remove_anything():
     [
         *("00_waiting/job1.txt", "01_running/w1.job1.txt", "02_done/job1.txt", "99_failed/j.txt"),
         *("_queue/parked/w1.job1.txt", "_queue/queue.json", "_queue/attempts/job1.txt.json"),
+        "_queue/journal/w1.1.jsonl",
         *("00_waiting/~w1~abc.job1.txt", "00_waiting/job.part", "01_running/~abc.part"),
         *("00_waiting/~w1~abc.job.part.txt", "logs/x.json", "", "x.json"),
         *("00_waiting/~w1~abc.job.part", "00_waiting/~w1~abc.part", "00_waiting/abc.part"),
@@ -206,4 +207,9 @@ def test_a_whole_drain_takes_no_job_file_away(mode, seed, monkeypatch):
     kept = [store.read(f"{folder}/{e.name}") for folder in folders for e in store.list(folder)]
     assert sorted(kept) == sorted(jobs.values())
     assert set(store.removed) <= {"_queue/workers"}
-    assert set(store.overwritten) <= {"_queue/workers", "_queue", "_queue/attempts"}
+    assert set(store.overwritten) <= {
+        "_queue/workers",
+        "_queue",
+        "_queue/attempts",
+        "_queue/journal",
+    }

@@ -98,9 +98,11 @@ def test_memory_of_a_group_counts_what_is_shared_once(forks):
     with program:
         assert program.stdout.readline() == b"ready\n"
         used = memory_of(program.pid)
-        assert Allotment(memory=20 * MIB).problem(program.pid).startswith("used ")
-        assert Allotment(memory=1 << 40).problem(program.pid) == ""
-        assert Allotment().problem(program.pid) == ""
+        assert Allotment(memory=20 * MIB).meter(program.pid).look().startswith("used ")
+        assert Allotment(memory=1 << 40).meter(program.pid).look() == ""
+        meter = Allotment().meter(program.pid)
+        assert meter.look() == ""
+        assert meter.peak > 40 * MIB
         program.stdin.close()
     assert used > 40 * MIB
     if sys.platform == "linux":

@@ -10,8 +10,9 @@ from dirjobs.cli.sweep.naming import LONGEST, Naming, content_of, filled
 from dirjobs.cli.sweep.parameters import combinations, csv_rows, json_rows, parse_param, typed
 from dirjobs.errors import ConfigurationError, InvalidName
 from dirjobs.layout import check_new_job
-from dirjobs.runner.parameters import Number, parameters_in, text_of, to_json
+from dirjobs.runner.parameters import object_in, texts_of
 from dirjobs.runner.template import Subject, UnknownParameter, environment, fill_argument
+from dirjobs.typed import Number, text_of, to_json
 
 
 @pytest.mark.parametrize(
@@ -228,14 +229,14 @@ def test_json_keeps_all_digits(tmp_path):
 def test_a_jobs_file_may_be_written_by_windows(tmp_path, encoding):
     path = tmp_path / "job.json"
     path.write_text('{"lr": 0.10, "name": "Müller"}\r\n', encoding=encoding)
-    assert parameters_in(str(path)) == {"lr": "0.10", "name": "Müller"}
+    assert texts_of(object_in(str(path)) or {}) == {"lr": "0.10", "name": "Müller"}
 
 
 @pytest.mark.parametrize("data", [b"", b"[1]", b"3", b'{"a": ', b"\xff\xfe{", b"{" * 100_000])
 def test_a_job_that_is_no_object_has_no_parameters(tmp_path, data):
     path = tmp_path / "job"
     path.write_bytes(data)
-    assert parameters_in(str(path)) is None
+    assert object_in(str(path)) is None
 
 
 def test_variables_that_would_be_one_are_left_out():

@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 from dirjobs.admin.results import (
-    RESULT,
     Outcome,
     columns,
     ended,
@@ -16,11 +15,12 @@ from dirjobs.admin.results import (
     with_results,
 )
 from dirjobs.cli.options import QueueCommand, jobs_argument, json_option, opened, verbose_option
-from dirjobs.cli.tables import Selection, cells, read_all, table_options
+from dirjobs.cli.tables import Selection, cells, read_all, read_history, table_options
 from dirjobs.console.errors import say, told_in_one_sentence
 from dirjobs.console.spreadsheet import as_typed, csv_line
 from dirjobs.console.text import show, show_json, show_raw, show_table
-from dirjobs.layout import JobFile
+from dirjobs.layout import RESULT, JobFile
+from dirjobs.protocol.journal import Record
 from dirjobs.protocol.share import Share
 
 
@@ -96,12 +96,15 @@ def results(
 
 
 def _rows(share: Share, places: Sequence[JobFile]) -> list[dict[str, Any]]:
-    have = with_results(share)
+    history = read_history(share)
+    decisive = [history.decisive(place) for place in places]
+    have = with_results(share) if None in decisive else frozenset()
 
-    def row_of(share: Share, place: JobFile) -> Outcome:
-        return outcome(share, place, place.job.name in have)
+    def row_of(share: Share, one: tuple[JobFile, Record | None]) -> Outcome:
+        place, record = one
+        return outcome(share, place, record, place.job.name in have)
 
-    found = read_all(share, places, row_of)
+    found = read_all(share, [*zip(places, decisive, strict=True)], row_of)
     odd = [place.job.name for place, one in zip(places, found, strict=True) if not one.is_readable]
     if odd:
         say(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import click
+from msgspec.structs import asdict
 
+from dirjobs.admin.history import time_of
 from dirjobs.admin.inspect import Inspector
 from dirjobs.admin.locate import entry_at, locate
 from dirjobs.admin.logs import Log, logs_of
@@ -18,15 +22,19 @@ from dirjobs.cli.options import (
     opened,
     verbose_option,
 )
+from dirjobs.cli.tables import read_history
 from dirjobs.console.errors import told_in_one_sentence
 from dirjobs.console.text import duration, show, show_json
 from dirjobs.errors import ConfigurationError
-from dirjobs.layout import DONE, RUNNING, WORKERS, JobFile
+from dirjobs.layout import RUNNING, WORKERS, JobFile
 from dirjobs.names import unsafe_name
 from dirjobs.protocol import attempts
+from dirjobs.protocol.journal import Record
 from dirjobs.protocol.share import Share
 from dirjobs.recovery.heartbeat import worker_of
 from dirjobs.recovery.process import this_process
+from dirjobs.runner.machine import told as told_size
+from dirjobs.typed import text_of
 
 
 @click.command("show", cls=QueueCommand)
@@ -36,7 +44,8 @@ from dirjobs.recovery.process import this_process
 @verbose_option
 @told_in_one_sentence
 def show_job(jobs: str, name: str, as_json: bool, verbose: int) -> None:
-    """Show where a job is, who has it, since when, and why earlier attempts ended."""
+    """Show all about a job: where it is, who has it, since when, and each attempt at it: when,
+    where, by which command, how it ended, what it needed, where its files are."""
     with opened(jobs, verbose) as share:
         found = _about(share, name)
     if as_json:
@@ -55,7 +64,15 @@ def _about(share: Share, job: str) -> dict[str, Any]:
     if not places:
         known = " (though it has been: see its notes)" if notes or logs else ""
         raise ConfigurationError(f"this queue has no job {job!r}{known}; `dirjobs list` tells.")
-    found: dict[str, Any] = {"job": job, "places": [], "attempts": notes}
+    history = read_history(share)
+    decisive = next(filter(None, map(history.decisive, places)), None)
+    records = history.attempts_at(job)
+    found: dict[str, Any] = {
+        "job": job,
+        "places": [],
+        "attempts": [_attempt(record, counts=record is decisive) for record in records],
+        "notes": [note for note in notes if not _is_recorded(note, records)],
+    }
     for place in places:
         about = _place(share, place)
         found["places"].append(about)
@@ -93,6 +110,22 @@ def _holder(share: Share, worker: str) -> Heard | None:
     return min(heard, key=lambda one: (one.heartbeat.ended, not one.is_at_work), default=None)
 
 
+def _attempt(record: Record, *, counts: bool) -> dict[str, Any]:
+    told = {name: value for name, value in asdict(record).items() if value not in ("", None, [])}
+    if record.git is not None:
+        told["git"] = asdict(record.git)
+    return {**told, "counts": counts}
+
+
+def _is_recorded(note: Mapping[str, Any], records: Iterable[Record]) -> bool:
+    """Whether a note tells why an attempt failed that has a record, which tells more."""
+    reason, worker = str(note.get("reason", "")), note.get("worker")
+    return any(
+        record.worker == worker and record.reason and record.reason.startswith(reason)
+        for record in records
+    )
+
+
 def _log(log: Log) -> dict[str, Any]:
     return {"path": log.path, "worker": log.worker, "modified": iso(log.entry.mtime)}
 
@@ -104,16 +137,43 @@ def _lines(found: dict[str, Any]) -> list[str]:
         lines.append(f"{found['job']}: {place['state']} ({place['path']}{size})")
         lines += _holder_lines(place)
     if found["attempts"]:
-        lines.append("Noted attempts, the latest last:")
-    for note in found["attempts"]:
+        lines.append("Attempts, the latest last:")
+    for attempt in found["attempts"]:
+        lines += _attempt_lines(attempt)
+    if found["notes"]:
+        lines.append("Noted, the latest last:")
+    for note in found["notes"]:
         worker = f"  {note['worker']}" if note.get("worker") else ""
         reason = " ".join(str(note.get("reason", "")).split())
         died = "  (the worker died)" if note.get("died") else ""
         lines.append(f"  {note.get('at', '')}{worker}  {reason}{died}")
-    lines += [f"Log: {log['path']}" for log in found["logs"]]
-    if not found["attempts"] and found["places"][0]["path"].startswith(DONE):
-        lines.append("Done at the first attempt, as far as is noted.")
-    return lines
+    told = {attempt.get("log") for attempt in found["attempts"]}
+    return lines + [f"Log: {log['path']}" for log in found["logs"] if log["path"] not in told]
+
+
+def _attempt_lines(attempt: Mapping[str, Any]) -> list[str]:
+    number, reason = attempt.get("attempt", "-"), " ".join(attempt.get("reason", "").split())
+    how = attempt.get("end", "?") + (", but the job was somebody else's" if attempt["lost"] else "")
+    seconds, memory, git = attempt.get("seconds"), attempt.get("memory"), attempt.get("git")
+    took = "" if seconds is None else f" after {duration(seconds)}"
+    where = f" by {attempt.get('worker', '?')} on {attempt.get('host', '?')}"
+    ended = iso(time_of(attempt.get("ended", ""))) or "at an unknown time"
+    details = {
+        "why": reason,
+        "command": shlex.join(attempt.get("command", [])),
+        "params": _pairs(attempt.get("params")),
+        "result": _pairs(attempt.get("result")),
+        "memory": "" if memory is None else f"{told_size(memory)} at most",
+        "code": "" if git is None else git["commit"] + (", changed" if git["dirty"] else ""),
+        "files": attempt.get("files", ""),
+        "log": attempt.get("log", ""),
+    }
+    told = [f"  {number}  {how}{took}{where}, {ended}"]
+    return told + [f"     {name:8}{text}" for name, text in details.items() if text]
+
+
+def _pairs(values: Mapping[str, Any] | None) -> str:
+    return "  ".join(f"{name}={text_of(value)}" for name, value in (values or {}).items())
 
 
 def _holder_lines(place: dict[str, Any]) -> list[str]:

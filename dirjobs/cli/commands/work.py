@@ -218,7 +218,7 @@ def work(
 
     If COMMAND ends with exit code 0 the job goes to 02_done, otherwise to 99_failed.  What
     it prints goes to logs/ on the share (`dirjobs logs`), files that it writes into the
-    folder $DIRJOBS_OUT to results/JOB/ (`dirjobs results`).  What it leaves running in its
+    folder $DIRJOBS_OUT to results/JOB/WORKER/ (`dirjobs results`).  What it leaves running in its
     process group is ended with it.
 
     Ctrl-C and SIGTERM end the running commands (SIGTERM, after 5 s SIGKILL) and give their

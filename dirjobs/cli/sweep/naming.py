@@ -9,8 +9,8 @@ from collections.abc import Container, Iterable, Mapping
 from dirjobs import layout, names
 from dirjobs.cli.sweep.parameters import Row, Value
 from dirjobs.errors import ConfigurationError
-from dirjobs.runner.parameters import Number, text_of, to_json
 from dirjobs.runner.template import UnknownParameter, fill
+from dirjobs.typed import Number, text_of, to_json
 
 LONGEST = 100
 """Bytes: longer names are cut, and get a digest."""

@@ -16,7 +16,7 @@ from typing import TypeAlias
 
 from dirjobs.errors import ConfigurationError
 from dirjobs.protocol.records import check_depth
-from dirjobs.runner.parameters import Number
+from dirjobs.typed import Number
 
 Value: TypeAlias = object
 """What JSON knows; mostly a number, a bool or a string."""

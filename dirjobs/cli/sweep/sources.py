@@ -25,8 +25,8 @@ from dirjobs.cli.sweep.parameters import (
     json_rows,
 )
 from dirjobs.errors import ConfigurationError
-from dirjobs.runner.parameters import text_of
 from dirjobs.runner.template import variable_of
+from dirjobs.typed import text_of
 
 INPUT = "-"
 """Stands for standard input."""

@@ -1,0 +1,3 @@
+"""Which version of dirjobs this is."""
+
+__version__ = "1.0.0.dev0"
