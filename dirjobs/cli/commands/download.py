@@ -1,0 +1,97 @@
+"""``dirjobs download``: the files of jobs, from the share to this machine."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from dirjobs.admin.locate import chosen, missed
+from dirjobs.admin.results import ended
+from dirjobs.cli.options import (
+    QueueCommand,
+    job_argument,
+    jobs_argument,
+    json_option,
+    opened,
+    verbose_option,
+)
+from dirjobs.cli.tables import read_all, read_history
+from dirjobs.console.errors import say, told_in_one_sentence
+from dirjobs.console.text import show, show_json
+from dirjobs.protocol.share import Share
+from dirjobs.runner import download as downloading
+from dirjobs.runner.download import Remote
+
+
+@click.command(cls=QueueCommand)
+@jobs_argument
+@job_argument("names", nargs=-1, metavar="[JOB]...")
+@click.option(
+    "-o", "--output", metavar="DIR", default="results", help="Where to.  [default: ./results]"
+)
+@click.option(
+    "--state",
+    type=click.Choice(["done", "failed"]),
+    help="Only the files of these jobs.  [default: both]",
+)
+@json_option
+@verbose_option
+@told_in_one_sentence
+def download(
+    jobs: str,
+    names: tuple[str, ...],
+    output: str,
+    state: str | None,
+    as_json: bool,
+    verbose: int,
+) -> None:
+    """Copy the files of ended jobs into a folder of this machine.
+
+    JOB is a name or a pattern such as 'lr0.1*'; without any, all jobs that have ended.  What a
+    command wrote into $DIRJOBS_OUT, at the attempt that ended its job, comes to DIR/JOB/.  Files
+    that are there already, of the same size and time, are skipped: call it again after more
+    jobs have ended, or when it was interrupted.
+
+    \b
+      dirjobs download jobs/ 'lr0.1*' -o plots
+    """  # noqa: D301 - click wants the very character
+    with opened(jobs, verbose) as share:
+        places = [place for place in ended(share) if state in (None, place.state)]
+        if names:
+            places, missing = chosen(places, names)
+            if missing:
+                raise missed(share, missing, state or "done or failed")
+        history = read_history(share)
+        folders = [
+            (place.job.name, folder)
+            for place in places
+            if (folder := downloading.folder_with_files(place, history))
+        ]
+
+        def listed(share: Share, one: tuple[str, str]) -> list[Remote]:
+            job, folder = one
+            return [*downloading.files_below(share, folder, job)]
+
+        files = [file for found in read_all(share, folders, listed) for file in found]
+        odd = [file for file in files if file.problem]
+        if odd:
+            more = f" (and {len(odd) - 1} more)" if len(odd) > 1 else ""
+            say(f"left out: {odd[0].path!r}: {odd[0].problem}{more}.")
+        wanted = [file for file in files if not file.problem]
+        brought = read_all(
+            share, wanted, lambda share, file: downloading.fetch(share, file, output), "fetching"
+        )
+    count, size = (
+        sum(brought),
+        sum(f.entry.size or 0 for f, new in zip(wanted, brought, strict=True) if new),
+    )
+    there = len(brought) - count
+    if as_json:
+        show_json({"folder": os.path.abspath(output), "fetched": count, "there": there})
+        return
+    if not files:
+        show("No job left files." if places else "No job has ended yet.")
+        return
+    had = f"; {there:,} were there already" if there else ""
+    show(f"Fetched {count:,} files ({size:,} bytes) into {output}{had}.")
