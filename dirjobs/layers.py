@@ -69,6 +69,9 @@ class Layer(Store):
     def write(self, path: str, data: bytes) -> None:
         self.call("write", (path,), lambda: self.store.write(self.at(path), data))
 
+    def append(self, path: str, data: bytes) -> None:
+        self.call("append", (path,), lambda: self.store.append(self.at(path), data))
+
     def download(self, path: str, target: BinaryIO) -> None:
         self.call("download", (path,), lambda: self.store.download(self.at(path), target))
 
@@ -167,6 +170,7 @@ class Retrying(Layer):
         "rename": (Unavailable,),
         "mkdir": (Unavailable, Busy),
         "rmdir": (),
+        "append": (),
     }
     """After which errors a verb is sent again; every other one after all that may pass.  A
     rename of a file that is busy is its caller's to repeat: others wait for that file, too."""

@@ -436,7 +436,8 @@ class DirJobs:
         worker = Worker(
             claiming, candidates, membership, ending=ending, names_suffice=store.names_suffice
         )
-        return Generation(share, presence, worker, membership, control, Journal(me), pid)
+        told = Journal(me, appends=store.names_suffice)
+        return Generation(share, presence, worker, membership, control, told, pid)
 
     def _current(self) -> Generation:
         """This process's generation; a forked child gets one of its own."""

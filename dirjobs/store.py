@@ -233,6 +233,17 @@ class Store(ABC):
     """True for local disks: sizes and times cost a call each, and every call gets its answer.
     Workers in mode trust then list names only (`names_of_files`)."""
 
+    def append(self, path: str, data: bytes) -> None:
+        """Add to the end of a file that nobody else writes.  Asked for only of stores whose
+        `names_suffice`: there it costs a tenth of writing the file whole.  If it fails, some of
+        `data` may be there.
+
+        Raises:
+            NotFound: there is no such file.
+            Unsupported: this store can't; so is every store that doesn't say otherwise.
+        """
+        raise Unsupported(f"{self!r} adds to no file ({path!r}, {len(data)} bytes).")
+
     def names_of_files(self, folder: str) -> Iterable[str]:
         """The names of the regular files in `folder`; the same promises as `list`.
 

@@ -7,6 +7,7 @@ the job is in is right, and the record tells of an attempt that did not count.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from typing import Annotated, Any
 import msgspec
 
 from dirjobs import threads
+from dirjobs.errors import NotFound
 from dirjobs.layout import JOURNAL
 from dirjobs.protocol.folders import write
 from dirjobs.protocol.me import Me
@@ -152,8 +154,10 @@ class Record(msgspec.Struct, kw_only=True):
         }
         if self.git is not None:
             told["git"] = msgspec.structs.asdict(self.git)
+        has_typed = self.params or self.result
+        text = to_json(told) if has_typed else json.dumps(told, ensure_ascii=False)
         # What Python carries of a name that is no Unicode is an escape in JSON as well.
-        return f"{to_json(told)}\n".encode(errors="backslashreplace")
+        return f"{text}\n".encode(errors="backslashreplace")
 
 
 def _shortened(command: Sequence[str]) -> list[str]:
@@ -191,12 +195,14 @@ class _File:
         lines: its records.
         version: how often it was changed.
         written: the version that is on the share.
+        there: how many of its lines are on the share as they are here; None if that is not known.
     """
 
     number: int
     lines: list[bytes] = field(default_factory=list)
     version: int = 0
     written: int = 0
+    there: int | None = None
 
     @property
     def is_full(self) -> bool:
@@ -217,10 +223,12 @@ class Journal:
 
     Args:
         me: the worker; the journal has the name that it goes by at its first record.
+        appends: whether the store adds to files, see `Store.append`.
     """
 
-    def __init__(self, me: Me) -> None:
+    def __init__(self, me: Me, *, appends: bool = False) -> None:
         self._me = me
+        self._appends = appends
         self._worker = ""
         self._before = 0
         """How many files of this name there were, by an earlier process."""
@@ -250,7 +258,9 @@ class Journal:
                 place = self._places[claim] = self._new_place(line, record)
             place.record = record
             file = place.file
-            file.lines[place.line] = line
+            if file.lines[place.line] != line:
+                file.lines[place.line] = line
+                file.there = None
             file.version += 1
             version = file.version
         with self._writing:
@@ -275,11 +285,25 @@ class Journal:
             worker = self._me.worker
             self._before = max(_numbers(share, worker), default=0)
             self._worker = worker
+        path = f"{JOURNAL}/{self._worker}.{self._before + file.number}.jsonl"
         with self._lock:
-            version, data = file.version, b"".join(file.lines)
-        number = self._before + file.number
-        write(share, f"{JOURNAL}/{self._worker}.{number}.jsonl", data)
-        file.written = version
+            version, lines, there = file.version, list(file.lines), file.there
+            file.there = None
+        if there is None or not self._appends or not _append(share, path, lines[there:]):
+            write(share, path, b"".join(lines))
+        with self._lock:
+            file.written = version
+            if file.lines[: len(lines)] == lines:
+                file.there = len(lines)
+
+
+def _append(share: Share, path: str, lines: Sequence[bytes]) -> bool:
+    """Add lines to a file; False if somebody has removed it."""
+    try:
+        share.store.append(path, b"".join(lines))
+    except NotFound:
+        return False
+    return True
 
 
 def _numbers(share: Share, worker: str) -> list[int]:

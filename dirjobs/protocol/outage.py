@@ -249,6 +249,12 @@ class SameQueue(Layer):
             self._require_queue()
         super().write(path, data)
 
+    def append(self, path: str, data: bytes) -> None:
+        """Only records are added to, which `write` tells of; never sent twice."""
+        if self.presence.queue_id:
+            self._require_queue()
+        self._call("append", (path,), lambda: self.store.append(path, data), None)
+
     def mkdir(self, path: str) -> None:
         """Looks once more afterwards: what is put into a folder that was made at a bare mount
         point would be taken for stored."""

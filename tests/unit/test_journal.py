@@ -7,10 +7,11 @@ import threading
 
 import pytest
 
-from dirjobs import Denied, Entry, Guarantees
+from dirjobs import Denied, Entry, Guarantees, NoSpace
 from dirjobs.admin import history
 from dirjobs.admin.history import History, files_of
 from dirjobs.backends.memory import MemoryStore
+from dirjobs.backends.posix.store import PosixStore
 from dirjobs.layers import Layer
 from dirjobs.layout import DONE, FAILED, JOURNAL, JobFile
 from dirjobs.policy import Policy
@@ -333,3 +334,77 @@ def test_other_files_are_none(share):
         share.write(f"{JOURNAL}/{name}", b"x")
     share.mkdir(f"{JOURNAL}/w2.1.jsonl")
     assert history.journals(share) == []
+
+
+# -- where a file can be added to -----------------------------------------------------------------
+
+
+class Adding(Layer):
+    """Notes what is written whole, and what is added."""
+
+    def __init__(self, store):
+        super().__init__(store)
+        self.made = []
+        self.fails = False
+
+    def write(self, path, data):
+        self.made.append(("write", data.count(b"\n")))
+        super().write(path, data)
+
+    def append(self, path, data):
+        self.made.append(("append", data.count(b"\n")))
+        if self.fails:
+            super().append(path, data[:10])
+            raise NoSpace(path)
+        super().append(path, data)
+
+
+@pytest.fixture
+def disk(tmp_path):
+    store = Adding(PosixStore(tmp_path / "jobs"))
+    make_folders(Share(store))
+    store.made.clear()
+    return Share(store)
+
+
+def test_a_disk_s_file_grows(disk):
+    mine = Journal(Me("w1", Policy(), Guarantees()), appends=True)
+    for number in range(RECORDS_IN_FILE + 2):
+        mine.note(disk, f"c{number}", record(f"j{number}"))
+    one = ("append", 1)
+    assert disk.store.made == [("write", 1), *[one] * 99, ("write", 1), one]
+    assert [found.job for found in everything(disk)] == [f"j{n}" for n in range(102)]
+
+
+def test_a_record_that_changes_is_written_whole(disk):
+    mine = Journal(Me("w1", Policy(), Guarantees()), appends=True)
+    for number in range(3):
+        mine.note(disk, f"c{number}", record(f"j{number}"))
+    mine.note(disk, "c1", record("j1", lost=True))
+    mine.note(disk, "c1", record("j1", lost=True))
+    mine.note(disk, "c3", record("j3"))
+    assert [made for made, _ in disk.store.made][3:] == ["write", "append", "append"]
+    assert [found.lost for found in everything(disk)] == [False, True, False, False]
+
+
+def test_after_a_record_that_was_torn_all_are_written(disk):
+    mine = Journal(Me("w1", Policy(), Guarantees()), appends=True)
+    mine.note(disk, "c0", record("j0"))
+    disk.store.fails = True
+    with pytest.raises(NoSpace):
+        mine.note(disk, "c1", record("j1"))
+    (entry,) = history.journals(disk)
+    found = history.read(disk, entry)
+    assert [one.job for one in found.records] == ["j0"]
+    assert "makes no sense" in found.problem
+    disk.store.fails = False
+    mine.note(disk, "c2", record("j2"))
+    assert [one.job for one in everything(disk)] == ["j0", "j1", "j2"]
+
+
+def test_a_file_that_somebody_has_removed_is_written_again(disk):
+    mine = Journal(Me("w1", Policy(), Guarantees()), appends=True)
+    mine.note(disk, "c0", record("j0"))
+    disk.store.remove(f"{JOURNAL}/w1.1.jsonl")
+    mine.note(disk, "c1", record("j1"))
+    assert [one.job for one in everything(disk)] == ["j0", "j1"]

@@ -229,6 +229,10 @@ class PosixStore(Store):
         except OSError as error:
             self._fail(error, path)
 
+    def append(self, path: str, data: bytes) -> None:
+        with self._opened(path, os.O_WRONLY | os.O_APPEND) as file:
+            self._put(file, path, data)
+
     def download(self, path: str, target: BinaryIO) -> None:
         with self._opened(path, os.O_RDONLY) as file:
             while piece := self._piece(file, path):
