@@ -103,7 +103,10 @@ class Near:
         self.before, self.requests = self.tree(), 0
 
     def tree(self):
-        return sorted(os.walk(self.queue.url)) if self.error is None else []
+        """What is there; but a heartbeat that was under way may be anywhere."""
+        if self.error is not None:
+            return []
+        return sorted(each for each in os.walk(self.queue.url) if not each[0].endswith("workers"))
 
     def is_noticed(self):
         return self.requests >= ENOUGH

@@ -10,6 +10,7 @@ import pytest
 
 from dirjobs import ClaimLost, DirJobs, Guarantees
 from dirjobs.backends.memory import MemoryStore
+from dirjobs.backends.posix.store import PosixStore
 from dirjobs.errors import (
     AmbiguousResult,
     Denied,
@@ -154,6 +155,38 @@ def test_whether_a_job_is_ours_is_not_known_while_its_queue_is_away(away):
     away.come_back()
     assert asked.outcome() is True
     job.done()
+    queue.close()
+
+
+def test_a_heartbeat_that_goes_astray_makes_no_other_queue_ours(tmp_path, monkeypatch):
+    """The queue is exchanged between a heartbeat's look and its writing."""
+    place = Away(tmp_path / "jobs")
+    queue = worker(place.folder, "a.txt")
+    job = queue.next_and_lock()
+    write = PosixStore.write
+
+    def late(store, path, data):
+        if path.startswith(WORKERS) and "w1." in path and not place.gone:
+            place.gone = True
+            place.go("another")
+        write(store, path, data)
+
+    place.gone = False
+    with monkeypatch.context() as patch:
+        patch.setattr(PosixStore, "write", late)
+        with pytest.raises(QueueAway):
+            queue._membership.beat()
+    assert any(name.startswith("w1.") for name in os.listdir(f"{place.folder}/{WORKERS}"))
+    done = Waiter(job.done)
+    while not queue._generation.presence.is_away:
+        assert done.is_alive()
+    for _ in range(3):
+        with pytest.raises(StoreError):
+            queue._membership.beat()
+    os.rename(place.folder, f"{place.folder}.phantom")
+    os.rename(place.elsewhere, place.folder)
+    assert done.outcome() is None
+    assert os.listdir(f"{place.folder}/{DONE}") == ["a.txt"]
     queue.close()
 
 
