@@ -56,6 +56,7 @@ def note(
     retried: bool = False,
     by_hand: bool = False,
     once: str = "",
+    maybe_noted: str = "",
 ) -> int:
     """Add one attempt at `job` to its notes.
 
@@ -71,12 +72,15 @@ def note(
             deaths count no more.
         by_hand: a person took it from its worker.
         once: idempotency key; a second note with the same key is dropped.
+        maybe_noted: so is one after a note whose key begins so: it may be about the same attempt.
 
     Returns:
         as `deaths`.
     """
     attempts = read(share, job)
-    if not once or all(attempt.get("about") != once for attempt in attempts):
+    latest = str(attempts[-1].get("about", "")) if attempts else ""
+    is_noted = bool(maybe_noted) and latest.startswith(maybe_noted)
+    if not is_noted and (not once or all(one.get("about") != once for one in attempts)):
         attempt = {
             "worker": worker,
             "at": utc_now(),

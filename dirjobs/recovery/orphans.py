@@ -177,8 +177,10 @@ class OrphanRecovery:
             return
         claim = path.rpartition("/")[2]
         # First: whoever dies between the two leaves no second start unreported.  Several
-        # may find this death out, and a later process may die under the same name.
+        # may find this death out, and a later process may die under the same name: one that
+        # never said that it has the job does not count as another one that died at it.
         who = heartbeat.process
+        had_it = job.name in heartbeat.running
         deaths = attempts.note(
             self.parts.share,
             job.name,
@@ -186,6 +188,7 @@ class OrphanRecovery:
             f"{cause}; the job had been claimed as {claim}",
             died=True,
             once=f"{claim} {who.host} {who.pid} {who.started}",
+            maybe_noted="" if had_it else f"{claim} ",
         )
         if deaths >= self.max_attempts:
             moved = self._give_up(path, job)

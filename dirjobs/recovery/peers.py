@@ -199,7 +199,9 @@ class Peers:
                 self.is_complete = False
                 return False
 
-        heartbeats = {heartbeat.worker: heartbeat for heartbeat in verdicts.values()}
+        # Of several processes that had one name, the one that told of jobs.
+        by_jobs = sorted(verdicts.values(), key=lambda heartbeat: bool(heartbeat.running))
+        heartbeats = {heartbeat.worker: heartbeat for heartbeat in by_jobs}
         self.orphans.recover(heartbeats, causes, still_dead, until)
 
     def _is_of_a_holder(self, file: str) -> bool:

@@ -357,6 +357,38 @@ def test_a_death_is_noted_first_and_once(world):
     assert attempts(world) == [noted]
 
 
+@pytest.mark.parametrize("had_it", [False, True])
+def test_a_later_process_of_its_name_that_dies_as_well(world, had_it):
+    """Whoever noted the first death died before it gave the job back; the heartbeat that it was
+    about is gone.  A process that never had the job makes no second death of it."""
+    two = world.life("w2").start()
+    world.heartbeat_of("w1", running={"job.txt": 4})
+    world.claim_of("w1")
+
+    class Dies(Layer):
+        def rename(self, src, dst):
+            raise Unavailable("down")
+
+    two.over(Dies(world.store))
+    for _ in range(13):
+        world.now += POLICY.heartbeat
+        with suppress(Unavailable):
+            two.beat()
+    (noted,) = attempts(world)
+    world.store.remove(heartbeat_path("w1", "aaaaaa"))
+    later = world.process("elsewhere")
+    running = {"job.txt": 4} if had_it else {}
+    world.heartbeat_of("w1", "bbbbbb", later, running=running)
+    three = world.life("w3", max_attempts=2).start()
+    world.watched_for(three, POLICY.lease + 2 * POLICY.heartbeat)
+    if had_it:
+        assert world.names(FAILED) == ["job.txt"]
+        assert len(attempts(world)) == 2
+    else:
+        assert world.names(WAITING) == ["job.txt"]
+        assert attempts(world) == [noted]
+
+
 def test_two_observers_between_one_anothers_requests(world):
     """The second one requeues while the first one is on its way."""
     two, three = world.life("w2").start(), world.life("w3").start()
