@@ -176,7 +176,10 @@ class Checks:
             if other.wid.casefold() != worker.wid.casefold() or other.forked:
                 continue
             same = other.me.worker.casefold() == worker.me.worker.casefold()
-            if same or other.joined_at < worker.began_at:
+            # One that wakes up while the other begins goes by a later name from then on, and is
+            # met under neither: both may claim, under names of their own.
+            woke_up = worker.names_then.get(other.view) != other.me.worker
+            if same or (other.joined_at < worker.began_at and not woke_up):
                 raise Violation(f"{worker.view} joins, though {other.view} lives")
 
     def starts(self, worker: SimulatedWorker, held: Claim) -> None:

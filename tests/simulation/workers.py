@@ -62,6 +62,8 @@ class SimulatedWorker:
         self.forked = forked
         self.joined = False
         self.began_at = self.joined_at = simulation.now
+        self.names_then: dict[str, str] = {}
+        """The names of all workers when this one began."""
         self.insists = insists
         self._takes = False
         self.wid = wid
@@ -126,6 +128,7 @@ class SimulatedWorker:
     def begin(self) -> None:
         """Start working, and sweeping or beating."""
         self.began_at = self.simulation.now
+        self.names_then = {one.view: one.me.worker for one in self.simulation.workers}
         if self.membership is not None:
             self._persist(self.membership.start, self._began)
             return
