@@ -97,6 +97,12 @@ class Worker:
             JobsRefused: jobs are waiting, and after some tries none of them can be taken.
             StoreError: the store can't be used.
         """
+        claim = self._next()
+        if claim is None and self.membership is not None:
+            self.membership.look_after_end(self.parts)
+        return claim
+
+    def _next(self) -> Claim | None:
         control, membership = self.control, self.membership
         fruitless, busy_passes, pause = 0, 0, 0.05
         lost_before: frozenset[str] = frozenset()

@@ -156,6 +156,11 @@ class Incarnations:
                 one.over = True
             return list(self._all)
 
+    @property
+    def have_ended(self) -> bool:
+        """Whether `end` was called: this worker says no more that it lives."""
+        return self._ended
+
     def all(self) -> list[Incarnation]:
         """Those whose heartbeats are written."""
         with self._lock:

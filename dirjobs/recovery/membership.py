@@ -323,21 +323,31 @@ class Membership:
         for one in self.incarnations.end():
             self.incarnations.write(one, ended=True)
         if not self.me.trusts:
-            self._finish_deferred_returns()
+            self._finish_deferred_returns(self.parts)
         self.incarnations.clear()
         self.control.remove_orders(self.share)
 
-    def _finish_deferred_returns(self) -> None:
+    def look_after_end(self, parts: Parts) -> None:
+        """If this worker has ended while the caller was at a claim: look once more, since the
+        last look came before what the caller did.
+
+        Args:
+            parts: the protocol, on the caller's connection.
+        """
+        if self.incarnations.have_ended and not self.me.trusts:
+            self._finish_deferred_returns(parts)
+
+    def _finish_deferred_returns(self, parts: Parts) -> None:
         """Before leaving: finish put-backs that were deferred because the job was claimed.
 
         Two may end at once, the one that left such a copy and the one with the claim.  The
         first of them to say so is seen by the other, which looks after it has said so, too.
         """
-        sweeper = self.parts.sweeper
+        sweeper, share = parts.sweeper, parts.share
         if self.control.abort_now:  # no time for what can wait for the next worker
             sweeper.sweep((WAITING,))
             return
-        ours, theirs = sweeper.staged_here(self.share.listed(WAITING))
+        ours, theirs = sweeper.staged_here(share.listed(WAITING))
         if ours:
             # Whoever did not see me end must have looked before, and what it did before
             # that must be in my listing now.
@@ -346,10 +356,10 @@ class Membership:
                 log.warning(
                     "somebody may be ending a job that has a copy here; waiting %g s", pause
                 )
-            self.share.sleep(pause)
+            share.sleep(pause)
             sweeper.sweep((WAITING,))
         if theirs:
-            self.take_over(self.parts, theirs)
+            self.take_over(parts, theirs)
 
     def take_over(self, parts: Parts, staged: Collection[str]) -> bool:
         """Give back, at once, what workers that are surely gone have left.

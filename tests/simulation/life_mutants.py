@@ -128,7 +128,7 @@ LIFE_MUTANTS = (
         "a worker does not look back when it has ended",
         leavers,
         (("recovery.membership",
-             "            self._finish_deferred_returns()", "            pass"),),
+             "            self._finish_deferred_returns(self.parts)", "            pass"),),
     ),
     Mutant(
         "a worker ends while a copy of its own still grows",

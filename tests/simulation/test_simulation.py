@@ -61,6 +61,16 @@ def test_no_run_breaks_an_invariant() -> None:
         # Two threads of a worker park one file of a dead one.
         ("leavers", "sima2 leavers/114"),
         ("attempts", "0983fd1d attempts/555"),
+        # Who takes over dies between the note of a death and the rename; two observers know of
+        # another process of the dead one's name; a torn copy of a dead one's is parked.
+        ("attempts", "13d51aa0 attempts/444"),
+        ("attempts", "b80158c1 attempts/756"),
+        ("attempts", "13d51aa0 attempts/830"),
+        # Another thread closes a worker that is at a claim, and a copy waits for what comes of it.
+        ("closers", "eedbe649 closers/2932"),
+        ("closers", "eedbe649 closers/3395"),
+        # A machine wakes up while its worker's id is taken by another process.
+        ("resumed", "eedbe649 resumed/449"),
         # A person removes the heartbeat of a worker that begins, and that can't read another's.
         ("lives", "sima5 lives/426"),
     ],

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from dirjobs.errors import AlreadyExists, AmbiguousResult, NotFound, StoreError
-from dirjobs.layout import DONE, FAILED, PARKED, RUNNING, WAITING, WORKERS
+from dirjobs.layout import ATTEMPTS, DONE, FAILED, JOURNAL, PARKED, RUNNING, WAITING, WORKERS
 from dirjobs.store import Entry, FileKind, split
 
 
@@ -106,7 +106,7 @@ class World:
         """Chance that a COPYING share can't delete a claim that it has copied to its end."""
         self.sticks_until = 0.0
         self._stuck: dict[str, bool] = {}
-        folders = (WAITING, RUNNING, DONE, FAILED, PARKED, WORKERS, "_queue", "_queue/attempts")
+        folders = (WAITING, RUNNING, DONE, FAILED, PARKED, WORKERS, "_queue", ATTEMPTS, JOURNAL)
         self.folders: dict[str, Folder] = {name: {} for name in folders}
         self._history: dict[str, list[tuple[float, Folder]]] = {
             name: [(0.0, {})] for name in folders

@@ -202,7 +202,9 @@ def test_after_the_end_no_heartbeat_takes_that_back(world):
     life, _ = slow_worker(world, 1.0, VERIFY)
     life.start()
     leave(world, ended=True)
-    life.membership._finish_deferred_returns = lambda: [life.share.list(RUNNING) for _ in range(50)]
+    life.membership._finish_deferred_returns = lambda _: [
+        life.share.list(RUNNING) for _ in range(50)
+    ]
     life.end()
     assert b'"ended": true' in world.store.read(heartbeat_path("w2", file_tag(world)))
 
