@@ -15,6 +15,7 @@ from enum import Enum
 from functools import cached_property
 from itertools import islice
 from threading import Lock
+from typing import BinaryIO, cast
 
 from dirjobs import layout
 from dirjobs.clock import growing_pauses, utc_now
@@ -40,6 +41,7 @@ from dirjobs.runner.machine import Allotment
 from dirjobs.runner.output_buffer import OutputBuffer
 from dirjobs.runner.parameters import small_result
 from dirjobs.runner.process import CannotStart, Program, Run, ending, outcome
+from dirjobs.runner.room import Copy, NoRoom, check_room
 from dirjobs.runner.shutdown import Shutdown, Stage
 from dirjobs.runner.template import PlaceholderInScript, Subject, UnknownParameter, environment
 from dirjobs.runner.upload import Delivery
@@ -249,7 +251,7 @@ class Execution:
                 f"the claim {job.full_name()!r} of job {job.name()!r} is gone: somebody moved it"
                 " by hand, or another worker has the job; it was not started here."
             ) from error
-        except (Denied, NotAFile) as error:
+        except (Denied, NotAFile, NoRoom) as error:
             return self._fail_unread(error, output)
         if toolbox.shutdown.stage >= Stage.STOPPING:
             return self._give_back()
@@ -421,11 +423,12 @@ class Execution:
         if local is not None and not self._toolbox.delivery.wants_signatures:
             return local
         path = workspace.path_for(self.job.name())
+        check_room(workspace.path, os.lstat(local).st_size if local else self.job.size() or 0)
         pauses = growing_pauses(_PAUSE, _LONGEST_PAUSE)
         while True:
             try:
                 with open(path, "wb") as file:
-                    self.job.download(file)
+                    self.job.download(cast("BinaryIO", Copy(file, workspace.path)))
             except TRANSIENT_ERRORS as error:
                 say(f"job {self.job.name()!r} can't be fetched now ({error}); trying again.")
                 pause = max(next(pauses), getattr(error, "retry_after", None) or 0.0)

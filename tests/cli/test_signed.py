@@ -12,6 +12,8 @@ import pytest
 from click.testing import CliRunner
 
 from dirjobs.cli import main
+from dirjobs.job import Job
+from dirjobs.runner import room
 from dirjobs.signing import subject, this_machines_key
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="commands of a POSIX shell")
@@ -148,6 +150,41 @@ def test_an_odd_signature_is_none_and_ends_no_worker(local, key_file, tmp_path, 
     out = work(local, code=1)
     assert "a.txt  refused  (its signature can't be read" in out
     assert local.jobs() == {"02_done": ["z.txt"], "99_failed": ["a.txt"]}
+
+
+@pytest.mark.parametrize("kind", ["a folder", "a large file"])
+def test_an_odd_signature_on_any_store(signed, kind):
+    signed.put("00_waiting", "0.txt", data=b"x")
+    path = signature_of(signed, "0.txt", b"x")
+    if kind == "a folder":
+        signed.store.mkdir(path)
+    else:
+        signed.store.write(path, bytes((1 << 20) + 1))
+    assert "0.txt  refused" in work(signed, code=1)
+    assert signed.jobs() == {"02_done": ["a.txt"], "99_failed": ["0.txt"]}
+
+
+def test_a_job_larger_than_the_disk_ends_no_worker(local, key_file, tmp_path):
+    local.run("init", "--mode", "verify")
+    (tmp_path / "z.txt").write_text("lawful")
+    local.run("add", tmp_path / "z.txt", "--sign")
+    local.put("00_waiting", "a.txt", data=b"")
+    os.truncate(tmp_path / "jobs/00_waiting/a.txt", 1 << 42)
+    assert "a.txt  failed  (its file can't be read: it has 4 TiB, and " in work(local, code=1)
+    assert local.jobs() == {"02_done": ["z.txt"], "99_failed": ["a.txt"]}
+
+
+@pytest.mark.parametrize("told", [50, 500])
+def test_a_large_job_leaves_room_to_others(signed, scratch, monkeypatch, told):
+    """Whatever size it is told to have."""
+    signed.put("00_waiting", "0.txt", data=bytes(500))
+    monkeypatch.setattr(room, "LARGE", 100)
+    usage = type("", (), {"total": 1000, "free": 60})
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(Job, "size", lambda job: told if job.name() == "0.txt" else 6)
+    assert "0.txt  failed  (its file can't be read: " in work(signed, code=1)
+    assert signed.jobs() == {"02_done": ["a.txt"], "99_failed": ["0.txt"]}
+    assert not any(scratch.iterdir())
 
 
 def test_signatures_that_nobody_can_read_are_about_no_job(local, key_file, tmp_path):
