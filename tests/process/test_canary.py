@@ -29,10 +29,20 @@ exit 3
 """All that a job can see of itself and of what its worker has started, with a core of its own."""
 
 
-@pytest.fixture(params=[on_apache, on_samba], ids=["apache", "samba"])
+@pytest.fixture(params=["apache", "samba", "netrc"])
 def place(request, tmp_path):
-    for place, server in request.param(tmp_path):
+    """A queue on a server, and how a command learns of the login."""
+    on_server = on_samba if request.param == "samba" else on_apache
+    for place, server in on_server(tmp_path):
         place.password, place.user = server.password, server.user
+        place.told = {**place.login, "DIRJOBS_URL": with_login(place)}
+        if request.param == "netrc":
+            (tmp_path / "netrc").touch(mode=0o600)
+            (tmp_path / "netrc").write_text(
+                f"machine localhost login {place.user} password {place.password}\n",
+                encoding="utf-8",
+            )
+            place.told = {"NETRC": str(tmp_path / "netrc")}
         yield place
 
 
@@ -45,11 +55,10 @@ def run(place, tmp_path):
     said = []
 
     def run(*args, code, **more):
-        login = {**place.login, "DIRJOBS_URL": with_login(place)}
         done = subprocess.run(
             [*DIRJOBS, *args],
             cwd=tmp_path / "tmp",
-            env=environment(**home, TMPDIR=str(tmp_path / "tmp"), **{**login, **more}),
+            env=environment(**home, TMPDIR=str(tmp_path / "tmp"), **{**place.told, **more}),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=PATIENCE,
@@ -93,7 +102,7 @@ def test_the_password_is_nowhere(place, run, tmp_path):
     shown = run("show", url, "lr0.1.json", "-vv", code=0)
     log = run("logs", url, "lr0.1.json", code=0)
     run("retry", url, "--failed", "-vv", code=0)
-    wrong = {name: "x" + value for name, value in place.login.items() if "PASSWORD" in name}
+    wrong = {name: "x" + value for name, value in place.login.items()}
     run("status", url, "-vv", code=2, **wrong)
     odd = with_login(place)
     run("status", odd + "?token=" + quote(place.password), code=2)
@@ -115,6 +124,7 @@ def test_the_password_is_nowhere(place, run, tmp_path):
         assert not leaks(file.read_bytes(), place), file
 
 
+@pytest.mark.parametrize("place", ["apache", "samba"], indirect=True)
 def test_who_needs_the_login_says_so(place, run):
     run("init", place.url, "--no-check", code=0)
     run("add", place.url, "--param", "x=1", code=0)
