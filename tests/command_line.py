@@ -13,6 +13,25 @@ from tests.amounts import PATIENCE
 
 DIRJOBS = [sys.executable, "-m", "dirjobs"]
 
+# Root may write everywhere.  Python itself may be where nobody else can read, so that all
+# is imported while we still can.
+AS_NOBODY = """
+import codecs, os, pathlib, sys
+import dirjobs.backends.posix, dirjobs.runner.run, dirjobs.cli.commands.work, psutil
+import dirjobs.runner.deliver, dirjobs.runner.workspace, dirjobs.recovery.silence
+import importlib.metadata, tempfile
+for name in ("ascii", "idna", "latin-1", "unicode_escape", "utf-8-sig", "utf-16", "utf-16-le",
+             "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"):
+    codecs.lookup(name)
+installed = importlib.metadata.entry_points(group="dirjobs.backends")
+importlib.metadata.entry_points = lambda group: installed
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+dirjobs.cli.main(prog_name="dirjobs")
+"""
+
 
 def environment(**more):
     """Children import the very dirjobs that this process tests."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -30,6 +32,18 @@ def nothing_is_kept_at_home(tmp_path_factory: pytest.TempPathFactory) -> Iterato
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DIRJOBS_SCRATCH", str(tmp_path_factory.mktemp("scratch")))
         yield
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that all users of this machine can reach: those of pytest are private, and made so
+    again whenever somebody else's tests begin."""
+    with tempfile.TemporaryDirectory(prefix="dirjobs-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        folder.chmod(0o711)
+        if not all(above.stat().st_mode & 0o001 for above in folder.parents):
+            pytest.skip(f"other users can't reach {folder.parent}")
+        yield folder
 
 
 @pytest.fixture

@@ -1,31 +1,59 @@
-"""Odd files of many kinds for every folder of a queue, as others on the share may leave them."""
+"""Odd files of many kinds for every folder of a queue, as others on the share may leave them.
+
+Half of them have names of nobody, the others aim: they have the name that a heartbeat, an order, a
+note, a claim, a result of this very moment has or will have, or take the place of a listed job.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import os
 import random
 import shutil
 import socket
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
+
+from dirjobs.signing import subject
 
 FOLDERS = (
     *("00_waiting", "01_running", "02_done", "99_failed", "_queue", "_queue/workers"),
     *("_queue/attempts", "_queue/parked", "_queue/signatures", "logs", "results", "results/JOB"),
 )
 Make = Callable[[Path], object]
-HUGE = 1 << 36
-"""Bytes of a sparse file: whoever reads all of it is found out."""
+TERMS = {
+    "mode": "trust",
+    "sync_time": 0,
+    "heartbeat": 30,
+    "lease": 300,
+    "timeout": 9,
+    "max_pause": 9,
+}
+SECRET = "precious"
+"""What the victim's files say: nobody prints it."""
+NOBODY = (65534, 65534) if os.geteuid() == 0 else (-1, -1)
+"""Whom the victim's files are given, where that may be done."""
+_LONGEST = 255
+"""Bytes of a name: no disk takes more."""
+_LISTED_BY = 2.0
+"""Seconds that a job to be exchanged may wait for its claim: the queue may be paused."""
+HUGE = 1 << 42
+"""Bytes of a sparse file: whoever reads all of it, or makes a copy, is found out."""
 
 
 def make_victim(folder: Path) -> None:
     """Somebody's files, beside the queue."""
     (folder / "inner").mkdir(parents=True)
     for name in ("thesis.txt", "package.json", "result.json", "inner/deep.txt"):
-        (folder / name).write_text("precious")
+        (folder / name).write_text(SECRET)
         os.utime(folder / name, (1_500_000_000, 1_500_000_000))
     os.chmod(folder / "thesis.txt", 0o640)
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, *NOBODY)
 
 
 def seen(folder: Path) -> dict[str, tuple[int, int, bytes]]:
@@ -121,8 +149,16 @@ def _natures(victim: Path) -> dict[str, Make]:
         "raw controls": _content(b"\x1b[2J\x9b31m\x07\n"),
         "heartbeat without a policy": _json(beat),
         "heartbeat of other types": _json({**beat, "counter": [], "running": 3, "policy": "x"}),
+        "heartbeat with odd jobs": _json(
+            {**beat, "counter": 1, "terms": {**TERMS, "lease": "x"}, "running": [7], "pace": 3}
+        ),
+        "heartbeat of another": _json({**beat, "worker": "\x1b[2Jw8", "terms": TERMS}),
+        "half a pair of surrogates": _json({"id": "\ud800", "worker": "\ud800", "x": "\udfff"}),
         "heartbeat of a later format": _json({**beat, "format": 99}),
         "notes of other types": _json({"format": 1, "attempts": [None, 3, {"at": []}]}),
+        "notes with controls": _json(
+            {"format": 1, "attempts": [dict.fromkeys(("worker", "at", "reason"), "\x1b[2J\u202e")]}
+        ),
         "notes that are no list": _json({"format": 1, "attempts": "x"}),
         "agreement of other times": _json({"mode": "sync", "sync": 1e12, "heartbeat": 0}),
         "future": _aged(2**33),
@@ -154,6 +190,7 @@ NAMES: dict[str, str | bytes] = {
     "ANSI": "odd\x1b[2J\x1b]52;c;aGk=\x07.txt",
     "C1": "odd\x9b31m.txt",
     "direction": "odd\u202etxt.exe",
+    "zero width": "odd\u200b.txt",
     "invisible": "odd\u200b\u2066.txt",
     "lines": "odd\n   done: all\r.txt",
     "shell": "odd$(touch PWNED);`id`|&'\".txt",
@@ -173,6 +210,21 @@ NAMES: dict[str, str | bytes] = {
 }
 
 
+NO_FILES = (
+    *("link to a file", "link to a folder", "link to nowhere", "link to a new name outside"),
+    *("link to itself", "link to a device", "FIFO", "socket", "empty folder"),
+)
+"""Natures that are no files: no order, no signature, no job."""
+NO_HEARTBEATS = (
+    *("link to a file", "FIFO", "unreadable", "sparse", "two megabytes", "not UTF-8", "half"),
+    *("deep lists", "many digits", "a list", "null", "heartbeat without a policy"),
+    *("heartbeat of other types", "heartbeat with odd jobs", "heartbeat of another"),
+    *("half a pair of surrogates", "empty folder", "notes of other types", "empty"),
+)
+
+NO_NOTES = ("notes with controls", "notes of other types", "notes that are no list", "a list")
+
+
 class Hostile:
     """Puts odd files into a queue and takes them away, by chance.
 
@@ -186,10 +238,14 @@ class Hostile:
         self._queue, self._chance = queue, chance
         self._natures = _natures(victim)
         self._here: list[bytes] = []
+        self._left_over: dict[str, list[str]] = {}
         self.kinds: set[str] = set()
 
     def put(self) -> None:
-        """One more; nothing where something is already."""
+        """One more, or one that aims; nothing where something is already."""
+        if self._chance.random() < 0.5:
+            self._aim()
+            return
         folder = self._queue / self._chance.choice(FOLDERS)
         folder.mkdir(parents=True, exist_ok=True)
         if self._chance.random() < 0.5:
@@ -201,12 +257,132 @@ class Hostile:
             kind = self._chance.choice(list(NAMES))
             name, make = NAMES[kind], self._natures[self._chance.choice(list(self._natures))]
             kind = f"named: {kind}"
-        path = folder / os.fsdecode(name)
-        if os.path.lexists(path):
+        self._put(folder / os.fsdecode(name), make, kind)
+
+    def _put(self, path: Path, make: Make, kind: str) -> None:
+        if os.path.lexists(path) or path.parent.is_symlink():
             return
-        make(path)
+        if len(os.fsencode(path.name)) > _LONGEST:
+            return
+        with suppress(FileNotFoundError, FileExistsError):  # a worker was quicker
+            path.parent.mkdir(parents=True, exist_ok=True)
+            make(path)
         self._here.append(os.fsencode(path))
         self.kinds.add(kind)
+
+    # -- what is there at this moment --------------------------------------------------------
+
+    def _aim(self) -> None:
+        """By the name of something of ours; what has no name just now gets nothing."""
+        target = self._chance.choice(list(self._targets))
+        for path, natures in self._targets[target]():
+            nature = self._next(target, natures)
+            self._put(path, self._natures[nature], f"{target}: {nature}")
+
+    def _next(self, target: str, natures: Sequence[str]) -> str:
+        """One that this target has not had, as long as there are any."""
+        if not set(left := self._left_over.setdefault(target, [])) & set(natures):
+            left += self._chance.sample(natures, len(natures))
+        found = next(nature for nature in left if nature in natures)
+        left.remove(found)
+        return found
+
+    @property
+    def _targets(self) -> dict[str, Callable[[], Iterator[tuple[Path, Sequence[str]]]]]:
+        return {
+            "heartbeat of a worker's other start": self._heartbeat,
+            "order to a worker": self._order,
+            "claim of a worker": self._claim,
+            "notes on a job": lambda: self._about("_queue/attempts/{}.json", list(self._natures)),
+            "results of a job": lambda: self._left(
+                "results/{}", ["link to a folder", "link to nowhere", "FIFO"]
+            ),
+            "result of a job": lambda: self._left(
+                "results/{}/result.json", ["link to a file", "hard link", "FIFO", "link to nowhere"]
+            ),
+            "notes on a job that failed": self._failed,
+            "log of a job": self._log,
+            "signature of a job": self._signature,
+            "job that was listed": self._swap,
+        }
+
+    def _one(self, pattern: str) -> Iterator[Path]:
+        """A file of this moment, if there is any."""
+        found = sorted(self._queue.glob(pattern))
+        if found:
+            yield self._chance.choice(found)
+
+    def _heartbeat(self) -> Iterator[tuple[Path, Sequence[str]]]:
+        for path in self._one("_queue/workers/[wrs]*.json"):
+            worker = path.name.partition(".")[0]
+            tag = "".join(self._chance.choices("abcdefghij", k=6))
+            yield path.with_name(f"{worker}.{tag}.json"), NO_HEARTBEATS
+
+    def _order(self) -> Iterator[tuple[Path, Sequence[str]]]:
+        yield self._queue / "_queue/workers/~pause", NO_FILES
+        for path in self._one("_queue/workers/[wrs]*.json"):
+            yield path.with_name(f"~drain.{path.name.removesuffix('.json')}"), NO_FILES
+
+    def _claim(self) -> Iterator[tuple[Path, Sequence[str]]]:
+        for path in self._one("_queue/workers/[wrs]*.json"):
+            worker = path.name.partition(".")[0]
+            name = f"odd{self._chance.randrange(10**6)}.txt"
+            staged = self._chance.choice(["", f"~{worker}~", "~"])
+            nonce = "k3x9q2." if staged else ""
+            yield self._queue / f"01_running/{staged}{nonce}{worker}.{name}", list(self._natures)
+
+    def _about(self, place: str, natures: Sequence[str]) -> Iterator[tuple[Path, Sequence[str]]]:
+        """About a job that waits, but for the honest ones, whose results nobody may hinder."""
+        for path in self._one("00_waiting/odd*"):
+            yield self._queue / place.format(path.name), natures
+
+    def _left(self, place: str, natures: Sequence[str]) -> Iterator[tuple[Path, Sequence[str]]]:
+        """Where a job, which comes then, is going to leave something."""
+        name = f"rodd{self._chance.randrange(10**6)}.txt"
+        yield self._queue / place.format(name), natures
+        yield self._queue / "00_waiting" / name, ["empty"]
+
+    def _failed(self) -> Iterator[tuple[Path, Sequence[str]]]:
+        name = f"odd{self._chance.randrange(10**6)}.txt"
+        yield self._queue / "99_failed" / name, ["empty"]
+        yield self._queue / f"_queue/attempts/{name}.json", NO_NOTES
+
+    def _log(self) -> Iterator[tuple[Path, Sequence[str]]]:
+        for beat in self._one("_queue/workers/[wrs]*.json"):
+            worker = beat.name.partition(".")[0]
+            yield from self._about(f"logs/{{}}.{worker}.log", list(self._natures))
+
+    def _signature(self) -> Iterator[tuple[Path, Sequence[str]]]:
+        """Of a job that whoever has the key did not sign."""
+        try:
+            queue_id = json.loads((self._queue / "_queue/queue.json").read_bytes())["id"]
+        except (OSError, ValueError, KeyError):
+            return
+        name = f"odds{self._chance.randrange(10**6)}.txt"
+        what = subject(queue_id, name, io.BytesIO(b""))
+        signature = f"_queue/signatures/{hashlib.sha256(what).hexdigest()}"
+        yield self._queue / signature, (*NO_FILES, "sparse", "unreadable", "empty", "zeros")
+        yield self._queue / "00_waiting" / name, ["empty"]
+
+    def _swap(self) -> Iterator[tuple[Path, Sequence[str]]]:
+        """Jobs become something else between a listing and their claim: as soon as the first of
+        them is claimed somebody has listed the last."""
+        first = self._chance.randrange(10**6)
+        paths = [self._queue / f"00_waiting/odd{first + more}.txt" for more in range(12)]
+        for path in paths:
+            self._put(path, self._natures["empty"], "job")
+        until = time.monotonic() + _LISTED_BY
+        while paths[0].exists() and time.monotonic() < until:
+            time.sleep(0.001)
+        for path in reversed(paths):
+            if not path.exists():
+                continue
+            nature = self._next("job that was listed", ["link to a file", "FIFO", "socket"])
+            aside = self._queue / f"~{path.name}"
+            self._natures[nature](aside)
+            os.rename(aside, path)
+            self.kinds.add(f"job that was listed: {nature}")
+        yield from ()
 
     def take(self) -> None:
         """One less, unless somebody moved it."""

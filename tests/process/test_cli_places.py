@@ -10,6 +10,7 @@ import pytest
 
 from tests.amounts import PATIENCE
 from tests.command_line import (
+    AS_NOBODY,
     environment,
     make_queue,
     refusal,
@@ -28,36 +29,11 @@ def start(tmp_path):
         yield start
 
 
-# Root may write everywhere.  Python itself may be where nobody else can read, so that all
-# is imported while we still can.
-AS_NOBODY = """
-import os, pathlib, sys
-import dirjobs.backends.posix, dirjobs.runner.run, dirjobs.cli.commands.work, psutil
-import dirjobs.runner.deliver, dirjobs.runner.workspace, dirjobs.recovery.silence
-import importlib.metadata, tempfile
-installed = importlib.metadata.entry_points(group="dirjobs.backends")
-importlib.metadata.entry_points = lambda group: installed
-if os.geteuid() == 0:
-    os.setgroups([])
-    os.setgid(65534)
-    os.setuid(65534)
-dirjobs.cli.main(prog_name="dirjobs")
-"""
-
-
-@pytest.fixture
-def open_folders(tmp_path):
-    """Lets other users reach `tmp_path`, which pytest makes private."""
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder.stat().st_uid == os.geteuid() and not folder.stat().st_mode & 0o001:
-            folder.chmod(folder.stat().st_mode | 0o011)
-
-
 @pytest.mark.parametrize("prepared", ["nothing", "folders", "heartbeats"])
-def test_a_folder_without_the_right_to_write(tmp_path, open_folders, prepared):
-    queue = make_queue(tmp_path / "jobs", "a.txt")
+def test_a_folder_without_the_right_to_write(open_folder, prepared):
+    queue = make_queue(open_folder / "jobs", "a.txt")
     if prepared != "nothing":
-        run("work", "jobs", "--filter", "none", "--", "true", cwd=tmp_path)
+        run("work", "jobs", "--filter", "none", "--", "true", cwd=open_folder)
     if prepared == "heartbeats":
         for folder in (queue / "_queue", queue / "_queue" / "workers"):
             folder.chmod(0o777)
@@ -67,12 +43,12 @@ def test_a_folder_without_the_right_to_write(tmp_path, open_folders, prepared):
     for folder in locked:
         if folder.exists():
             folder.chmod(0o555)
-    scratch = tmp_path / "scratch"
+    scratch = open_folder / "scratch"
     scratch.mkdir()
     scratch.chmod(0o1777)
     done = subprocess.run(
         [sys.executable, "-c", AS_NOBODY, "work", "jobs", "--", "true"],
-        cwd=tmp_path,
+        cwd=open_folder,
         env=environment(DIRJOBS_SCRATCH=str(scratch)),
         capture_output=True,
         text=True,
