@@ -12,7 +12,6 @@ from dirjobs.recovery.control import PAUSE, drain_order, orders_in, withdraw
 from dirjobs.recovery.heartbeat import read, worker_of
 from dirjobs.recovery.peers import is_provably_dead
 from dirjobs.recovery.process import this_process
-from dirjobs.store import FileKind
 
 
 def pause(share: Share) -> bool:
@@ -52,7 +51,7 @@ def drain(share: Share, workers: Collection[str] | None) -> list[str]:
     living = {}
     for entry in share.listed(WORKERS):
         name = worker_of(entry.name)
-        if name is not None and entry.kind is FileKind.FILE and not _is_gone(share, entry.name):
+        if name is not None and not _is_gone(share, entry.name):
             living[entry.name] = name
     chosen = living
     if workers is not None:

@@ -152,15 +152,26 @@ def test_a_job_of_any_depth_is_run(local, depth, nested):
     assert ("x" in row) is (depth == 40)
 
 
-# -- orders, notes, results -----------------------------------------------------------------------
+# -- heartbeats, orders, notes, results -----------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["folder", "link", "fifo"])
+MAKE = {"folder": os.mkdir, "fifo": os.mkfifo, "link": lambda path: os.symlink("x", path)}
+
+
+@pytest.mark.parametrize("kind", MAKE)
+def test_a_heartbeat_that_is_no_file_is_a_worker_to_everybody(local, kind):
+    MAKE[kind](local.store.full_path("_queue/workers/w9.abcdef.json"))
+    [worker] = local.json("status")["workers"]
+    assert (worker["id"], worker["draining"]) == ("w9", False)
+    assert local.json("drain", "--all") == local.json("drain", "w9") == {"drained": ["w9"]}
+    [worker] = local.json("status")["workers"]
+    assert (worker["id"], worker["draining"]) == ("w9", True)
+
+
+@pytest.mark.parametrize("kind", MAKE)
 def test_an_order_that_is_no_file_is_none(local, tmp_path, kind):
     local.put("00_waiting", "a")
-    where = local.store.full_path("_queue/workers/~pause")
-    make = {"folder": os.mkdir, "fifo": os.mkfifo, "link": lambda path: os.symlink("x", path)}
-    make[kind](where)
+    MAKE[kind](local.store.full_path("_queue/workers/~pause"))
     local.run("work", "--", "true")
     assert local.jobs() == {"02_done": ["a"]}
     assert local.json("status")["paused"] is False
