@@ -6,10 +6,13 @@ import io
 import logging
 import os
 import pickle
+import re
 import socket
 
 import pytest
 
+from dirjobs import DirJobs
+from dirjobs.admin.inspect import Status
 from dirjobs.backends.posix import store as posix
 from dirjobs.backends.posix.store import PosixStore, open_store
 from dirjobs.errors import (
@@ -159,6 +162,34 @@ def test_a_failed_write_leaves_the_old_file_and_no_draft(store, monkeypatch):
         store.write("file", b"new")
     assert store.read("file") == b"old"
     assert [entry.name for entry in store.list("")] == ["file"]
+
+
+def test_the_draft_of_a_killed_writer_disturbs_nobody(tmp_path, monkeypatch):
+    """It has the name that docs/stuck-jobs.md tells people to delete, and is no job."""
+    store = PosixStore(tmp_path)
+    queue = DirJobs(store, wid="w1")
+    queue.add("job.txt", b"")
+
+    class Killed(BaseException):
+        pass
+
+    def killed(*paths, **folders):
+        raise Killed
+
+    folders = [path for path in tmp_path.rglob("*") if path.is_dir() and path.name != "parked"]
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", killed)
+        for folder in folders:
+            with pytest.raises(Killed):
+                store.write(f"{folder.relative_to(tmp_path).as_posix()}/file.json", b"{")
+    drafts = {path for path in tmp_path.rglob(".*") if re.fullmatch(r"\.~\w{10}", path.name)}
+    assert len(drafts) == len(folders)
+    assert queue.status() == Status(waiting=1)
+    for job in queue:
+        job.done()
+    queue.close()
+    assert queue.status() == Status(done=1)
+    assert set(tmp_path.rglob(".*")) == drafts
 
 
 def test_an_entry_that_vanishes_is_left_out(store, tmp_path, monkeypatch):
