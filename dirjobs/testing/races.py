@@ -135,8 +135,9 @@ class ProcessRacers:
         letters = [pickle.dumps(sys.path) + pickle.dumps(each) for each in reopen]
         try:
             for letter in letters:
+                # We may be in a folder of a queue, where others put files: no module is one.
                 child = subprocess.Popen(
-                    [sys.executable, "-c", _CHILD],
+                    [sys.executable, "-P", "-c", _CHILD],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.DEVNULL,

@@ -98,3 +98,22 @@ def test_an_id_that_is_in_use(tmp_path, start):
     wait_until((tmp_path / "started").exists)
     told = refusal(run("work", "jobs", "--wid", "w1", "--", "true", cwd=tmp_path))
     assert "wid='w1' is in use by process" in told
+
+
+def test_no_code_comes_from_the_queue(tmp_path):
+    """Who works in a queue's folder is among files of others."""
+    queue = make_queue(tmp_path / "jobs", "a.txt")
+    for name in ("pickle", "json", "psutil", "dirjobs"):
+        (queue / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    for line in ("check . --rounds 2", "status .", "work . -- true"):
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "dirjobs", *line.split()],
+            cwd=queue,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+        assert not (tmp_path / "ran").exists(), line
+        assert done.returncode == 0, done.stderr
