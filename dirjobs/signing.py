@@ -104,6 +104,8 @@ def make_key(path: str | None = None) -> None:
                 " file with --file."
             )
         _to_keyring(text)
+        if _from_keyring() != text:  # such as the backend "null"
+            raise _no_keyring("what it takes is not in it afterwards")
         return
     _refuse_a_queue(path)
     try:
@@ -147,8 +149,8 @@ def _from_keyring() -> str | None:
     keyring = _keyring()
     try:
         found: str | None = keyring.get_password(_SERVICE, _USER)
-    except keyring.errors.KeyringError as error:
-        raise _no_keyring(error) from error
+    except Exception as error:  # of a backend that somebody else wrote, or that is none
+        raise _no_keyring(str(error) or type(error).__name__) from error
     return found
 
 
@@ -156,15 +158,14 @@ def _to_keyring(text: str) -> None:
     keyring = _keyring()
     try:
         keyring.set_password(_SERVICE, _USER, text)
-    except keyring.errors.KeyringError as error:
-        raise _no_keyring(error) from error
+    except Exception as error:  # of a backend that somebody else wrote, or that is none
+        raise _no_keyring(str(error) or type(error).__name__) from error
 
 
 def _keyring() -> Any:
     """The module, which need not be there."""
     try:
         import keyring
-        import keyring.errors
     except ImportError as error:
         raise ConfigurationError(
             "the key is looked for in the keyring, which needs `pip install keyring`: or name a"
@@ -174,8 +175,8 @@ def _keyring() -> Any:
     return keyring
 
 
-def _no_keyring(error: Exception) -> ConfigurationError:
+def _no_keyring(why: str) -> ConfigurationError:
     return ConfigurationError(
-        f"this user's keyring can't be used ({error}): keep the key in a file, named by --key-file"
+        f"this user's keyring can't be used ({why}): keep the key in a file, named by --key-file"
         f" or {KEY_FILE_VARIABLE} (`dirjobs key --file FILE` makes one)."
     )

@@ -298,23 +298,25 @@ def test_a_queue_without_an_id_has_no_signed_jobs(local, key_file, tmp_path):
     assert local.jobs() == {}
 
 
+NOTHING = types.MappingProxyType({})
+
+
 class FakeKeyring(types.ModuleType):
     """The parts of the package `keyring` that are used."""
 
     def __init__(self):
         super().__init__("keyring")
-        self.errors = types.ModuleType("keyring.errors")
-        self.errors.KeyringError = type("KeyringError", (Exception,), {})
         self.kept = {}
-        self.locked = False
+        self.error = None
 
     def get_password(self, service, user):
-        if self.locked:
-            raise self.errors.KeyringError("it is locked")
+        if self.error is not None:
+            raise self.error
         return self.kept.get((service, user))
 
     def set_password(self, service, user, password):
-        self.kept[service, user] = password
+        if self.kept is not NOTHING:
+            self.kept[service, user] = password
 
 
 @pytest.fixture
@@ -322,7 +324,6 @@ def keyring(monkeypatch):
     monkeypatch.delenv("DIRJOBS_KEY_FILE", raising=False)
     module = FakeKeyring()
     monkeypatch.setitem(sys.modules, "keyring", module)
-    monkeypatch.setitem(sys.modules, "keyring.errors", module.errors)
     return module
 
 
@@ -337,9 +338,20 @@ def test_the_key_is_in_the_keyring(local, keyring, tmp_path, invoke):
     assert "has a key for dirjobs already" in invoke("key", code=2)
 
 
-def test_a_locked_keyring_is_one_sentence(local, keyring):
-    keyring.locked = True
-    assert "it is locked" in local.refused("work", "--signed-only", "--", "true")
+@pytest.mark.parametrize(
+    "error", [RuntimeError("it is locked"), ModuleNotFoundError(), KeyError(1)]
+)
+def test_a_keyring_that_fails_is_one_sentence(local, keyring, error):
+    """Backends are packages of other people, and raise whatever they like."""
+    keyring.error = error
+    line = local.refused("work", "--signed-only", "--", "true")
+    assert "keyring can't be used (" in line
+    assert "--key-file" in line
+
+
+def test_a_keyring_that_keeps_nothing_is_none(keyring, invoke):
+    keyring.kept = NOTHING
+    assert "what it takes is not in it afterwards" in invoke("key", code=2)
 
 
 def test_without_the_package_the_way_out_is_told(local, monkeypatch):
