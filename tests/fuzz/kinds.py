@@ -10,13 +10,15 @@ import random
 import struct
 import tempfile
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from types import SimpleNamespace
+from typing import Any, BinaryIO, NamedTuple
 from unittest.mock import patch
 
 import httpcore
 import httpx
 
 from dirjobs import layout, names
+from dirjobs.admin import history, results
 from dirjobs.backends.posix.paths import path_of_url
 from dirjobs.backends.smb import config as smb_config
 from dirjobs.backends.smb import directory, transfer, wire
@@ -27,16 +29,23 @@ from dirjobs.backends.webdav.directory import Listing
 from dirjobs.backends.webdav.propfind import BadAnswer, Multistatus
 from dirjobs.backends.webdav.proxy import from_environment
 from dirjobs.backends.webdav.status import retry_after
+from dirjobs.cli.commands.show import attempt, attempt_lines
 from dirjobs.cli.sweep import naming, parameters, sources
+from dirjobs.cli.tables import cells
+from dirjobs.console.text import json_text
 from dirjobs.errors import ConfigurationError, StoreError
+from dirjobs.layout import DONE, FAILED, JobFile
 from dirjobs.policy import Policy
 from dirjobs.protocol import agreement, attempts
 from dirjobs.protocol.candidates import natural_key
+from dirjobs.protocol.journal import Record
+from dirjobs.protocol.records import convert, loads
 from dirjobs.recovery.heartbeat import Heartbeat
 from dirjobs.redaction import redacted, without_login
 from dirjobs.registry import scheme_of
 from dirjobs.runner import template
 from dirjobs.runner.parameters import object_in
+from dirjobs.store import Entry
 from tests.fuzz.mutation import mutated, mutated_text
 
 
@@ -268,6 +277,13 @@ _HEARTBEAT = json.dumps(
 _AGREEMENT = (
     b'{"mode":"sync","sync_time":70.0,"heartbeat":30,"lease":300,"refuted":{"why":"x"},"id":"x"}'
 )
+_JOURNAL = (
+    b'{"job":"a","worker":"w","host":"h","started":"2026-01-01T00:00:00.000+00:00","ended":'
+    b'"2026-01-01T00:00:01.000+00:00","end":"done","attempt":1,"command":["a","b"],"params":'
+    b'{"lr":0.1},"seconds":1.5,"exit_code":0,"memory":1,"result":{"x":[1,{"y":2}]},"log":'
+    b'"logs/a.w.log","files":"results/a/w","git":{"commit":"c","dirty":true},"dirjobs":"1"}\n'
+    b'{"job":"a","end":"failed","reason":"r","signal":"SIGKILL","lost":true,"ended_as":"b"}\n'
+)
 _NOTE = b'{"format":1,"attempts":[{"worker":"w","at":"x","reason":"r","died":true}]}'
 
 
@@ -285,6 +301,9 @@ class _OneFile:
     def read(self, path: str) -> bytes:
         return self._data
 
+    def download(self, path: str, target: BinaryIO) -> None:
+        target.write(self._data)
+
 
 def read_note(data: bytes) -> None:
     share: Any = _OneFile(data)
@@ -292,6 +311,23 @@ def read_note(data: bytes) -> None:
     attempts.deaths(noted)
     attempts.tries(noted)
     attempts.was_given_back(share, "job", "w")
+
+
+def read_journal(data: bytes) -> None:
+    """Everything that is made of it: a row, an attempt as `show` prints it, its files."""
+    share: Any = SimpleNamespace(store=_OneFile(data), read=_OneFile(b"{}").read)
+    records = history.read(share, Entry("w.1.jsonl")).records
+    found = history.History(records)
+    for record in records:
+        history.files_of(record)
+        for folder in (DONE, FAILED):
+            place = JobFile(folder, record.job, Entry(record.job))
+            row = results.outcome(share, place, found.decisive(place), False).row
+            cells([*row], row)
+            json_text(row)
+        attempt_lines(attempt(record, counts=True))
+        json_text(attempt(record, counts=False))
+        assert convert(loads(record.to_line()), Record) == record
 
 
 def in_a_file(read: Callable[[str], object]) -> Callable[[bytes], None]:
@@ -380,6 +416,7 @@ KINDS: dict[str, Kind] = {
     "heartbeat": Kind(of_bytes(_HEARTBEAT), Heartbeat.from_bytes),
     "queue.json": Kind(of_bytes(_AGREEMENT), read_agreement, (ConfigurationError,)),
     "note": Kind(of_bytes(_NOTE), read_note),
+    "journal": Kind(of_bytes(_JOURNAL), read_journal),
     "table": Kind(
         of_bytes(
             b'lr,seed\n0.1,1\n0.2,"x,y"\n',

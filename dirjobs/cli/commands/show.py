@@ -70,7 +70,7 @@ def _about(share: Share, job: str) -> dict[str, Any]:
     found: dict[str, Any] = {
         "job": job,
         "places": [],
-        "attempts": [_attempt(record, counts=record is decisive) for record in records],
+        "attempts": [attempt(record, counts=record is decisive) for record in records],
         "notes": [note for note in notes if not _is_recorded(note, records)],
     }
     for place in places:
@@ -110,7 +110,8 @@ def _holder(share: Share, worker: str) -> Heard | None:
     return min(heard, key=lambda one: (one.heartbeat.ended, not one.is_at_work), default=None)
 
 
-def _attempt(record: Record, *, counts: bool) -> dict[str, Any]:
+def attempt(record: Record, *, counts: bool) -> dict[str, Any]:
+    """An attempt as it is shown; `counts`: it is the one that ended the job."""
     told = {name: value for name, value in asdict(record).items() if value not in ("", None, [])}
     if record.git is not None:
         told["git"] = asdict(record.git)
@@ -139,7 +140,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
     if found["attempts"]:
         lines.append("Attempts, the latest last:")
     for attempt in found["attempts"]:
-        lines += _attempt_lines(attempt)
+        lines += attempt_lines(attempt)
     if found["notes"]:
         lines.append("Noted, the latest last:")
     for note in found["notes"]:
@@ -151,7 +152,8 @@ def _lines(found: dict[str, Any]) -> list[str]:
     return lines + [f"Log: {log['path']}" for log in found["logs"] if log["path"] not in told]
 
 
-def _attempt_lines(attempt: Mapping[str, Any]) -> list[str]:
+def attempt_lines(attempt: Mapping[str, Any]) -> list[str]:
+    """What `attempt` made, for people."""
     number, reason = attempt.get("attempt", "-"), " ".join(attempt.get("reason", "").split())
     how = attempt.get("end", "?") + (", but the job was somebody else's" if attempt["lost"] else "")
     seconds, memory, git = attempt.get("seconds"), attempt.get("memory"), attempt.get("git")
