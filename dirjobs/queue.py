@@ -74,7 +74,6 @@ class Generation:
         worker: takes jobs and ends them.
         membership: its heartbeat.
         control: what it is told to do.
-        journal: tells what came of its attempts.
         pid: the process.
         thread: keeps the heartbeat; None until the first job is asked for.
         begun: whether the others know it, so that it may take jobs.
@@ -85,7 +84,6 @@ class Generation:
     worker: Worker
     membership: Membership
     control: Control
-    journal: Journal
     pid: int
     thread: HeartbeatThread | None = None
     begun: bool = False
@@ -414,7 +412,7 @@ class DirJobs:
             store.guarantees,
         )
         me.mode_not_requested = not settings.insists
-        ending = Parts(share, me)
+        ending = Parts(share, me, journal=Journal(me, appends=store.names_suffice))
         beating = ending.over(Share(share.store))
         claiming = ending.over(Share(share.store, control.sleep_unless_aborted))
         membership = Membership(
@@ -436,8 +434,7 @@ class DirJobs:
         worker = Worker(
             claiming, candidates, membership, ending=ending, names_suffice=store.names_suffice
         )
-        told = Journal(me, appends=store.names_suffice)
-        return Generation(share, presence, worker, membership, control, told, pid)
+        return Generation(share, presence, worker, membership, control, pid)
 
     def _current(self) -> Generation:
         """This process's generation; a forked child gets one of its own."""
@@ -546,6 +543,10 @@ class QueueHandle:
     def is_here(self) -> bool:
         return self._generation.is_here
 
+    @property
+    def _journal(self) -> Journal:
+        return self._generation.worker.ending.journal
+
     def full_path(self, path: str) -> str:
         return self._queue.store.full_path(path)
 
@@ -599,23 +600,23 @@ class QueueHandle:
                 name = self._persist(lambda worker: worker.finish(claim, folder))
             except ClaimLost:
                 self._note(claim, replace(record, lost=True))
-                self._generation.journal.forget(claim.path)
+                self._journal.forget(claim.path)
                 raise
             if name != claim.job.name:
                 self._note(claim, replace(record, ended_as=name))
-            self._generation.journal.forget(claim.path)
+            self._journal.forget(claim.path)
 
     def release(self, claim: Claim, details: Details) -> bool:
         with suppress(ClaimLost), self._end_alone(claim):
             record = self._record(claim, journal.GIVEN_BACK, "", details)
             came_back = self._persist(lambda worker: worker.release(claim))
             try:
-                self._generation.journal.note(
+                self._journal.note(
                     self._generation.share, claim.path, replace(record, lost=not came_back)
                 )
             except StoreError as error:
                 log.info("that job %r was given back is not recorded (%s)", record.job, error)
-            self._generation.journal.forget(claim.path)
+            self._journal.forget(claim.path)
             return came_back
         return False
 
@@ -623,7 +624,7 @@ class QueueHandle:
         """The record of an attempt that ends now; of one whose end was asked for before, the
         times of then."""
         generation = self._generation
-        earlier = generation.journal.record_of(claim.path)
+        earlier = self._journal.record_of(claim.path)
         if earlier is not None:
             return replace(earlier, end=end, reason=reason)
         held = generation.membership.throughput.held_for(claim.path, generation.share.now())
@@ -642,15 +643,9 @@ class QueueHandle:
         )
 
     def _note(self, claim: Claim, record: Record) -> None:
-        """Write a record through every outage.  It is for people and tables: if the store
-        refuses it, the job goes its way."""
+        """Write a record through every outage."""
         generation = self._generation
-        try:
-            self._persist(lambda _: generation.journal.note(generation.share, claim.path, record))
-        except TRANSIENT_ERRORS:
-            raise
-        except StoreError as error:
-            generation.worker.me.tell_once("what came of jobs can't be recorded (%s)", error)
+        self._persist(lambda _: self._journal.note(generation.share, claim.path, record))
 
     @contextmanager
     def _end_alone(self, claim: Claim) -> Iterator[None]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
+from dirjobs.clock import utc
 from dirjobs.layout import FAILED, RUNNING, JobFile, claim_name, staged_claim, staged_return
 from dirjobs.protocol import attempts
+from dirjobs.protocol.journal import CANCELLED, Record
 from dirjobs.protocol.parts import Parts
-
-REASON = "cancelled"
+from dirjobs.version import __version__
 
 
 def cancel(parts: Parts, file: JobFile) -> bool:
@@ -24,11 +27,31 @@ def cancel(parts: Parts, file: JobFile) -> bool:
     Raises:
         StoreError: it is not known; look, then try again.
     """
-    me, resolver, job = parts.me, parts.resolver, file.job
+    me, job, journal = parts.me, file.job, parts.journal
     # First, so that its worker finds it whenever it misses its claim.
-    attempts.note(parts.share, job.name, file.worker, REASON, by_hand=True)
+    attempts.note(parts.share, job.name, file.worker, CANCELLED, by_hand=True)
+    record = Record(
+        job=job.name,
+        worker=file.worker,
+        ended=utc(me.store_time()),
+        end=CANCELLED,
+        dirjobs=__version__,
+    )
+    journal.note(parts.share, file.path, record)
+    moved, name = _move(parts, file)
+    if not moved or name != job.name:
+        told = {"ended_as": name} if moved else {"lost": True}
+        journal.note(parts.share, file.path, replace(record, **told))
+    journal.forget(file.path)
+    return moved
+
+
+def _move(parts: Parts, file: JobFile) -> tuple[bool, str]:
+    """Whether a job was moved to ``99_failed``, and under which name."""
+    me, resolver, job = parts.me, parts.resolver, file.job
     if me.trusts:
-        return resolver.rename_numbered(file.path, FAILED, job)[0].arrived
+        outcome, name = resolver.rename_numbered(file.path, FAILED, job)
+        return outcome.arrived, name
     # First to a name of our own in the same folder, which is exclusive everywhere.
     if file.folder == RUNNING:
         own = staged_return(me.worker, claim_name(file.worker, job.name), me.nonce())
@@ -37,7 +60,9 @@ def cancel(parts: Parts, file: JobFile) -> bool:
     own = f"{file.folder}/{own}"
     with parts.intents.staged(me.worker, job, own) as staging:
         moved = resolver.rename(file.path, own, job).arrived
+        name = job.name
         if moved:
-            moved = resolver.rename_numbered(own, FAILED, job)[0].arrived
+            outcome, name = resolver.rename_numbered(own, FAILED, job)
+            moved = outcome.arrived
         staging.resolved = True
-        return moved
+        return moved, name

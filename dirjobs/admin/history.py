@@ -22,7 +22,9 @@ log = logging.getLogger(__name__)
 
 LARGEST_JOURNAL = 8 << 20
 """Bytes: a larger file is none of ours."""
-_ENDS = {DONE: (journal.DONE,), FAILED: (journal.FAILED,)}
+_ENDS = {DONE: (journal.DONE,), FAILED: (journal.FAILED, journal.CANCELLED)}
+CANCEL = "cancel"
+"""What the names of those begin with who cancel jobs."""
 
 
 def journals(share: Share) -> list[Entry]:
@@ -32,6 +34,11 @@ def journals(share: Share) -> list[Entry]:
         for entry in share.listed(JOURNAL)
         if entry.kind is FileKind.FILE and journal.is_journal(entry.name)
     ]
+
+
+def has_cancelled(files: Iterable[Entry]) -> bool:
+    """Whether, by the names of all files of the journal, somebody has cancelled jobs."""
+    return any(entry.name.startswith(f"{CANCEL}-") for entry in files)
 
 
 class Read(NamedTuple):
@@ -104,6 +111,10 @@ class History:
         """The attempts at a job, the latest last."""
         return list(self._of.get(key(job), ()))
 
+    def state(self, place: JobFile) -> str:
+        """What a person calls the state of a job."""
+        return state_of(place, self.decisive(place))
+
     def decisive(self, place: JobFile) -> Record | None:
         """The attempt by which a job is done, or failed: of those with that end which were not
         lost, the latest; None if there is none, as for jobs that a person has moved."""
@@ -112,6 +123,14 @@ class History:
             if record.end in ends and not record.lost:
                 return record
         return None
+
+
+def state_of(place: JobFile, decisive: Record | None) -> str:
+    """What a person calls the state of a job: who cancels a job does not say that it failed,
+    though it goes to ``99_failed`` as well."""
+    if decisive is not None and decisive.end == journal.CANCELLED:
+        return journal.CANCELLED
+    return place.state
 
 
 def files_of(record: Record) -> str:

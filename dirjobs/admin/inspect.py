@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from dirjobs.admin import history
+from dirjobs.admin.history import History
 from dirjobs.admin.report import Claimed, Counts, Failure, Heard, Overview, describe
 from dirjobs.clock import monotonic
 from dirjobs.errors import StoreError
@@ -17,11 +19,13 @@ from dirjobs.layout import (
     RUNNING,
     WAITING,
     WORKERS,
+    JobFile,
     is_left_behind,
     job_files,
 )
 from dirjobs.protocol import attempts
 from dirjobs.protocol.agreement import recorded_problems
+from dirjobs.protocol.journal import CANCELLED, Record
 from dirjobs.protocol.share import Share
 from dirjobs.recovery.control import PAUSE, drained, orders_in
 from dirjobs.recovery.heartbeat import Heartbeat, read, worker_of
@@ -36,9 +40,9 @@ CLOCK = "~clock"
 class Inspector:
     """Looks once, or again and again.
 
-    A look costs a listing of each of seven folders (six, where no failures are wanted), one
-    more if a job ends at the same time, a request for each worker that is at work, and one
-    for each of the latest failures that is new, however many jobs there are.
+    A look costs a listing of each of eight folders (six where no job has failed), one more if a
+    job ends at the same time, some where jobs were cancelled, a request for each worker that is
+    at work, and one for each of the latest failures that is new, however many jobs there are.
 
     Args:
         process: who looks.
@@ -54,6 +58,7 @@ class Inspector:
         self._clock = AgeClock(clock)
         self._heartbeats: dict[str, tuple[Entry, Heartbeat]] = {}
         self._notes: dict[str, tuple[float | None, Failure]] = {}
+        self._journals: dict[str, tuple[Entry, list[Record]]] = {}
 
     def look(self, share: Share) -> Overview:
         """How the queue is doing.
@@ -64,9 +69,27 @@ class Inspector:
         counts = count(share)
         workers = share.listed(WORKERS)
         heard = self.hear(share, workers)
+        counts.cancelled = self._cancelled(share, counts.failed)
+        counts.failed -= counts.cancelled
         failures = self._latest(share, counts.failed) if self._failures else []
         paused = PAUSE in orders_in(workers)
         return describe(counts, heard, failures, paused=paused)
+
+    def _cancelled(self, share: Share, failed: set[str]) -> set[str]:
+        """Which jobs in ``99_failed`` were cancelled: a request where nobody has cancelled any;
+        where somebody has, one more for each file of the journal that is new."""
+        files = history.journals(share) if failed else []
+        known, self._journals = self._journals, {}
+        if not history.has_cancelled(files):
+            return set()
+        for entry in files:
+            before = known.get(entry.name)
+            if before is None or entry.mtime is None or before[0] != entry:
+                before = entry, history.read(share, entry).records
+            self._journals[entry.name] = before
+        told = History(record for _, records in self._journals.values() for record in records)
+        places = [JobFile(FAILED, job, Entry(job)) for job in failed]
+        return {place.job.name for place in places if told.state(place) == CANCELLED}
 
     def hear(self, share: Share, workers: Sequence[Entry]) -> list[Heard]:
         """What the heartbeats among `workers` say; a request for each that is new."""
@@ -151,7 +174,7 @@ def count(share: Share) -> Counts:
         for place in running
         if place.job not in ended
     ]
-    return Counts(left, done, parked, failed, claims, left_behind, changed)
+    return Counts(left, done, parked, failed, claims, left_behind, changed=changed)
 
 
 @dataclass(frozen=True)

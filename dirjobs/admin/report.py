@@ -93,7 +93,8 @@ class Overview:
     """A queue at one moment.
 
     Attributes:
-        waiting, running, done, failed, parked: how many jobs are where.
+        waiting, running, done, failed, cancelled, parked: how many jobs are where; those that
+            were cancelled are in ``99_failed``, too.
         left_behind: how many files in ``00_waiting`` are not taken, since they look like what
             other programs leave behind.
         left_behind_example: the name of one; empty if there is none.
@@ -111,6 +112,7 @@ class Overview:
     running: int = 0
     done: int = 0
     failed: int = 0
+    cancelled: int = 0
     parked: int = 0
     left_behind: int = 0
     left_behind_example: str = ""
@@ -125,7 +127,7 @@ class Overview:
     @property
     def total(self) -> int:
         """All jobs; second copies that were parked are none."""
-        return self.waiting + self.running + self.done + self.failed
+        return self.waiting + self.running + self.done + self.failed + self.cancelled
 
     def as_json(self) -> dict[str, Any]:
         """The same in types that JSON knows."""
@@ -181,6 +183,8 @@ class Counts:
     claims: list[Claimed] = field(default_factory=list)
     left_behind: list[str] = field(default_factory=list)
     """Files in ``00_waiting`` that are taken for what other programs have left there."""
+    cancelled: set[str] = field(default_factory=set)
+    """Those in ``99_failed`` that are not in `failed`, since somebody has cancelled them."""
     changed: list[str] = field(default_factory=list)
     """Waiting jobs whose names would be changed on the way, as recorded."""
 
@@ -226,6 +230,7 @@ def describe(
         running=len(counts.claims),
         done=counts.done,
         failed=len(counts.failed),
+        cancelled=len(counts.cancelled),
         parked=counts.parked,
         left_behind=len(counts.left_behind),
         left_behind_example=min(counts.left_behind, default=""),

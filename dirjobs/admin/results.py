@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from dirjobs.admin.history import files_of, time_of
+from dirjobs.admin.history import files_of, state_of, time_of
 from dirjobs.admin.report import iso
 from dirjobs.errors import TRANSIENT_ERRORS, NotFound, StoreError
 from dirjobs.layout import DONE, FAILED, RESULT, RESULTS, JobFile
@@ -57,7 +57,7 @@ def outcome(share: Share, place: JobFile, record: Record | None, has_result: boo
         record: of that attempt; None if there is none.
         has_result: whether there may be a ``result.json`` of before there were records.
     """
-    row: dict[str, Any] = {"job": place.job.name, "state": place.state}
+    row: dict[str, Any] = {"job": place.job.name, "state": state_of(place, record)}
     for name, value in _params(share, place, record).items():
         row[f"param.{name}" if name in _OURS else name] = value
     result = _result(share, place, record, has_result)

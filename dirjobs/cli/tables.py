@@ -14,6 +14,7 @@ from dirjobs.cli.parallel import each
 from dirjobs.console.errors import say
 from dirjobs.console.text import Bar
 from dirjobs.protocol.share import Share
+from dirjobs.store import Entry
 from dirjobs.typed import text_of
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -111,9 +112,20 @@ def read_all(
     return [found[at] for at in range(len(items))]
 
 
+def history_of_failures(share: Share) -> History:
+    """What tells which jobs in ``99_failed`` were cancelled; one request where nobody has
+    cancelled any, and all that `read_history` needs where somebody has."""
+    files = history.journals(share)
+    return _read_files(share, files) if history.has_cancelled(files) else History()
+
+
 def read_history(share: Share) -> History:
     """All attempts that the journals of a queue tell of; a request for each file, and one."""
-    found = read_all(share, history.journals(share), history.read)
+    return _read_files(share, history.journals(share))
+
+
+def _read_files(share: Share, files: Sequence[Entry]) -> History:
+    found = read_all(share, files, history.read)
     if problems := [one.problem for one in found if one.problem]:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         say(f"some attempts are left out: {problems[0]}{more}.")

@@ -32,8 +32,14 @@ _WORST_FIRST = (
     State.STARTING,
     State.IDLE,
 )
-_PARTS = (("done", "green"), ("failed", "red"), ("running", "cyan"), ("waiting", "bright_black"))
-_BLOCKS, _LETTERS = "█▓▒░", "#x>."
+_PARTS = (
+    ("done", "green"),
+    ("failed", "red"),
+    ("cancelled", "yellow"),
+    ("running", "cyan"),
+    ("waiting", "bright_black"),
+)
+_BLOCKS, _LETTERS = "█▓▚▒░", "#x->."
 _MORE_JOBS = 3
 _WIDE = 100
 _FAILURES = 5
@@ -99,10 +105,11 @@ def divided(room: int, workers: int, failures: int) -> tuple[int, int]:
 
 
 def bar(found: Overview, width: int, marks: str = _BLOCKS) -> Text:
-    """Done, failed, running and waiting jobs in one bar; what there is at all has one cell."""
+    """Jobs in one bar, by how far they are; what there is at all has one cell."""
     text = Text(no_wrap=True)
     numbers = [getattr(found, part) for part, _ in _PARTS]
-    label = f" {100 * (found.done + found.failed) // found.total:3} %" if found.total else ""
+    over = found.done + found.failed + found.cancelled
+    label = f" {100 * over // found.total:3} %" if found.total else ""
     cells = shares(numbers, max(1, width - len(label)))
     for (_, style), mark, share in zip(_PARTS, marks, cells, strict=True):
         text.append(mark * share, style)
@@ -132,6 +139,8 @@ def legend(found: Overview, marks: str = _BLOCKS) -> Text:
         return text.append("no jobs yet: `dirjobs add` brings some")
     for (part, style), mark in zip(_PARTS, marks, strict=True):
         number = getattr(found, part)
+        if not number and part == "cancelled":
+            continue
         text.append(f"{mark} ", style)
         text.append(f"{number:,} {part}   ", "" if number else "dim")
     return text.append(f"of {found.total:,}", "dim")

@@ -20,7 +20,9 @@ def counted(found: Overview) -> str:
         "done": found.done,
         "failed": found.failed,
     }
-    over = found.done + found.failed
+    if found.cancelled:
+        parts["cancelled"] = found.cancelled
+    over = found.done + found.failed + found.cancelled
     told = ", ".join(f"{number:,} {how}" for how, number in parts.items())
     return f"{told} ({100 * over // found.total} % of {found.total:,} over)"
 
@@ -78,7 +80,8 @@ def remarks(found: Overview) -> list[Remark]:
 def ended(found: Overview) -> Remark:
     """How a queue ended in which nothing is left to do."""
     if not found.failed:
-        return Remark("All jobs are done.", "green")
+        how = "done or cancelled" if found.cancelled else "done"
+        return Remark(f"All jobs are {how}.", "green")
     text = f"All jobs have ended, {found.failed:,} failed: `dirjobs retry --failed` tries again."
     return Remark(text, "red")
 

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import msgspec
 
 from dirjobs import threads
-from dirjobs.errors import NotFound
+from dirjobs.errors import TRANSIENT_ERRORS, NotFound, StoreError
 from dirjobs.layout import JOURNAL
 from dirjobs.protocol.folders import write
 from dirjobs.protocol.me import Me
@@ -25,7 +25,7 @@ from dirjobs.protocol.share import Share
 from dirjobs.store import MAX_READ
 from dirjobs.typed import to_json
 
-DONE, FAILED, GIVEN_BACK = "done", "failed", "given back"
+DONE, FAILED, CANCELLED, GIVEN_BACK = "done", "failed", "cancelled", "given back"
 """How an attempt ended."""
 
 RECORDS_IN_FILE = 100
@@ -105,7 +105,7 @@ class Record(msgspec.Struct, kw_only=True):
         worker: who had it.
         host: on which machine.
         started, ended: when, in UTC by the store's clock as far as that is known.
-        end: how it ended: `DONE`, `FAILED` or `GIVEN_BACK`.
+        end: how it ended: `DONE`, `FAILED`, `CANCELLED` or `GIVEN_BACK`.
         reason: why.
         ended_as: the name of the job in its last folder, if another job has its own there.
         lost: the job was somebody else's by then: this attempt does not count.
@@ -246,10 +246,11 @@ class Journal:
     def note(self, share: Share, claim: str, record: Record) -> None:
         """Write a record; another one of the same claim is replaced.
 
-        One request, or none if one of another thread takes it along.
+        One request, or none if one of another thread takes it along.  Records are for people and
+        tables: if the store refuses one, that is told once, and the next one takes it along.
 
         Raises:
-            StoreError: it is not known to be there; call it again.
+            StoreError: one of `TRANSIENT_ERRORS`: it is not known to be there; call it again.
         """
         line = record.to_line()
         with self._lock:
@@ -263,8 +264,13 @@ class Journal:
                 file.there = None
             file.version += 1
             version = file.version
-        with self._writing:
-            self._write(share, file, version)
+        try:
+            with self._writing:
+                self._write(share, file, version)
+        except TRANSIENT_ERRORS:
+            raise
+        except StoreError as error:
+            self._me.tell_once("what came of jobs can't be recorded (%s)", error)
 
     def forget(self, claim: str) -> None:
         """The record of a claim changes no more."""

@@ -9,6 +9,7 @@ from dirjobs.protocol.evidence import Evidence
 from dirjobs.protocol.exits import Exits
 from dirjobs.protocol.identity import Identity
 from dirjobs.protocol.intents import Intents
+from dirjobs.protocol.journal import Journal
 from dirjobs.protocol.look import Look
 from dirjobs.protocol.me import Me
 from dirjobs.protocol.resolve import Resolver
@@ -20,14 +21,15 @@ from dirjobs.protocol.sweep import Sweeper
 class Parts:
     """What one worker does on one connection.
 
-    `me`, `intents` and `evidence` are what the worker knows, whichever thread asks; the
-    others act on `share`.
+    `me`, `intents`, `evidence` and `journal` are what the worker knows, whichever thread asks;
+    the others act on `share`.
 
     Args:
         share: the connection.
         me: the worker.
         intents: the names it asked for; new ones by default.
         evidence: what it found out about renames; none by default.
+        journal: what came of its attempts; an empty one by default.
     """
 
     def __init__(
@@ -36,11 +38,13 @@ class Parts:
         me: Me,
         intents: Intents | None = None,
         evidence: Evidence | None = None,
+        journal: Journal | None = None,
     ) -> None:
         self.share = share
         self.me = me
         self.intents = intents = intents or Intents()
         self.evidence = evidence = evidence or Evidence()
+        self.journal = journal or Journal(me)
         self.look = Look(share, me)
         copying = CopyingTest(share, me, self.look, evidence)
         self.identity = identity = Identity(share, me, self.look, copying)
@@ -52,4 +56,4 @@ class Parts:
 
     def over(self, share: Share) -> Parts:
         """The same worker over another connection, or with another way of waiting."""
-        return Parts(share, self.me, self.intents, self.evidence)
+        return Parts(share, self.me, self.intents, self.evidence, self.journal)

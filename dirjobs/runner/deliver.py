@@ -16,7 +16,7 @@ from dirjobs.errors import ClaimLost, ConfigurationError
 from dirjobs.layout import DONE, FAILED, RUNNING, JobFile
 from dirjobs.protocol import attempts, journal
 from dirjobs.protocol.exits import Claim
-from dirjobs.protocol.journal import Details, Journal, Record
+from dirjobs.protocol.journal import Details, Record
 from dirjobs.protocol.look import differ
 from dirjobs.protocol.share import Share
 from dirjobs.recovery.membership import Membership
@@ -95,7 +95,6 @@ class HandIn:
         self._share = member.share
         self._peers = peers
         self._delivery = Delivery(member.share, Shutdown())
-        self._journal = Journal(member.me)
 
     def hand_in(self, workspace: Workspace) -> Delivered:
         """Store what is kept, end the job if it is still the attempt's, and remove the folder
@@ -256,7 +255,7 @@ class HandIn:
         return record
 
     def _write(self, workspace: Workspace, record: Record) -> None:
-        self._journal.note(self._share, workspace.path, record)
+        self._member.parts.journal.note(self._share, workspace.path, record)
 
     # -- what is told ---------------------------------------------------------------------
 

@@ -61,6 +61,7 @@ class End(Enum):
     DONE = "done"
     FAILED = "failed"
     LOST = "lost"
+    CANCELLED = "cancelled"
     GIVEN_BACK = "given back"
     REFUSED = "refused"
     """It is not signed: it failed without being started."""
@@ -178,10 +179,15 @@ class Execution:
                 workspace.remove()
                 return result
         except ClaimLost as lost:
-            say(f"{lost}{self._kept()}")
+            is_cancelled, kept = toolbox.delivery.is_cancelled(job.name()), self._kept()
+            if not is_cancelled:
+                say(f"{lost}{kept}")
+            elif kept:
+                say(f"job {job.name()!r} was cancelled.{kept}")
             with suppress(JobClosed):  # else our heartbeat would go on naming it
                 job.release()
-            return JobResult(job.name(), End.LOST)
+            end = End.CANCELLED if is_cancelled else End.LOST
+            return JobResult(job.name(), end, seconds=self._seconds)
         except BaseException as error:
             if kept := self._kept():
                 say(f"job {job.name()!r} could not be ended.{kept}")

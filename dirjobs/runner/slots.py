@@ -11,6 +11,7 @@ from dirjobs.console.errors import explained, say
 from dirjobs.console.text import brief_duration
 from dirjobs.errors import JobsRefused
 from dirjobs.job import Job
+from dirjobs.policy import DEFAULT_HEARTBEAT
 from dirjobs.queue import DirJobs
 from dirjobs.recovery.silence import Silence
 from dirjobs.runner import children
@@ -18,7 +19,7 @@ from dirjobs.runner.execution import End, Execution, JobResult, Toolbox
 from dirjobs.runner.shutdown import Shutdown, Stage
 from dirjobs.runner.summary import Summary
 
-LOOK = 60.0
+LOOK = DEFAULT_HEARTBEAT
 """Seconds between two looks at a job that runs, and two writings of its log."""
 _LAST_LOOK = 3.0
 """Seconds that a look which is under way has to end when the worker ends."""

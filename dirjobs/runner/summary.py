@@ -55,7 +55,7 @@ class Summary:
 
     @property
     def all_done(self) -> bool:
-        return set(self._tally) <= {End.DONE}
+        return set(self._tally) <= {End.DONE, End.CANCELLED}
 
     def __str__(self) -> str:
         """The summary."""
@@ -68,7 +68,7 @@ def _at_once(result: JobResult) -> bool:
 
 
 def _line(result: JobResult) -> str:
-    if result.end in (End.GIVEN_BACK, End.NOT_ENDED):
+    if result.end in (End.GIVEN_BACK, End.NOT_ENDED, End.CANCELLED):
         return f"{result.job}  {result.end.value}"
     reason = f"{result.reason}, " if result.reason else ""
     return f"{result.job}  {result.end.value}  ({reason}{duration(result.seconds)})"

@@ -19,6 +19,7 @@ from dirjobs.policy import DEFAULT_HEARTBEAT
 from dirjobs.protocol import attempts, folders
 from dirjobs.protocol.agreement import id_in
 from dirjobs.protocol.folders import write
+from dirjobs.protocol.journal import CANCELLED
 from dirjobs.protocol.outage import PatienceOver
 from dirjobs.protocol.share import Share
 from dirjobs.runner.leftovers import contents, opened
@@ -93,6 +94,11 @@ class Delivery:
     def note(self, job: str, worker: str, reason: str) -> None:
         """Note a failed attempt at a job."""
         attempts.note(self._share, job, worker, reason)
+
+    def is_cancelled(self, job: str) -> bool:
+        """Whether a person has cancelled a job, as far as is noted."""
+        noted = attempts.read(self._share, job)
+        return bool(noted) and noted[-1].get("reason") == CANCELLED
 
     def attempts_at(self, job: str) -> int:
         """How many tries of a job have been noted, so far as was known half a minute ago."""

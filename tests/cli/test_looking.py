@@ -28,18 +28,18 @@ def full(queue):
 
 def test_list(full):
     assert full.run("list").splitlines() == [
-        "waiting  j2",
-        "waiting  j10",
-        "running  r1  w1",
-        "done     d1",
-        "failed   f1",
+        "waiting    j2",
+        "waiting    j10",
+        "running    r1  w1",
+        "done       d1",
+        "failed     f1",
     ]
 
 
 def test_list_some(full):
     assert full.run("list", "--state", "parked", "--state", "failed").splitlines() == [
-        "failed   f1",
-        "parked   p1  w3",
+        "failed     f1",
+        "parked     p1  w3",
     ]
     assert full.run("list", "--names", "--filter", "*1*") == "j10\nr1\nd1\nf1\n"
     assert full.run("list", "--state", "done", "--filter", "x") == ""

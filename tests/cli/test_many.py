@@ -94,7 +94,7 @@ def test_list(crowd):
     out = run("list", "jobs", "--names")
     assert out.count("\n") == 2 * MANY
     assert out.startswith("waiting0.json\nwaiting1.json\nwaiting2.json\n")
-    assert store.calls == {"exists": 1, "list": 4}
+    assert store.calls == {"exists": 1, "list": 5}
 
 
 def test_wait(crowd):

@@ -73,7 +73,7 @@ def test_columns_that_do_not_fit_are_named_and_no_number_is_cut(sweep, monkeypat
 
 def test_why_jobs_failed(sweep):
     assert sweep.run("list", "--failed", "--reason") == (
-        "failed   lr9.json  exit code 1: too\\x1b[2J hot\n"
+        "failed     lr9.json  exit code 1: too\\x1b[2J hot\n"
     )
     (row,) = json.loads(sweep.run("list", "--failed", "--reason", "--json"))
     assert row["reason"] == "exit code 1: too\x1b[2J hot"

@@ -270,10 +270,10 @@ def test_what_a_look_costs(world, watcher):
         world.life(f"w{number}").start()
     world.life("w9").start().end()
     watcher.look()
-    # 5 folders of jobs, workers, attempts; 5 heartbeats, 5 notes; the clock once.
-    assert len(watcher.requests) == 7 + 5 + 5 + 2
+    # 5 folders of jobs, workers, attempts, journal; 5 heartbeats, 5 notes; the clock once.
+    assert len(watcher.requests) == 8 + 5 + 5 + 2
     watcher.look()
-    assert len(watcher.requests) == 7
+    assert len(watcher.requests) == 8
     assert {request.folder for request in watcher.requests} >= {WAITING, RUNNING, WORKERS}
 
 

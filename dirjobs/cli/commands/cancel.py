@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 import click
 
 from dirjobs.admin import cancel as cancelling
+from dirjobs.admin.history import CANCEL
 from dirjobs.admin.locate import chosen, missed
 from dirjobs.cli.intervene import confirm, some, visit
 from dirjobs.cli.options import (
@@ -40,7 +41,7 @@ _PASSES = 3
 def cancel(
     jobs: str, names: tuple[str, ...], dry_run: bool, yes: bool, as_json: bool, verbose: int
 ) -> None:
-    """Take waiting or running jobs out: they go to 99_failed with the note "cancelled".
+    """Take waiting or running jobs out: they go to 99_failed, and count as cancelled.
 
     JOB is a name or a pattern such as 'lr0.1*'.  The worker of a running job finds out within
     a minute (`dirjobs work` ends the command then), or when it wants to end the job.
@@ -56,7 +57,7 @@ def cancel(
         if len(asked) > _ASKED_BEFORE and not yes:
             confirm(f"Cancel {len(asked):,} jobs, such as {some(sorted(asked))}?")
         for _ in range(_PASSES):
-            pairs = visit(share, "cancel", "cancelling", places, cancelling.cancel)
+            pairs = visit(share, CANCEL, "cancelling", places, cancelling.cancel)
             done |= {place.job.name for place, moved in pairs if moved}
             # Somebody may have claimed it, or given it back, meanwhile.
             places = _of(asked - done, _all_unfinished(share))

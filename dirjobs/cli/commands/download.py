@@ -32,8 +32,8 @@ from dirjobs.runner.download import Remote
 )
 @click.option(
     "--state",
-    type=click.Choice(["done", "failed"]),
-    help="Only the files of these jobs.  [default: both]",
+    type=click.Choice(["done", "failed", "cancelled"]),
+    help="Only the files of these jobs.  [default: all]",
 )
 @json_option
 @verbose_option
@@ -57,12 +57,12 @@ def download(
       dirjobs download jobs/ 'lr0.1*' -o plots
     """  # noqa: D301 - click wants the very character
     with opened(jobs, verbose) as share:
-        places = [place for place in ended(share) if state in (None, place.state)]
+        history = read_history(share)
+        places = [place for place in ended(share) if state in (None, history.state(place))]
         if names:
             places, missing = chosen(places, names)
             if missing:
                 raise missed(share, missing, state or "done or failed")
-        history = read_history(share)
         folders = [
             (place.job.name, folder)
             for place in places

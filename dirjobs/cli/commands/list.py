@@ -8,14 +8,16 @@ from typing import Any
 
 import click
 
+from dirjobs.admin.history import History
 from dirjobs.admin.report import iso
 from dirjobs.cli.options import QueueCommand, jobs_argument, json_option, opened, verbose_option
-from dirjobs.cli.tables import Selection, cells, read_all, table_options
+from dirjobs.cli.tables import Selection, cells, history_of_failures, read_all, table_options
 from dirjobs.console.errors import told_in_one_sentence
 from dirjobs.console.text import json_text, show, show_table
 from dirjobs.layout import FAILED, PARKED, STATES, JobFile
 from dirjobs.protocol import attempts
 from dirjobs.protocol.candidates import natural_key
+from dirjobs.protocol.journal import CANCELLED
 from dirjobs.protocol.share import Share
 
 _COLUMNS = ("job", "state", "worker", "size", "modified")
@@ -27,7 +29,7 @@ _COLUMNS = ("job", "state", "worker", "size", "modified")
     "--state",
     "states",
     multiple=True,
-    type=click.Choice(list(STATES.values())),
+    type=click.Choice([*STATES.values(), CANCELLED]),
     help="Only these jobs; may be given more than once.  [default: all but parked]",
 )
 @click.option("--failed", is_flag=True, help="The same as --state failed.")
@@ -55,7 +57,8 @@ def list_jobs(
 ) -> None:
     """List the jobs: state, name, and for running ones the worker.
 
-    One request for each state, however many jobs there are.
+    One request for each state, however many jobs there are, and one to know whether jobs were
+    cancelled.
 
     \b
       dirjobs list jobs/ --failed --reason
@@ -73,14 +76,22 @@ def list_jobs(
         folder
         for folder, state in STATES.items()
         if (state in states if states else folder != PARKED)
+        or (folder == FAILED and CANCELLED in states)
     ]
     columns = [*_COLUMNS, *(["reason"] if with_reasons else [])]
     selection.check(columns)
     header = selection.header(columns)
     with opened(jobs, verbose) as share:
-        places = _places(share, folders, pattern)
+        history = history_of_failures(share) if FAILED in folders else History()
+        places = (
+            place
+            for place in _places(share, folders, pattern)
+            if not states or history.state(place) in states
+        )
         rows = selection.rows(
-            _with_reasons(share, [*places]) if with_reasons else map(_row, places)
+            _with_reasons(share, [*places], history)
+            if with_reasons
+            else (_row(place, history) for place in places)
         )
         if as_json:
             for line in _json_lines(rows):
@@ -102,22 +113,24 @@ def _places(share: Share, folders: Iterable[str], pattern: str | None) -> Iterat
         yield from found
 
 
-def _row(place: JobFile) -> dict[str, Any]:
+def _row(place: JobFile, history: History) -> dict[str, Any]:
     return {
         "job": place.job.name,
-        "state": place.state,
+        "state": history.state(place),
         "worker": place.worker or None,
         "size": place.job.size,
         "modified": iso(place.job.mtime),
     }
 
 
-def _with_reasons(share: Share, places: Sequence[JobFile]) -> Iterator[dict[str, Any]]:
+def _with_reasons(
+    share: Share, places: Sequence[JobFile], history: History
+) -> Iterator[dict[str, Any]]:
     """The rows with why each failed job failed, by what was noted last."""
     failed = [place for place in places if place.folder == FAILED]
     reasons = iter(read_all(share, failed, _reason_of))
     for place in places:
-        yield {**_row(place), "reason": next(reasons) if place.folder == FAILED else None}
+        yield {**_row(place, history), "reason": next(reasons) if place.folder == FAILED else None}
 
 
 def _reason_of(share: Share, place: JobFile) -> str | None:
@@ -127,7 +140,7 @@ def _reason_of(share: Share, place: JobFile) -> str | None:
 
 def _line(row: Mapping[str, Any]) -> str:
     more = "".join(f"  {row[name]}" for name in ("worker", "reason") if row.get(name))
-    return f"{row['state']:7}  {row['job']}{more}"
+    return f"{row['state']:9}  {row['job']}{more}"
 
 
 def _json_lines(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:

@@ -59,7 +59,7 @@ def logs(
 ) -> None:
     """Print what a job has printed, at its latest attempt.
 
-    `dirjobs work` puts the output of a running job on the share every minute.  With -f new
+    `dirjobs work` puts the output of a running job on the share every half minute.  With -f new
     output is shown as it comes there.  On a terminal, what could make it act (escape sequences
     and the like) is shown, not obeyed; files and pipes get every byte as it is.
     """

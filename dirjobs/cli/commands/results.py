@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from dirjobs.admin.history import History
 from dirjobs.admin.results import (
     Outcome,
     columns,
@@ -29,7 +30,9 @@ from dirjobs.protocol.share import Share
 @click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values.")
 @click.option("--raw", is_flag=True, help="With --csv: every cell exactly as it is in the files.")
 @click.option(
-    "--state", type=click.Choice(["done", "failed"]), help="Only these jobs.  [default: both]"
+    "--state",
+    type=click.Choice(["done", "failed", "cancelled"]),
+    help="Only these jobs.  [default: all]",
 )
 @table_options
 @json_option
@@ -72,8 +75,9 @@ def results(
         raise click.UsageError("--raw is for --csv")
     selection = Selection(where, sort_by, chosen)
     with opened(jobs, verbose) as share:
-        places = [place for place in ended(share) if state in (None, place.state)]
-        rows = _rows(share, places)
+        history = read_history(share)
+        places = [place for place in ended(share) if state in (None, history.state(place))]
+        rows = _rows(share, places, history)
     there = columns(rows)
     if rows:
         selection.check(there)
@@ -95,8 +99,7 @@ def results(
         show("No job is like that." if places else "No job has ended yet.")
 
 
-def _rows(share: Share, places: Sequence[JobFile]) -> list[dict[str, Any]]:
-    history = read_history(share)
+def _rows(share: Share, places: Sequence[JobFile], history: History) -> list[dict[str, Any]]:
     decisive = [history.decisive(place) for place in places]
     have = with_results(share) if None in decisive else frozenset()
 

@@ -75,7 +75,7 @@ def _about(share: Share, job: str) -> dict[str, Any]:
     }
     for place in places:
         about = _place(share, place)
-        found["places"].append(about)
+        found["places"].append({**about, "state": history.state(place)})
     return {**found, "logs": [_log(log) for log in logs]}
 
 

@@ -225,7 +225,7 @@ def work(
     jobs back; a second one does so at once.  With --drain the first one lets them end.
 
     \b
-    Exit codes:  0    every job taken ended in 02_done
+    Exit codes:  0    every job taken ended in 02_done, or was cancelled
                  1    some failed
                  2    something is not right with the command line or the folder
                  130  Ctrl-C (143: SIGTERM); the jobs that ran were given back
