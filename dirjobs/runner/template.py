@@ -93,6 +93,11 @@ class Subject:
     def stem(self) -> str:
         return os.path.splitext(self.name)[0]
 
+    @property
+    def is_called_json(self) -> bool:
+        """Whether its file is to have parameters: one that has none is torn, or too large."""
+        return self.name.lower().endswith(".json")
+
 
 def fill(
     text: str, value_of: Callable[[str, bool], str | None], *, after_dollar: bool = True
@@ -169,16 +174,17 @@ def fill_argument(argument: str, subject: Subject, script: Script | None = None)
             if script is not None:
                 raise _in_script(name, is_param, script)
             return known[name]
-        if not is_param and (known is None or not name.isidentifier()):
+        meant = known is not None or subject.is_called_json
+        if not is_param and not (meant and name.isidentifier()):
             return None  # such as awk's {print}
         told = f"{{{_PARAM if is_param else ''}{name}}} in the command"
+        advice = "" if is_param else f"; write {{ {name} }} with spaces if it means none"
         if known is None:
             raise UnknownParameter(
                 f"{told} asks for a parameter, but the file of job {subject.name!r} is no JSON"
-                " object"
+                f" object of at most 1 MiB{advice}"
             )
         has = ", ".join(known) or "none"
-        advice = "" if is_param else f"; write {{ {name} }} with spaces if it means none"
         raise UnknownParameter(
             f"{told} is no parameter of job {subject.name!r}, whose parameters are: {has}{advice}"
         )

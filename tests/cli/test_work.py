@@ -215,6 +215,17 @@ def test_a_file_that_is_no_json_object_has_no_parameters(local, content):
     assert said(local, "a") == ["{a}"]
 
 
+@pytest.mark.parametrize("content", [b'{"a": 1', b"[1]", b'{"a": "%s"}' % (b"x" * (1 << 20))])
+def test_a_file_that_is_called_json_and_is_none_is_not_run_without_its_parameters(local, content):
+    local.put("00_waiting", "a.json", "c.json", data=b'{"a": 1}')
+    local.put("00_waiting", "b.JSON", data=content)
+    local.run("work", "--", "echo", "{a}", code=1)
+    assert local.jobs() == {"02_done": ["a.json", "c.json"], "99_failed": ["b.JSON"]}
+    assert "'b.JSON' is no JSON object of at most 1 MiB; write { a }" in reasons(local, "b.JSON")[0]
+    local.run("retry", "b.JSON")
+    assert "b.JSON  done" in local.run("work", "--", "test", "{ a }", "=", "{ a }")
+
+
 def test_what_no_argument_can_carry_fails_the_job_alone(local):
     local.put("00_waiting", "a", data=b'{"x": "\\u0000"}')
     local.put("00_waiting", "b", data=json.dumps({"x": "y" * 200_000}).encode())
