@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import resource
@@ -162,8 +163,8 @@ class Crew:
                 path = job.path()
                 if os.path.islink(path):
                     self.troubles.append(f"{job.full_name()} is a link")
-        except StoreError:
-            pass
+        except StoreError as error:
+            self.troubles += what_is_wrong(job.full_name(), str(error))
 
     def end(self):
         self.stop.set()
@@ -196,6 +197,20 @@ def told(url, command, *args):
         yield f"{line}: does not end"
 
 
+def kept_logs(monkeypatch, texts):
+    """Keep what the library says to whoever listens, all of it."""
+    make = logging.getLogRecordFactory()
+
+    def keep(*args, **more):
+        record = make(*args, **more)
+        if record.name.startswith("dirjobs"):
+            texts.append(record.getMessage())
+        return record
+
+    monkeypatch.setattr(logging, "_logRecordFactory", keep)
+    monkeypatch.setattr(logging.getLogger("dirjobs"), "isEnabledFor", lambda level: True)
+
+
 @pytest.fixture
 def little_room():
     """Others may write to what is made here, and nobody has memory without end."""
@@ -221,6 +236,7 @@ def test_everything_odd_beside_workers_and_commands(
     with DirJobs(jobs, wid="w0", heartbeat=1) as queue:
         assert queue.next_and_lock() is None  # the first worker's terms are those of all
     aside.mkdir()
+    kept_logs(monkeypatch, (logged := []))
     hostile, crew, wrong = Hostile(jobs, victim, chance), Crew(jobs), []
     programs = Programs(str(jobs), aside)
     names = {kind: [] for kind in ("honest", *PROGRAMS)}
@@ -282,3 +298,5 @@ def test_everything_odd_beside_workers_and_commands(
     for name in names["real"] + names["signed"]:
         assert len(list((jobs / "logs").glob(f"{name}.*.log"))) == 1
     assert seen(victim) == before
+    assert logged
+    assert [text for text in logged if any(raw in text for raw in (*OBEYED, SECRET))] == []

@@ -177,6 +177,27 @@ def test_a_share_behind_dfs_is_as_safe(samba: Samba) -> None:
     assert forger.forged
 
 
+NEGOTIATE, SESSION_SETUP, TREE_CONNECT, IOCTL = 0, 1, 3, 11
+
+
+@pytest.mark.parametrize("way", [unsigned, wrongly_signed], ids=lambda way: way.__name__)
+@pytest.mark.parametrize("command", [NEGOTIATE, SESSION_SETUP, TREE_CONNECT, IOCTL])
+def test_nobody_on_the_way_leads_elsewhere(
+    samba: Samba, command: int, way: Callable[[bytearray, int], None]
+) -> None:
+    """What is agreed on, which share it is, and where DFS says that it is."""
+    (samba.root / "job").write_bytes(CONTENT)
+    link = samba.base / "dfs" / f"forged{command}{way.__name__}"
+    link.symlink_to(rf"msdfs:{samba.host}\{samba.share}")
+    forger = Forger(command, way)
+    forger.active = True
+    with Proxy(samba.port, forger) as proxy:
+        url = f"smb://{samba.user}@{samba.host}:{proxy.port}/dfs/{link.name}"
+        with pytest.raises(Unavailable), open_store(url, {**samba.options, **PATIENT}) as store:
+            store.read("job")
+    assert forger.forged
+
+
 def log_on(store: SmbStore) -> None:
     store.close()
     store.exists("job")
