@@ -123,6 +123,16 @@ def test_bad_input_adds_nothing(local, files, tmp_path, args, told):
     assert os.listdir(f"{local.url}/00_waiting") == []
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="needs a file of Linux")
+@pytest.mark.parametrize(
+    "args",
+    [["--each-line"], ["--from-csv"], ["--from-json"], ["--param", "x=1", "--template"]],
+)
+def test_a_file_that_can_be_opened_and_not_read_is_named(local, args):
+    assert "'/proc/self/mem': Input/output error" in local.refused("add", *args, "/proc/self/mem")
+    assert local.jobs() == {}
+
+
 # -- lines -------------------------------------------------------------------------------------
 
 

@@ -11,6 +11,7 @@ import random
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from decimal import Decimal, InvalidOperation
 from typing import TypeAlias
 
@@ -275,6 +276,17 @@ def _too_many(what: str) -> ConfigurationError:
 # -- files ---------------------------------------------------------------------------------
 
 
+@contextmanager
+def named_in_errors(path: str) -> Iterator[None]:
+    """Let the operating system's error at a read say which file it is about, as that at an
+    opening does."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or path
+        raise
+
+
 def csv_rows(path: str, shown: str) -> Iterator[Row]:
     """The rows of a CSV file whose first line has the names.
 
@@ -285,7 +297,7 @@ def csv_rows(path: str, shown: str) -> Iterator[Row]:
     Raises:
         ConfigurationError: a line can't be understood; the message says which.
     """
-    with open(path, newline="", encoding=encoding_of(path)) as file:
+    with named_in_errors(path), open(path, newline="", encoding=encoding_of(path)) as file:
         try:
             yield from _csv_rows(file, shown)
         except UnicodeDecodeError as error:
@@ -352,7 +364,7 @@ def json_rows(path: str, shown: str) -> Iterator[Row]:
     Raises:
         ConfigurationError: it is neither; the message says where.
     """
-    with open(path, encoding=encoding_of(path)) as file:
+    with named_in_errors(path), open(path, encoding=encoding_of(path)) as file:
         try:
             if _begins_with(file, "["):
                 for number, value in enumerate(_parsed(file.read(), shown, 1), 1):

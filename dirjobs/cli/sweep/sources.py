@@ -23,6 +23,7 @@ from dirjobs.cli.sweep.parameters import (
     csv_rows,
     encoding_of,
     json_rows,
+    named_in_errors,
 )
 from dirjobs.errors import ConfigurationError
 from dirjobs.runner.template import variable_of
@@ -175,10 +176,11 @@ def from_lines(path: str, pattern: str | None) -> Batch:
 
 
 def _lines(path: str) -> Iterator[bytes]:
-    encoding = encoding_of(path)
+    with named_in_errors(path):
+        encoding = encoding_of(path)
     # Names of files may be in any encoding, and go through as they are.
     errors = "strict" if encoding == "utf-16" else "surrogateescape"
-    with open(path, encoding=encoding, errors=errors) as file:
+    with named_in_errors(path), open(path, encoding=encoding, errors=errors) as file:
         try:
             for number, line in enumerate(file, 1):
                 if "\0" in line:
@@ -286,7 +288,7 @@ def _check_variables(rows: Iterable[Row]) -> None:
 def _template(path: str) -> Callable[[Row], bytes]:
     _check_file(path)
     try:
-        with open(path, encoding="utf-8", newline="") as file:
+        with named_in_errors(path), open(path, encoding="utf-8", newline="") as file:
             text = file.read()
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"the template {path!r} is not UTF-8 text.") from error
