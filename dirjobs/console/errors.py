@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -101,6 +102,7 @@ def explained(error: Exception) -> str:
 def exit_with(program: Callable[[], object]) -> NoReturn:
     """Run a click program and exit with the code that it returns; every mistake of its user
     is one sentence."""
+    survive_closed_streams()
     survive_odd_names()
     try:
         code = program()
@@ -121,6 +123,14 @@ def refuse(error: click.ClickException) -> NoReturn:
         text = f"{text.rstrip('.')} (see `{error.ctx.command_path} --help`)."
     say(text)
     sys.exit(error.exit_code)
+
+
+def survive_closed_streams() -> None:
+    """Print to nowhere if whoever started this program closed its output (``>&-``): no file that
+    it opens may get the number of a standard stream."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - open until the end
 
 
 def survive_odd_names() -> None:

@@ -167,6 +167,21 @@ def test_nobody_reads_the_output_any_more(tmp_path):
     assert where_jobs_are(queue)["01_running"] == []
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_started_without_a_standard_stream(tmp_path, closed):
+    queue = make_queue(tmp_path / "jobs", "a.txt")
+    for command in (["work", "jobs", "--", "sh", "-c", "echo said"], ["list", "jobs"]):
+        done = subprocess.run(
+            ["sh", "-c", f'"$@" {closed}', "-", *DIRJOBS, *command],
+            cwd=tmp_path,
+            env=environment(),
+            capture_output=True,
+            timeout=PATIENCE,
+        )
+        assert (done.returncode, done.stderr) == (0, b"")
+    assert log_of(queue, "a.txt") == ["said"]
+
+
 def test_what_lies_beside_the_installed_script_is_no_module_of_ours(tmp_path):
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "smbclient.py").write_text("import no_such_package")
