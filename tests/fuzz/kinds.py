@@ -44,7 +44,6 @@ from dirjobs.recovery.heartbeat import Heartbeat
 from dirjobs.redaction import redacted, without_login
 from dirjobs.registry import scheme_of
 from dirjobs.runner import template
-from dirjobs.runner.parameters import object_in
 from dirjobs.store import Entry
 from tests.fuzz.mutation import mutated, mutated_text
 
@@ -352,9 +351,7 @@ def read_table(path: str) -> None:
 
 
 def read_job(path: str) -> None:
-    found = object_in(path)
-    if found is not None:
-        template.environment(template.Subject("a", "/p", found))
+    template.environment(template.Subject.of_file("a", path))
 
 
 def read_param(text: str) -> None:
