@@ -22,7 +22,8 @@ error                 executed   what the caller does
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import ClassVar
 
 
@@ -140,3 +141,14 @@ class ClaimLost(DirJobsError):
 
 class JobClosed(DirJobsError):
     """The job was finished or given back already; a claim ends only once."""
+
+
+@contextmanager
+def named_in_errors(path: str) -> Iterator[None]:
+    """Let the operating system's error at a read or a write say which file it is about, as that
+    at an opening does."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or path
+        raise

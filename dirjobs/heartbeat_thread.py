@@ -150,9 +150,10 @@ class HeartbeatThread:
                 self._membership.beat()
             except QueueAway:
                 pass  # which is said once for all threads
-            except StoreError as error:
+            except (StoreError, MemoryError) as error:
                 if not silent and not self._hurried:
-                    log.warning("no heartbeat could be written (%s); trying on", error)
+                    why = str(error) or "no memory is left"
+                    log.warning("no heartbeat could be written (%s); trying on", why)
                 silent = True
             except Exception:
                 log.exception("the heartbeat met a defect of dirjobs; trying on")

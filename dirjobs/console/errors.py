@@ -79,6 +79,10 @@ def told_in_one_sentence(command: Callable[P, T]) -> Callable[P, T]:
             if not isinstance(error, StoreError) and getattr(error, "errno", 0) == errno.EPIPE:
                 raise  # nobody reads our output any more; click knows what to do
             raise Mistake(sentence(explained(error))) from error
+        except MemoryError as error:
+            raise Mistake(
+                "this machine has no memory left for this: see `ulimit -v`, or a container's limit."
+            ) from error
         except RuntimeError as error:
             if "new thread" not in str(error):
                 raise

@@ -263,7 +263,7 @@ class _WaitForRoom:
         now = monotonic()
         if self._until is None:
             self._until = now + PATIENCE
-            say(f"{error}  Waiting for room, at most {PATIENCE:g} s.")
+            say(f"{str(error).rstrip('.')}. Waiting for room, at most {PATIENCE:g} s.")
         if now >= self._until:
             return True
         return self._shutdown.wait_for_stop(min(next(self._pauses), self._until - now))

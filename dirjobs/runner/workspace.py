@@ -25,7 +25,7 @@ from typing import Any
 
 import msgspec
 
-from dirjobs.errors import ConfigurationError
+from dirjobs.errors import ConfigurationError, named_in_errors
 from dirjobs.protocol.records import decode
 from dirjobs.recovery.process import Process, this_process
 from dirjobs.runner import leftovers
@@ -288,7 +288,7 @@ def _is_ours(path: str) -> bool:
 def _replace(path: str, data: bytes) -> None:
     """Write a file whole or not at all."""
     draft = f"{path}.new"
-    with open(draft, "wb") as file:
+    with named_in_errors(draft), open(draft, "wb") as file:
         file.write(data)
     os.replace(draft, path)
 

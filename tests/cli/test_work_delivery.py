@@ -108,7 +108,7 @@ def test_a_full_share_is_waited_for(far, server):
     far.run("work", "--", *RESULT)
     assert far.jobs() == {"02_done": ["a"]}
     assert far.names(far.files("a")) == ["a.txt", "b.txt"]
-    assert "Waiting for room, at most 600 s" in far.stderr
+    assert ". Waiting for room, at most 600 s.\n" in far.stderr
 
 
 def kept(reason):
@@ -173,6 +173,23 @@ def test_a_full_disk_of_this_machine_gives_the_job_back(local, monkeypatch):
     local.run("work", "--", "true", code=2)
     assert local.jobs() == {"00_waiting": ["a"]}
     assert "No space left on device; make room there" in local.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a disk that is full")
+def test_the_file_is_named_that_has_no_room(local, scratch, monkeypatch):
+    original = os.mkdir
+
+    def mkdir(path, *args, **options):
+        original(path, *args, **options)
+        if str(path).startswith(f"{scratch}/"):
+            os.symlink("/dev/full", f"{path}/note.json.new")
+
+    monkeypatch.setattr(os, "mkdir", mkdir)
+    local.put("00_waiting", "a")
+    local.run("work", "--", "true", code=2)
+    told = local.stderr.splitlines()[-1]
+    assert "note.json.new': No space left on device; make room" in told
+    assert local.jobs() == {"00_waiting": ["a"]}
 
 
 # -- what it costs -------------------------------------------------------------------------

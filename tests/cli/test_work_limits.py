@@ -77,6 +77,18 @@ def test_where_there_is_never_room_nothing_is_started(local, no_room, counting, 
     assert "has no room for another thread" in local.stderr.splitlines()[-1]
 
 
+def test_without_memory_the_job_goes_back(local, monkeypatch, counting, tmp_path):
+    def full(path):
+        raise MemoryError
+
+    monkeypatch.setattr("dirjobs.runner.template.object_in", full)
+    local.put("00_waiting", "a")
+    local.run("work", "--", *counting, code=2)
+    assert local.jobs() == {"00_waiting": ["a"]}
+    assert started(tmp_path) == []
+    assert "has no memory left" in local.stderr.splitlines()[-1]
+
+
 def test_fewer_slots_than_asked_for(local, no_room, counting, tmp_path):
     local.put("00_waiting", "a", "b", "c")
     no_room("dirjobs-slot-2")

@@ -11,11 +11,10 @@ import random
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from decimal import Decimal, InvalidOperation
 from typing import TypeAlias
 
-from dirjobs.errors import ConfigurationError
+from dirjobs.errors import ConfigurationError, named_in_errors
 from dirjobs.protocol.records import check_depth
 from dirjobs.typed import Number
 
@@ -274,17 +273,6 @@ def _too_many(what: str) -> ConfigurationError:
 
 
 # -- files ---------------------------------------------------------------------------------
-
-
-@contextmanager
-def named_in_errors(path: str) -> Iterator[None]:
-    """Let the operating system's error at a read say which file it is about, as that at an
-    opening does."""
-    try:
-        yield
-    except OSError as error:
-        error.filename = error.filename or path
-        raise
 
 
 def csv_rows(path: str, shown: str) -> Iterator[Row]:

@@ -23,9 +23,8 @@ from dirjobs.cli.sweep.parameters import (
     csv_rows,
     encoding_of,
     json_rows,
-    named_in_errors,
 )
-from dirjobs.errors import ConfigurationError
+from dirjobs.errors import ConfigurationError, named_in_errors
 from dirjobs.runner.template import variable_of
 from dirjobs.typed import text_of
 
