@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 
 from dirjobs.admin.locate import unchanged
 from dirjobs.errors import Denied, FileStays, JobsRefused, StoreError
@@ -55,13 +56,16 @@ def give_back(membership: Membership, jobs: Collection[str], *, dead: bool) -> l
 
 def _look_twice(membership: Membership, found: list[Peer]) -> list[Peer]:
     """The workers in `found`; if jobs depend on the death of some that are only silent,
-    as they are after the time in which those would have written again."""
+    as they are after the time in which those would have written again.
+
+    Who is only silent and has no jobs is left alone: whoever claims one after this look lives.
+    """
     silent = [peer for peer in found if peer.cause and not peer.proven]
     workers = {peer.heartbeat.worker for peer in silent}
     for folder in (RUNNING, WAITING) if silent else ():
         if any(orphans_in(folder, membership.share.listed(folder), workers)):
             return membership.snapshot_after_pause(silent)
-    return found
+    return [replace(peer, cause="") if peer in silent else peer for peer in found]
 
 
 def _by_name(membership: Membership, found: list[Peer], jobs: Collection[str]) -> list[str]:

@@ -30,6 +30,8 @@ class Me:
     Attributes:
         mode_not_requested: the user named no mode, so the mode may rest on a record that a
             check has left in the queue.
+        others_names: names, casefolded, by which earlier processes of this id went, as far as
+            their heartbeats are there: of a million a later one may hit upon one of them.
         last_beat: when the heartbeat that was written last was begun, by the clock of `Share`;
             later than any time for a worker without a heartbeat.
         longest_gap: seconds after `last_beat` when others may take this worker for dead.
@@ -57,6 +59,7 @@ class Me:
         self.mode_not_requested = False
         self.lease_gaps = 0
         self.lease_gaps_at_start = 0
+        self.others_names: frozenset[str] = frozenset()
         self.last_beat = math.inf
         self.store_ahead = 0.0
         self.changed_names: tuple[str, ...] = ()
@@ -76,7 +79,10 @@ class Me:
 
     def next_incarnation(self) -> str:
         """A name for this worker that no late request can hit."""
-        return layout.next_incarnation(self.worker, self.nonce())
+        while True:
+            name = layout.next_incarnation(self.worker, self.nonce())
+            if name.casefold() not in self.others_names:
+                return name
 
     def compare_clocks(self, mtime: float | None, now: float) -> None:
         """Learn the store's time.

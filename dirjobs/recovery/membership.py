@@ -192,6 +192,7 @@ class Membership:
             self._earlier_used_id |= earlier._earlier_used_id or not earlier.parts.intents.are_none
         used = self._earlier_used_id
         namesakes = self._namesakes(found)
+        self.me.others_names = frozenset(one.heartbeat.worker.casefold() for one in namesakes)
         for peer in namesakes:
             heartbeat = peer.heartbeat
             if heartbeat.is_stand_in:

@@ -69,6 +69,10 @@ def test_no_run_breaks_an_invariant() -> None:
         # Another thread closes a worker that is at a claim, and a copy waits for what comes of it.
         ("closers", "eedbe649 closers/2932"),
         ("closers", "eedbe649 closers/3395"),
+        # The clock is set forward, a visitor takes all for silent, and one of them claims a job.
+        ("within_bounds", "ed0c77e0 within_bounds/5704"),
+        # Two processes of one id, one after the other, hit upon the same later name.
+        ("within_bounds", "ed0c77e0 within_bounds/458"),
         # A machine wakes up while its worker's id is taken by another process.
         ("resumed", "eedbe649 resumed/449"),
         # A person removes the heartbeat of a worker that begins, and that can't read another's.

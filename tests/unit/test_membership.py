@@ -693,3 +693,13 @@ def test_the_log_says_nothing_when_nothing_happens(world, caplog):
         one.beat()
         two.beat()
     assert not caplog.records
+
+
+def test_a_later_name_is_none_that_an_earlier_process_had(world):
+    """Of a million names two processes may draw the same: what the dead one has would count as
+    the living one's."""
+    world.heartbeat_of("w1~abcd", "bbbbbb", world.process("far"), ended=True)
+    life = world.life("w1").start()
+    tags = iter(["abcdxx", "abcdyy", "efghzz"])
+    life.me.nonce = lambda: next(tags)
+    assert life.me.next_incarnation() == "w1~efgh"
