@@ -72,7 +72,12 @@ class Sweeper:
         for folder in folders:
             if not any(split(path)[0] == folder for path in doubtful):
                 continue
-            for entry in self.share.listed(folder):
+            listing = self.share.listed(folder)
+            there = {f"{folder}/{entry.name}" for entry in listing}
+            for path, intent in doubtful.items():
+                if split(path)[0] == folder and path not in there:
+                    intent.growth = None  # somebody has moved what was growing
+            for entry in listing:
                 path = f"{folder}/{entry.name}"
                 intent = doubtful.get(path)
                 if intent is None or (swept and self.share.now() > until):

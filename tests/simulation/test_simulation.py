@@ -73,6 +73,8 @@ def test_no_run_breaks_an_invariant() -> None:
         ("within_bounds", "ed0c77e0 within_bounds/5704"),
         # Two processes of one id, one after the other, hit upon the same later name.
         ("within_bounds", "ed0c77e0 within_bounds/458"),
+        # A copy that still grows is parked by somebody else, while its worker ends.
+        ("leavers", "c47d6633 leavers/909"),
         # A machine wakes up while its worker's id is taken by another process.
         ("resumed", "eedbe649 resumed/449"),
         # A person removes the heartbeat of a worker that begins, and that can't read another's.
