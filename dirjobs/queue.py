@@ -46,6 +46,7 @@ from dirjobs.protocol.agreement import from_bytes
 from dirjobs.protocol.candidates import Candidates
 from dirjobs.protocol.exits import Claim
 from dirjobs.protocol.folders import follow_links, make_folders
+from dirjobs.protocol.intents import State
 from dirjobs.protocol.journal import Details, Journal, Record
 from dirjobs.protocol.me import Me
 from dirjobs.protocol.outage import Presence, SameQueue
@@ -480,7 +481,10 @@ class DirJobs:
             thread.start()
         membership = generation.membership
         own_file = membership.incarnations.all()[0].path
-        generation.presence.adopt(membership.agreement.queue_id, own_file)
+        intents = generation.worker.intents
+        generation.presence.adopt(
+            membership.agreement.queue_id, own_file, lambda: intents.in_state(State.HELD)
+        )
         generation.begun = True
 
     def close(self) -> None:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import BinaryIO, TypeVar
 
 from dirjobs import clock, threads
@@ -43,8 +43,6 @@ NO_VERDICT = (AlreadyExists, Unavailable, AmbiguousResult, Busy)
 """Answers that say nothing about whether the queue is there."""
 LOGON_PAUSES = (20.0, 100.0)
 """Seconds after which a login that was refused is tried again; then no more."""
-_LOOKS = 5
-"""So many heartbeats are followed by a look: then the id of a new queue is everybody's."""
 _JUST_SEEN = 2.0
 """Seconds for which nobody asks again whether it is the same queue before a folder is made, or a
 record written."""
@@ -68,9 +66,9 @@ class Presence:
     Attributes:
         queue_id: the id that the queue had when this worker began; empty until then, and
             whatever the store says is believed.
-        own_file: a file that only this worker writes; where it was before the queue was seen for
-            the last time, is the queue.
-        own_file_at: when that was written for the last time.
+        own_file: a file that only this worker writes; where it is, is the queue, if any of what
+            the worker holds is there as well: a heartbeat may have gone astray.
+        held: gives the paths of the claims that the worker holds.
         foreign_ids: of queues that were met in its place, and have no such file.
         beginning: a worker begins, and may make the queue's folders.
         seen_at: when the queue was surely there, for the last time that anybody looked.
@@ -84,8 +82,7 @@ class Presence:
         self.now = now or clock.monotonic
         self.queue_id = ""
         self.own_file = ""
-        self.own_file_at = -math.inf
-        self.looks_left = _LOOKS
+        self.held: Callable[[], Collection[str]] = tuple
         self.foreign_ids: set[str] = set()
         self.beginning = False
         self.seen_at = -math.inf
@@ -96,20 +93,13 @@ class Presence:
         self._refused_logons = 0
         self._next_logon = -math.inf
 
-    def adopt(self, queue_id: str, own_file: str) -> None:
+    def adopt(
+        self, queue_id: str, own_file: str, held: Callable[[], Collection[str]] = tuple
+    ) -> None:
         """Remember from now on what the queue is known by: its id, as it stands in
-        ``queue.json``, and a file of it that only this worker writes."""
-        self.queue_id, self.own_file, self.beginning = queue_id, own_file, False
-
-    def own_file_written(self) -> bool:
-        """Note that; whether to look once more now whether it is the queue.
-
-        Its id may be written over only while it is new.
-        """
-        with self._lock:
-            self.own_file_at = self.now()
-            self.looks_left -= 1
-            return self.looks_left >= 0
+        ``queue.json``, a file of it that only this worker writes, and the claims it holds."""
+        self.queue_id, self.own_file, self.held = queue_id, own_file, held
+        self.beginning = False
 
     def just_lost(self, path: str) -> bool:
         """Whether this thread lost a race for a job with its last rename, and looks whether it
@@ -261,14 +251,9 @@ class SameQueue(Layer):
 
     def write(self, path: str, data: bytes) -> None:
         """Looks before a record is written: in another queue it would tell of that one's job."""
-        presence = self.presence
-        if split(path)[0] == JOURNAL and presence.queue_id:
+        if split(path)[0] == JOURNAL and self.presence.queue_id:
             self._require_queue()
         super().write(path, data)
-        if path == presence.own_file and presence.own_file_written():
-            outage = self._find_queue()
-            if outage is not None:
-                raise outage
 
     def append(self, path: str, data: bytes) -> None:
         """Only records are added to, which `write` tells of; never sent twice."""
@@ -312,17 +297,15 @@ class SameQueue(Layer):
         """Whether `data` is ``queue.json`` of the queue; its id may be another one if several
         workers began a new queue at once, and somebody wrote after this one had read.
 
-        The own file tells, but not if it was written after the queue was seen: then it may have
-        been written into the one that had taken its place.
+        The own file tells.  But a queue that takes the place of another one just before a
+        heartbeat is written gets that: where a worker holds claims, one of them must be there.
         """
         presence, found = self.presence, id_in(data)
         if found and found != presence.queue_id and found not in presence.foreign_ids:
-            if presence.own_file_at > presence.seen_at:
-                return False
-            if self.store.exists(presence.own_file):
-                presence.queue_id = found
-            else:
+            if not self.store.exists(presence.own_file):
                 presence.foreign_ids.add(found)
+            elif not (held := presence.held()) or any(map(self.store.exists, held)):
+                presence.queue_id = found
         return found == presence.queue_id
 
     def _another_queue(self) -> StoreError:

@@ -63,8 +63,8 @@ def test_nobody_ends_before_the_last_job_is_taken(drain: Drain) -> None:
     drain.check(*jobs)
 
 
-def test_a_job_costs_two_round_trips(samba: Samba, drain: Drain, figures: Figures) -> None:
-    """One for the claim, one for its end; listings are the rest.
+def test_a_job_costs_five_round_trips(samba: Samba, drain: Drain, figures: Figures) -> None:
+    """One for the claim, three for its record, one for its end; listings are the rest.
 
     Races that are lost are counted apart: their number is a matter of luck and load.  What a
     worker does once, for any number of jobs, is not counted: it logs on, announces itself,
@@ -91,7 +91,7 @@ def test_a_job_costs_two_round_trips(samba: Samba, drain: Drain, figures: Figure
     )
     assert drain.starts() == Counter(jobs)
     assert drain.names("02_done") == sorted(jobs)
-    assert besides <= 2.2
+    assert besides <= 5.3
     assert lost <= len(jobs) / 3
 
 

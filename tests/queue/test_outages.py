@@ -174,8 +174,7 @@ def test_a_heartbeat_that_goes_astray_makes_no_other_queue_ours(tmp_path, monkey
     place.gone = False
     with monkeypatch.context() as patch:
         patch.setattr(PosixStore, "write", late)
-        with pytest.raises(QueueAway):
-            queue._membership.beat()
+        queue._membership.beat()
     assert any(name.startswith("w1.") for name in os.listdir(f"{place.folder}/{WORKERS}"))
     done = Waiter(job.done)
     while not queue._generation.presence.is_away:
