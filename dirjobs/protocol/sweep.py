@@ -74,9 +74,9 @@ class Sweeper:
                 continue
             listing = self.share.listed(folder)
             there = {f"{folder}/{entry.name}" for entry in listing}
-            for path, intent in doubtful.items():
+            for path, one in doubtful.items():
                 if split(path)[0] == folder and path not in there:
-                    intent.growth = None  # somebody has moved what was growing
+                    one.growth = None  # somebody has moved what was growing
             for entry in listing:
                 path = f"{folder}/{entry.name}"
                 intent = doubtful.get(path)
