@@ -483,7 +483,9 @@ class DirJobs:
         own_file = membership.incarnations.all()[0].path
         intents = generation.worker.intents
         generation.presence.adopt(
-            membership.agreement.queue_id, own_file, lambda: intents.in_state(State.HELD)
+            membership.agreement.queue_id,
+            own_file,
+            lambda: intents.in_state(State.HELD, State.ENDING),
         )
         generation.begun = True
 

@@ -54,5 +54,5 @@ def test_requests_per_job(tmp_path, figures, mode, most, per_lost_race):
     assert besides <= most
     assert lost <= JOBS / 3
     assert len(records) <= JOBS
-    life = life[len(records) :]
-    assert len(life) <= 16 * WORKERS  # the busier the machine, the more often they look again
+    life = [path for path in life if "/journal/" not in path]
+    assert len(life) <= 24 * WORKERS  # the busier the machine, the more often they look again
