@@ -25,6 +25,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     "Begin": {
         "init": "init:init",
         "add": "add:add",
+        "submit": "submit:submit",
         "demo": "demo:demo",
     },
     "Work": {

@@ -66,6 +66,40 @@ class QueueCommand(click.Command):
         return super().parse_args(ctx, with_queue(self, ctx, args))
 
 
+class TrailingCommand(click.Command):
+    """Everything after the first ``--`` is a command, word for word; `click.Context.meta` has it.
+
+    Args:
+        may_be_missing: whether there need not be one.
+    """
+
+    def __init__(self, *arguments: Any, may_be_missing: bool = False, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self._may_be_missing = may_be_missing
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if "--" in args:
+            at = args.index("--")
+            ctx.meta["command"] = args[at + 1 :]
+            args = args[:at]
+        has_none = "command" not in ctx.meta and not self._may_be_missing
+        rest = super().parse_args(ctx, with_queue(self, ctx, args))
+        if not ctx.resilient_parsing and (has_none or ctx.meta.get("command") == []):
+            raise click.UsageError(
+                f"the command to run is missing: write it after --, such as `dirjobs {self.name}"
+                f" jobs/ -- {_EXAMPLES[self.name or '']}`",
+                ctx,
+            )
+        return rest
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        command = "COMMAND" if self.name != "work" else "COMMAND {}"
+        return ["JOBS", "[OPTIONS]", f"[-- {command}]" if self._may_be_missing else f"-- {command}"]
+
+
+_EXAMPLES = {"work": "python simulate.py {}", "submit": "python train.py --lr 0.1"}
+
+
 def with_queue(command: click.Command, ctx: click.Context, args: list[str]) -> list[str]:
     """The arguments of `command`, with the queue that they name by ``-q``; if they name none,
     with that of `DIRJOBS_URL`, else with the one in which the current folder is.

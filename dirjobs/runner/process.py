@@ -27,6 +27,7 @@ from dirjobs.runner.template import (
     PlaceholderInScript,
     Subject,
     check_script,
+    command_of,
     fill_argument,
 )
 
@@ -60,10 +61,10 @@ class CannotStart(Exception):
 
 
 class Program:
-    """A command with placeholders in it.
+    """A command with placeholders in it, or whatever command a job brings along.
 
     Args:
-        command: the program and its arguments.
+        command: the program and its arguments; empty: those that each job brings along.
         keep_env: hand on the secrets of this process's environment, too.
         nice: by how much its priority is lower than this process's: 0 to 19.
 
@@ -81,9 +82,9 @@ class Program:
                 check_script(self._command[number], script)
             except PlaceholderInScript as error:
                 raise ConfigurationError(f"{error}.") from error
-        name = self._command[0]
+        name = self._command[0] if self._command else PLACE
         self.is_the_job = PLACE in name
-        """Whether the job's file itself is what gets executed."""
+        """Whether what gets executed is the job's affair: its file itself, or what it names."""
         if "{" not in name and shutil.which(name) is None:
             raise ConfigurationError(
                 f"the command {name!r} was not found or may not be executed: check its spelling"
@@ -97,6 +98,8 @@ class Program:
             UnknownParameter: it asks for a parameter that the job doesn't have.
             PlaceholderInScript: it asks for one where that would be run.
         """
+        if not self._command:
+            return command_of(subject)
         return [
             fill_argument(part, subject, self._scripts.get(number))
             for number, part in enumerate(self._command)
@@ -105,6 +108,8 @@ class Program:
     def taken_for_option(self, command: Sequence[str]) -> str:
         """The first argument of a job's command that is an option only by what was filled in;
         empty if there is none."""
+        if not self._command:
+            return ""
         for part, argument in zip(self._command[1:], command[1:], strict=True):
             if part == "--":
                 break

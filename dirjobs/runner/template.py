@@ -28,6 +28,9 @@ from dirjobs.runner.parameters import object_in, texts_of
 from dirjobs.runner.scripts import Script
 
 PLACE = "{}"
+COMMAND = "command"
+"""The parameter in which a job brings its command along, as a list of words."""
+_MOST_WORDS = 10_000
 # {3} is a regular expression's, { print } a program's.
 _PLACEHOLDER = re.compile(
     r"\{\{(?P<text> param:[^{}]+ | [^{}\s]+ )\}\}"
@@ -97,6 +100,26 @@ class Subject:
     def is_called_json(self) -> bool:
         """Whether its file is to have parameters: one that has none is torn, or too large."""
         return self.name.lower().endswith(".json")
+
+
+def command_of(subject: Subject) -> list[str]:
+    """The command that a job brings along.
+
+    Raises:
+        UnknownParameter: it brings none.
+    """
+    command = (subject.record or {}).get(COMMAND)
+    if (
+        not isinstance(command, list)
+        or not 0 < len(command) <= _MOST_WORDS
+        or not all(type(word) is str for word in command)
+        or not command[0]
+    ):
+        raise UnknownParameter(
+            f"job {subject.name!r} brings no command along, such as `dirjobs submit` adds: write"
+            " the command for all jobs after --"
+        )
+    return list(command)
 
 
 def fill(

@@ -14,6 +14,7 @@ SECRET = "c4n4ry"
 COMPLETE = {
     "add": ["file.txt"],
     "work": ["--", "true"],
+    "submit": ["--", "true"],
     "show": ["job"],
     "logs": ["job"],
     "retry": ["--failed"],
@@ -82,7 +83,7 @@ def test_help(command):
 def test_wrong_arguments(command, args, told):
     if command in MAY_NAME_NONE and told == "JOBS":
         return
-    after = COMPLETE["work"] if command == "work" else []
+    after = COMPLETE[command] if command in ("work", "submit") else []
     assert told in refused([command, *args, *after])
 
 

@@ -129,13 +129,13 @@ def add(
         batch = _batch(
             stack, files, each_line, params, from_csv, from_json, template, pattern, choice
         )
-        wanted = _unknown(share, batch, skip_existing)
+        wanted = names_to_add(share, batch, skip_existing)
         skipped = len(batch.names) - len(wanted)
         if dry_run:
             added = [name for name in batch.names if name in wanted]
         else:
             signatures = None if key is None else Signatures(share, key)
-            added = _add_all(share, batch, wanted, skip_existing, signatures)
+            added = add_all(share, batch, wanted, skip_existing, signatures)
             skipped = len(batch.names) - len(added)
         where = share.store.url
     if as_json:
@@ -193,8 +193,13 @@ def _not_empty(batch: Batch, what: str) -> Batch:
     return batch
 
 
-def _unknown(share: Share, batch: Batch, skip_existing: bool) -> frozenset[str]:
-    """The names that no job in the queue has.
+def names_to_add(
+    share: Share,
+    batch: Batch,
+    skip_existing: bool,
+    advice: str = "give the new ones other names, or write --skip-existing to leave them out",
+) -> frozenset[str]:
+    """The names of a batch that no job in the queue has.
 
     Raises:
         JobExists: some have, and that is not allowed.
@@ -210,19 +215,23 @@ def _unknown(share: Share, batch: Batch, skip_existing: bool) -> frozenset[str]:
         more = f" (and {len(clashes) - 1:,} more names are in use)" if len(clashes) > 1 else ""
         where = known[enqueue.key(clashes[0])]
         raise JobExists(
-            f"job {clashes[0]!r} exists already in {where}{more}: nothing was added; give the new"
-            " ones other names, or write --skip-existing to leave them out."
+            f"job {clashes[0]!r} exists already in {where}{more}: nothing was added; {advice}."
         )
     return frozenset(batch.names).difference(clashes)
 
 
-def _add_all(
+def add_all(
     share: Share,
     batch: Batch,
     wanted: frozenset[str],
     skip_existing: bool,
     signatures: Signatures | None,
 ) -> list[str]:
+    """Add the jobs of a batch whose names are wanted; returns the names of those that were added.
+
+    Raises:
+        StoreError, ConfigurationError: some were not; the message says how many were.
+    """
     guarantees = share.store.guarantees
     me = Me(f"add-{nonce()}", cautious(guarantees), guarantees)
     intents = Intents()

@@ -11,40 +11,19 @@ import click
 
 from dirjobs.cli.options import (
     Seconds,
+    TrailingCommand,
     check_is_queue,
     default_wid,
     jobs_argument,
     key_file_option,
     scratch_option,
     verbose_option,
-    with_queue,
 )
 from dirjobs.console.errors import say, show_log, told_in_one_sentence
 from dirjobs.errors import ConfigurationError
 from dirjobs.policy import DEFAULT_PATIENCE, Filter
 from dirjobs.protocol.share import Share
 from dirjobs.runner.signals import Interrupted, Interruption
-
-
-class WorkCommand(click.Command):
-    """Everything after the first ``--`` is the command, word for word."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if "--" in args:
-            at = args.index("--")
-            ctx.meta["command"] = args[at + 1 :]
-            args = args[:at]
-        rest = super().parse_args(ctx, with_queue(self, ctx, args))
-        if not ctx.resilient_parsing and not ctx.meta.get("command"):
-            raise click.UsageError(
-                "the command to run is missing: write it after --, such as"
-                " `dirjobs work jobs/ -- python simulate.py {}`",
-                ctx,
-            )
-        return rest
-
-    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        return ["JOBS", "[OPTIONS]", "--", "COMMAND", "{}"]
 
 
 def slot_count(ctx: click.Context, param: click.Parameter, value: str) -> str:
@@ -59,7 +38,7 @@ def like(pattern: str) -> Filter:
     return lambda _, name: fnmatch.fnmatchcase(name, pattern)
 
 
-@click.command(cls=WorkCommand)
+@click.command(cls=TrailingCommand, may_be_missing=True)
 @jobs_argument
 @click.option(
     "--slots",
@@ -199,7 +178,9 @@ def work(
 ) -> int:
     """Run COMMAND for each waiting job, until none is left.
 
-    JOBS is the queue: a folder or a URL.  In any argument of COMMAND
+    JOBS is the queue: a folder or a URL.  Without COMMAND each job runs the command that it
+    brings along, see `dirjobs submit`: whoever can write to JOBS decides what runs here.  In any
+    argument of COMMAND
 
     \b
       {}              is the path of the job's file (on a URL: of a copy fetched for it)
@@ -243,7 +224,7 @@ def work(
     if backoff is not None and not 1 <= backoff <= 10:
         raise ConfigurationError(f"--backoff {backoff:g} is no factor from 1 to 10.")
     how |= {"retry_delay": retry_delay or 0.0, "backoff": backoff or 1.0}
-    command: Sequence[str] = click.get_current_context().meta["command"]
+    command: Sequence[str] = click.get_current_context().meta.get("command", ())
     interruption = Interruption()
     try:
         with interruption:
@@ -266,6 +247,11 @@ def work(
             with open_store(jobs, timeout=DEFAULT_TIMEOUT) as store:
                 check_is_queue(store)
                 folder = prepared(os.path.abspath(scratch) if scratch else scratch_folder())
+                if not command:
+                    say(
+                        "each job runs the command that it brings along: whoever can write to"
+                        f" {store.url} decides what runs here."
+                    )
                 if told := what_is_kept(folder, Share(with_retries(store))):
                     say(told)
                 dj = DirJobs(
