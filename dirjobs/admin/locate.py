@@ -14,7 +14,7 @@ from dirjobs.protocol.exits import GROWING_PAUSE
 from dirjobs.protocol.look import differ
 from dirjobs.protocol.parts import Parts
 from dirjobs.protocol.share import Share
-from dirjobs.store import Entry
+from dirjobs.store import Entry, FileKind
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ def missed(share: Share, missing: Collection[str], what: str) -> ConfigurationEr
         text = f"no {what} job is like {name!r}{more}"
     else:
         places = locate(share, name) if unsafe_name(name) is None else []
-        where = " and ".join(place.state for place in places)
+        where = " and ".join(place.state for place in places if entry_at(share, place))
         text = f"job {name!r} is not {what}{more}: "
         text += f"it is {where}" if where else "this queue has no job of that name"
     return ConfigurationError(f"{text}; nothing was changed.")
@@ -83,11 +83,13 @@ def locate(share: Share, job: str) -> list[JobFile]:
     return found
 
 
-def entry_at(share: Share, file: JobFile) -> Entry:
-    """Size and mtime of a file, as its folder lists it."""
+def entry_at(share: Share, file: JobFile) -> Entry | None:
+    """Size and mtime of a file, as its folder lists it; None if what is there is no file, and so
+    no job."""
     for entry in share.list(file.folder):
         if entry.name == file.file:
-            return Entry(file.job.name, entry.mtime, entry.size)
+            is_job = entry.kind is FileKind.FILE
+            return Entry(file.job.name, entry.mtime, entry.size) if is_job else None
     return file.job
 
 

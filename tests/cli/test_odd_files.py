@@ -23,6 +23,9 @@ ln -s nowhere dangling
 """
 
 
+MAKE = {"folder": os.mkdir, "fifo": os.mkfifo, "link": lambda path: os.symlink("x", path)}
+
+
 @pytest.fixture
 def victim(tmp_path):
     """Somebody's files, which nobody may touch."""
@@ -152,10 +155,16 @@ def test_a_job_of_any_depth_is_run(local, depth, nested):
     assert ("x" in row) is (depth == 40)
 
 
+@pytest.mark.parametrize("kind", MAKE)
+@pytest.mark.parametrize("folder", ["00_waiting", "99_failed"])
+def test_what_is_no_file_is_no_job_to_people_either(local, kind, folder):
+    MAKE[kind](local.store.full_path(f"{folder}/b.txt"))
+    for command in ("show", "cancel", "retry", "requeue"):
+        assert "this queue has no job" in local.refused(command, "b.txt")
+    assert local.json("list") == []
+
+
 # -- heartbeats, orders, notes, results -----------------------------------------------------------
-
-
-MAKE = {"folder": os.mkdir, "fifo": os.mkfifo, "link": lambda path: os.symlink("x", path)}
 
 
 @pytest.mark.parametrize("kind", MAKE)

@@ -34,6 +34,7 @@ from dirjobs.protocol.share import Share
 from dirjobs.recovery.heartbeat import worker_of
 from dirjobs.recovery.process import this_process
 from dirjobs.runner.machine import told as told_size
+from dirjobs.store import Entry
 from dirjobs.typed import text_of
 
 
@@ -58,14 +59,15 @@ def show_job(jobs: str, name: str, as_json: bool, verbose: int) -> None:
 def _about(share: Share, job: str) -> dict[str, Any]:
     if unsafe_name(job) is not None:
         raise ConfigurationError(f"{job!r} can't be the name of a job.")
-    places = locate(share, job)
+    places = [(place, entry_at(share, place)) for place in locate(share, job)]
     notes = attempts.read(share, job)
     logs = logs_of(share, job)
-    if not places:
+    # What was put in the place of a job is told of with its notes; else it was none.
+    if not places or not (notes or logs or any(entry for _, entry in places)):
         known = " (though it has been: see its notes)" if notes or logs else ""
         raise ConfigurationError(f"this queue has no job {job!r}{known}; `dirjobs list` tells.")
     history = read_history(share)
-    decisive = next(filter(None, map(history.decisive, places)), None)
+    decisive = next(filter(None, (history.decisive(place) for place, _ in places)), None)
     records = history.attempts_at(job)
     found: dict[str, Any] = {
         "job": job,
@@ -73,14 +75,13 @@ def _about(share: Share, job: str) -> dict[str, Any]:
         "attempts": [attempt(record, counts=record is decisive) for record in records],
         "notes": [note for note in notes if not _is_recorded(note, records)],
     }
-    for place in places:
-        about = _place(share, place)
+    for place, entry in places:
+        about = _place(share, place, entry or place.job)
         found["places"].append({**about, "state": history.state(place)})
     return {**found, "logs": [_log(log) for log in logs]}
 
 
-def _place(share: Share, place: JobFile) -> dict[str, Any]:
-    entry = entry_at(share, place)
+def _place(share: Share, place: JobFile, entry: Entry) -> dict[str, Any]:
     found: dict[str, Any] = {
         "state": place.state,
         "path": place.path,
