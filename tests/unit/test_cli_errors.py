@@ -62,7 +62,6 @@ def test_a_time_that_is_none(queue, option, value):
     ("args", "told"),
     [
         (("work",), "JOBS"),
-        (("work", "jobs"), "write it after --"),
         (("work", "jobs", "--"), "write it after --"),
         (("work", "jobs", "true"), "unexpected extra argument"),
         (("work", "--", "true"), "JOBS"),
