@@ -43,7 +43,13 @@ from dirjobs.runner.parameters import small_result
 from dirjobs.runner.process import CannotStart, Program, Run, ending, outcome
 from dirjobs.runner.room import Copy, NoRoom, check_room
 from dirjobs.runner.shutdown import Shutdown, Stage
-from dirjobs.runner.template import PlaceholderInScript, Subject, UnknownParameter, environment
+from dirjobs.runner.template import (
+    NoParameters,
+    PlaceholderInScript,
+    Subject,
+    UnknownParameter,
+    environment,
+)
 from dirjobs.runner.upload import Delivery
 from dirjobs.runner.watchdog import Watchdog
 from dirjobs.runner.workspace import Workspace, make, new_note
@@ -324,6 +330,8 @@ class Execution:
         except (UnknownParameter, PlaceholderInScript) as error:
             if not toolbox.has_fitted:
                 raise ConfigurationError(f"{error}.") from error
+            reason = str(error)
+        except NoParameters as error:
             reason = str(error)
         except CannotStart as error:
             if error.passes or not error.about_the_job:

@@ -55,6 +55,10 @@ class UnknownParameter(ValueError):
     """A command asks for a parameter that its job does not have."""
 
 
+class NoParameters(ValueError):
+    """A command asks for a parameter of a job whose file is to have some, and is torn."""
+
+
 class PlaceholderInScript(ValueError):
     """A command asks for something of its job where that would be run."""
 
@@ -145,7 +149,7 @@ def fill(
         if literal is not None:
             try:
                 is_placeholder = asked(literal) is not None
-            except (UnknownParameter, PlaceholderInScript):
+            except (UnknownParameter, NoParameters, PlaceholderInScript):
                 is_placeholder = True
             return f"{{{literal}}}" if is_placeholder else match[0]
         is_word = name and not name.startswith(_PARAM)
@@ -182,6 +186,7 @@ def fill_argument(argument: str, subject: Subject, script: Script | None = None)
 
     Raises:
         UnknownParameter: one of them is no parameter of this job.
+        NoParameters: its file is to have them, and can't be understood.
         PlaceholderInScript: it is, but what comes of it would be run.
     """
 
@@ -203,7 +208,8 @@ def fill_argument(argument: str, subject: Subject, script: Script | None = None)
         told = f"{{{_PARAM if is_param else ''}{name}}} in the command"
         advice = "" if is_param else f"; write {{ {name} }} with spaces if it means none"
         if known is None:
-            raise UnknownParameter(
+            kind = NoParameters if subject.is_called_json else UnknownParameter
+            raise kind(
                 f"{told} asks for a parameter, but the file of job {subject.name!r} is no JSON"
                 f" object of at most 1 MiB{advice}"
             )
