@@ -120,11 +120,12 @@ class FailureDetector:
         until = self.parts.share.now() + self.parts.me.policy.heartbeat / 2
         causes: dict[str, str] = {}
         already_dead: set[str] = set()
+        starting: set[str] = set()
         for file, heartbeat in list(peers.known.items()):
             quiet = staleness.unchanged_for(file, now)
             lease = peers.lease_of(heartbeat)
             if heartbeat.starting and quiet <= lease:
-                already_dead.add(file)  # it claims nothing yet: no death depends on it
+                starting.add(file)  # when it was read it claimed nothing: it is read again
                 continue
             if self._empty_passes.get(file, 0) >= _EMPTY_PASSES:
                 if quiet == 0.0:
@@ -136,7 +137,7 @@ class FailureDetector:
                 causes[file] = self._verdicts[file].cause
             if self.parts.share.now() > until:
                 break  # whose turn did not come counts as alive
-        self._leave_out_namesakes(causes, already_dead)
+        self._leave_out_namesakes(causes, already_dead | starting)
         if not causes:
             return
         verdicts = {file: peers.known[file] for file in causes}

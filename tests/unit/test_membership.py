@@ -164,6 +164,33 @@ def test_two_that_list_at_the_same_moment_refuse_both(world):
             world.life("w1", host=host).start()
 
 
+class BeginsMeanwhile(Layer):
+    """Before the next listing of claims a worker that was starting has begun, and has a job."""
+
+    world = None
+
+    def list(self, folder):
+        if folder == RUNNING and self.world is not None:
+            world, self.world = self.world, None
+            world.heartbeat_of("w2", "bbbbbb", counter=8, running={"job.txt": 4})
+            world.claim_of("w2")
+        return super().list(folder)
+
+
+def test_who_was_starting_when_it_was_read_may_have_a_job_now(world):
+    """An earlier holder of the id is dead; whoever has it now is not."""
+    observer = world.life("w1").start()
+    world.heartbeat_of("w2", ended=True)
+    world.watched_for(observer, POLICY.lease)
+    world.heartbeat_of("w2", "bbbbbb", starting=True)
+    meanwhile = observer.over(BeginsMeanwhile(world.store))
+    meanwhile.world = world
+    observer.beat()
+    while meanwhile.world is not None:
+        world.watched_for(observer, POLICY.heartbeat)
+    assert world.names(RUNNING) == ["w2.job.txt"]
+
+
 def test_a_second_queue_object_of_this_process_goes_on_under_another_name(world):
     one = world.life("w1").start()
     two = world.life("w1")
