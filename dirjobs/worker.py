@@ -98,9 +98,22 @@ class Worker:
             StoreError: the store can't be used.
         """
         claim = self._next()
-        if claim is None and self.membership is not None:
-            self.membership.look_after_end(self.parts)
+        if claim is None:
+            self._look_after_end(self.parts)
         return claim
+
+    def _look_after_end(self, parts: Parts) -> None:
+        """See `Membership.look_after_end`; what became of the caller's own job stands, and who
+        is drained waits for no outage."""
+        if self.membership is None:
+            return
+        try:
+            self.membership.look_after_end(parts)
+        except StoreError as error:
+            log.warning(
+                "could not look whether anything is left half way (%s); the next worker does",
+                error,
+            )
 
     def _next(self) -> Claim | None:
         control, membership = self.control, self.membership
@@ -290,6 +303,7 @@ class Worker:
         membership.throughput.let_go(claim.path)
         name = self.ending.exits.finish(claim, folder, self._lease_may_have_expired)
         membership.throughput.ended(self.share.now())
+        self._look_after_end(self.ending)
         return name
 
     def _lease_may_have_expired(self, claim: Claim) -> bool:
@@ -317,7 +331,9 @@ class Worker:
             return False
         if self.membership is not None:
             self.membership.throughput.let_go(claim.path)
-        return self.ending.exits.release(claim.path, claim.job)
+        came_back = self.ending.exits.release(claim.path, claim.job)
+        self._look_after_end(self.ending)
+        return came_back
 
 
 def retry_through_outages(

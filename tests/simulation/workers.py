@@ -65,7 +65,8 @@ class SimulatedWorker:
         self.names_then: dict[str, str] = {}
         """The names of all workers when this one began."""
         self.insists = insists
-        self._takes = False
+        self._calls = False
+        """Whether its own thread is claiming or ending a job."""
         self.wid = wid
         self.number = number
         self.view = f"{wid}/{number}"
@@ -205,7 +206,7 @@ class SimulatedWorker:
         if error is not None and not isinstance(error, TRANSIENT_ERRORS):
             raise Violation(f"{self.view}: close() raised {error!r}")
         self.closing = False
-        if not self._takes:
+        if not self._calls:
             self._left(None, None)
 
     def _persist(
@@ -222,12 +223,12 @@ class SimulatedWorker:
         Task(self, through_outages, end).go()
 
     def _take(self) -> None:
-        self._takes = True
+        self._calls = True
         self._persist(self.worker.next, self._took)
 
     def _took(self, held: Claim | None, error: Exception | None) -> None:
         sim = self.simulation
-        self._takes = False
+        self._calls = False
         if error is not None:
             raise Violation(f"{self.view}: next() raised {error!r}")
         if self.closed and held is None:
@@ -273,13 +274,26 @@ class SimulatedWorker:
         if sim.now < self.frozen_until:
             sim.later(self.frozen_until - sim.now, lambda: self._finish(held, content))
             return
+
+        def alone(call: Callable[[], Any]) -> Callable[[], Any]:
+            """As `Job` does: whoever closes the queue leaves the job to this thread."""
+
+            def call_alone() -> Any:
+                with self.worker.intents.end_alone(held.path):
+                    return call()
+
+            return call_alone
+
+        self._calls = True
         if sim.rng.random() < sim.scenario.release:
             sim.started[content] -= 1
 
             def released(result: object, error: Exception | None) -> None:
+                if isinstance(error, ClaimLost) and self.closed:
+                    error = None  # it was given back when the queue was closed
                 self._finished(content, result, error)
 
-            self._persist(lambda: self.worker.release(held), released)
+            self._persist(alone(lambda: self.worker.release(held)), released)
             return
         folder = DONE if sim.rng.random() < 0.8 else FAILED
 
@@ -295,13 +309,13 @@ class SimulatedWorker:
                 error = None  # whoever was silent for too long can't be sure
             self._finished(content, name, error)
 
-        self._persist(lambda: self.worker.finish(held, folder), end)
+        self._persist(alone(lambda: self.worker.finish(held, folder)), end)
 
     def _finished(self, content: str, _: object, error: Exception | None) -> None:
         if error is not None:
             raise Violation(f"{self.view}: ending {content} raised {error!r}")
-        self.simulation.held -= 1
-        self.holding.pop(content, None)
+        if self.holding.pop(content, None) is not None:
+            self.simulation.held -= 1
         self._take()
 
     def _keep_up(self) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from dirjobs.errors import AmbiguousResult, Busy, JobsRefused, Unavailable
+from dirjobs.heartbeat_thread import HeartbeatThread
 from dirjobs.layers import Layer
 from dirjobs.layout import AGREEMENT, PARKED, RUNNING, WAITING
 from dirjobs.policy import Mode
@@ -156,3 +157,87 @@ def test_the_last_to_end_leaves_nothing_half_way():
     life.end()
     assert world.names(WAITING) == world.names(RUNNING) == []
     assert world.names(PARKED) == ["w1.job.txt"]
+
+
+class Unsure(Layer):
+    guarantees = Guarantees(visible_after=0)
+
+
+class EndsMeanwhile(Layer):
+    """While one rename is under way, its worker is closed by another thread, and a rival, that
+    saw the claim and so left its copy of the job half way, ends as well."""
+
+    life = None
+
+    def rename(self, src, dst):
+        super().rename(src, dst)
+        if self.life is None or not (src.startswith(RUNNING) or dst.startswith(RUNNING)):
+            return
+        life, self.life = self.life, None
+        life.worker.control.drain()
+        HeartbeatThread(life.worker, life.membership)._leave()
+        life.world.heartbeat_of("w2", ended=True, unsettled=1)
+        life.world.store.write(f"{WAITING}/~w2~abcdef.job.txt", b"data")
+
+
+@pytest.fixture
+def closed_meanwhile():
+    world = World()
+    world.store = Unsure(world.store)
+    world.job()
+    life = world.life("w1", policy=replace(POLICY, mode=Mode.VERIFY)).start()
+    return life, life.over(EndsMeanwhile(world.store))
+
+
+def nothing_half_way(world):
+    return [one for one in world.names(WAITING) + world.names(RUNNING) if one != "job.txt"] == []
+
+
+def test_who_withdraws_after_its_worker_has_ended_looks_back(closed_meanwhile):
+    """Else nobody does: whoever ended the worker looked while the claim was there."""
+    life, store = closed_meanwhile
+    store.life = life
+    assert life.next() is None
+    assert nothing_half_way(life.world)
+    assert life.world.names(WAITING) == ["job.txt"]
+
+
+@pytest.mark.parametrize("ends", ["done", "release"])
+def test_who_ends_a_job_after_its_worker_has_ended_looks_back(closed_meanwhile, ends):
+    life, store = closed_meanwhile
+    held = life.next()
+    store.life = life
+    with life.parts.intents.end_alone(held.path):
+        life.done(held) if ends == "done" else life.worker.release(held)
+    assert nothing_half_way(life.world)
+
+
+def refuse_to_look(life):
+    asked = []
+
+    def refuse(parts):
+        asked.append(parts)
+        raise Unavailable("The share is away.")
+
+    life.membership.look_after_end = refuse
+    return asked
+
+
+def test_who_can_not_look_back_has_ended_its_job_all_the_same(closed_meanwhile, caplog):
+    life, store = closed_meanwhile
+    held = life.next()
+    store.life = life
+    asked = refuse_to_look(life)
+    with life.parts.intents.end_alone(held.path):
+        assert life.done(held) == "job.txt"
+    assert len(asked) == 1
+    assert "could not look whether anything is left half way" in caplog.text
+
+
+def test_who_can_not_look_back_does_not_ask_again_and_again(closed_meanwhile):
+    """A worker that is drained waits for no outage: between its tries there is no pause."""
+    life, store = closed_meanwhile
+    store.life = life
+    asked = refuse_to_look(life)
+    assert life.next() is None
+    assert len(asked) == 1
