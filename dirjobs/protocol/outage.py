@@ -31,7 +31,17 @@ from dirjobs.errors import (
     Unavailable,
 )
 from dirjobs.layers import Layer, repeatable_download, repeatable_upload
-from dirjobs.layout import AGREEMENT, ATTEMPTS, DONE, FAILED, JOURNAL, QUEUE, RUNNING, WAITING
+from dirjobs.layout import (
+    AGREEMENT,
+    ATTEMPTS,
+    DONE,
+    FAILED,
+    JOURNAL,
+    QUEUE,
+    RUNNING,
+    WAITING,
+    parse_claim,
+)
 from dirjobs.policy import DEFAULT_PATIENCE
 from dirjobs.protocol.agreement import id_in
 from dirjobs.store import Store, split
@@ -304,9 +314,15 @@ class SameQueue(Layer):
         if found and found != presence.queue_id and found not in presence.foreign_ids:
             if not self.store.exists(presence.own_file):
                 presence.foreign_ids.add(found)
-            elif not (held := presence.held()) or any(map(self.store.exists, held)):
+            elif not (held := presence.held()) or any(map(self._has, held)):
                 presence.queue_id = found
         return found == presence.queue_id
+
+    def _has(self, claim: str) -> bool:
+        """Whether a claim is in the queue, or its job, as a thread of ours may be ending it."""
+        named = parse_claim(split(claim)[1])
+        jobs = [] if named is None else [f"{at}/{named.job}" for at in (DONE, FAILED, WAITING)]
+        return any(map(self.store.exists, [claim, *jobs]))
 
     def _another_queue(self) -> StoreError:
         return StoreError(f"{self.full_path(AGREEMENT)!r} is not that of the queue begun here.")
