@@ -79,10 +79,12 @@ class Me:
 
     def next_incarnation(self) -> str:
         """A name for this worker that no late request can hit."""
-        while True:
-            name = layout.next_incarnation(self.worker, self.nonce())
-            if name.casefold() not in self.others_names:
-                return name
+        name = self._drawn_name()
+        is_taken = name.casefold() in self.others_names  # once in a million times
+        return self._drawn_name() if is_taken else name
+
+    def _drawn_name(self) -> str:
+        return layout.next_incarnation(self.worker, self.nonce())
 
     def compare_clocks(self, mtime: float | None, now: float) -> None:
         """Learn the store's time.

@@ -26,7 +26,10 @@ FOLDERS = (
 )
 JOBS, ROUNDS = amount(40, 400), amount(1, 30)
 EARLY = """
-import os, rich.console, rich.table, rich.markup, dirjobs.admin.logs
+import importlib, os, pkgutil, rich.console, rich.table, rich.markup, dirjobs
+for module in pkgutil.walk_packages(dirjobs.__path__, "dirjobs."):
+    if not module.name.endswith(("__main__", "windows_job")):
+        importlib.import_module(module.name)
 os.umask(0o007)
 """
 COMMAND = 'echo "ran $1"; echo 1 > "$DIRJOBS_OUT/result.json"'
