@@ -58,7 +58,6 @@ from dirjobs.recovery.process import this_process
 from dirjobs.recovery.silence import Silence
 from dirjobs.registry import open_store
 from dirjobs.store import Entry, Store
-from dirjobs.version import __version__
 from dirjobs.worker import Worker, retry_through_outages
 
 T = TypeVar("T")
@@ -605,12 +604,9 @@ class QueueHandle:
             try:
                 name = self._persist(lambda worker: worker.finish(claim, folder))
             except ClaimLost:
-                self._note(claim, replace(record, lost=True))
-                self._journal.forget(claim.path)
+                self._settle(claim, record, None)
                 raise
-            if name != claim.job.name:
-                self._note(claim, replace(record, ended_as=name))
-            self._journal.forget(claim.path)
+            self._settle(claim, record, name)
 
     def release(self, claim: Claim, details: Details) -> bool:
         with suppress(ClaimLost), self._end_alone(claim):
@@ -645,13 +641,17 @@ class QueueHandle:
             ended=utc(ended),
             end=end,
             seconds=round(held if details.seconds is None else details.seconds, 3),
-            dirjobs=__version__,
         )
 
     def _note(self, claim: Claim, record: Record) -> None:
         """Write a record through every outage."""
         generation = self._generation
         self._persist(lambda _: self._journal.note(generation.share, claim.path, record))
+
+    def _settle(self, claim: Claim, record: Record, name: str | None) -> None:
+        """Note, through every outage, what came of the move that a record told of."""
+        share = self._generation.share
+        self._persist(lambda _: self._journal.settle(share, claim.path, record, name))
 
     @contextmanager
     def _end_alone(self, claim: Claim) -> Iterator[None]:

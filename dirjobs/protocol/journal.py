@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import msgspec
+from msgspec.structs import replace
 
 from dirjobs import threads
 from dirjobs.errors import TRANSIENT_ERRORS, NotFound, StoreError
@@ -24,6 +25,7 @@ from dirjobs.protocol.records import Bytes, Count, Text, convert, loads
 from dirjobs.protocol.share import Share
 from dirjobs.store import MAX_READ
 from dirjobs.typed import to_json
+from dirjobs.version import __version__
 
 DONE, FAILED, CANCELLED, GIVEN_BACK = "done", "failed", "cancelled", "given back"
 """How an attempt ended."""
@@ -85,7 +87,7 @@ class Details:
 def as_json(details: Details) -> dict[str, Any]:
     """Details in types that JSON knows, as far as a record has room for them."""
     found = loads(Record.of(details, "", job="job").to_line())
-    return {name: value for name, value in found.items() if name != "job"}
+    return {name: found[name] for name in vars(details) if name in found}
 
 
 def from_json(details: Mapping[str, Any]) -> Details:
@@ -138,6 +140,7 @@ class Record(msgspec.Struct, kw_only=True):
     def of(cls, details: Details, reason: str, **facts: Any) -> Record:
         """The record of an attempt, cut to what a journal has room for."""
         known = {
+            "dirjobs": __version__,
             **vars(details),
             "command": _shortened(details.command),
             "params": _small(details.params),
@@ -271,6 +274,22 @@ class Journal:
             raise
         except StoreError as error:
             self._me.tell_once("what came of jobs can't be recorded (%s)", error)
+
+    def settle(self, share: Share, claim: str, record: Record, name: str | None) -> None:
+        """Note what came of the move that a record told of beforehand; it changes no more.
+
+        Args:
+            share, claim, record: as of `note`.
+            name: under which the job arrived; None if it was somebody else's by then.
+
+        Raises:
+            StoreError: as `note`.
+        """
+        if name is None:
+            self.note(share, claim, replace(record, lost=True))
+        elif name != record.job:
+            self.note(share, claim, replace(record, ended_as=name))
+        self.forget(claim)
 
     def forget(self, claim: str) -> None:
         """The record of a claim changes no more."""

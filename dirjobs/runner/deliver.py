@@ -8,8 +8,6 @@ import shlex
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from msgspec.structs import replace
-
 from dirjobs.admin.locate import locate
 from dirjobs.admin.logs import log_path
 from dirjobs.errors import ClaimLost, ConfigurationError
@@ -28,7 +26,6 @@ from dirjobs.runner.shutdown import Shutdown
 from dirjobs.runner.upload import Delivery
 from dirjobs.runner.workspace import Note, Workspace, kept
 from dirjobs.store import Entry
-from dirjobs.version import __version__
 
 
 def place_of(share: Share) -> str:
@@ -186,10 +183,9 @@ class HandIn:
         except ClaimLost:
             if any(place.folder == folder for place in locate(self._share, note.job)):
                 return self._removed(workspace, f"job {note.job!r}: its results are stored")
-            self._write(workspace, replace(record, lost=True))
+            self._settle(workspace, record, None)
             return self._stays(workspace, "somebody took it from there in this very moment")
-        if name != note.job:
-            self._write(workspace, replace(record, ended_as=name))
+        self._settle(workspace, record, name)
         how = f"failed ({note.problem})" if note.problem else "done"
         told = f"job {note.job!r} is {how}"
         if name != note.job:
@@ -226,12 +222,8 @@ class HandIn:
         place = next(place for place in places if place.folder == FAILED)
         record = self._record(workspace, journal.DONE)
         outcome, name = self._member.parts.resolver.rename_numbered(place.path, DONE, place.job)
-        if not outcome.arrived:
-            self._write(workspace, replace(record, lost=True))
-            return "are stored"
-        if name != note.job:
-            self._write(workspace, replace(record, ended_as=name))
-        return f"are stored, and it is done as {name!r}"
+        self._settle(workspace, record, name if outcome.arrived else None)
+        return f"are stored, and it is done as {name!r}" if outcome.arrived else "are stored"
 
     # -- the journal ----------------------------------------------------------------------
 
@@ -249,13 +241,12 @@ class HandIn:
             started=note.began,
             ended=note.ended,
             end=end,
-            dirjobs=__version__,
         )
-        self._write(workspace, record)
+        self._member.parts.journal.note(self._share, workspace.path, record)
         return record
 
-    def _write(self, workspace: Workspace, record: Record) -> None:
-        self._member.parts.journal.note(self._share, workspace.path, record)
+    def _settle(self, workspace: Workspace, record: Record, name: str | None) -> None:
+        self._member.parts.journal.settle(self._share, workspace.path, record, name)
 
     # -- what is told ---------------------------------------------------------------------
 
