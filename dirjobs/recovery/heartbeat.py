@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import zlib
+from collections.abc import Collection, Iterable
 from typing import Annotated
 
 import msgspec
@@ -15,7 +16,7 @@ from dirjobs.protocol.records import Bytes, Count, Text, convert, loads
 from dirjobs.protocol.share import Share
 from dirjobs.recovery.process import Process, ProcessNumber
 from dirjobs.recovery.throughput import Pace
-from dirjobs.store import MAX_READ
+from dirjobs.store import MAX_READ, Entry
 
 FORMAT = 1
 _UNREADABLE = -(1 << 40)
@@ -135,3 +136,16 @@ def worker_of(file_name: str) -> str | None:
     """Whose heartbeat a file in ``_queue/workers`` is; None if it is none."""
     claim = parse_claim(file_name)
     return claim.worker if claim and claim.job.endswith(".json") else None
+
+
+def written_last(listing: Iterable[Entry], ours: Collection[str]) -> float | None:
+    """When the newest of some heartbeat files was written, by the store's clock; None if no
+    listing tells.
+
+    Args:
+        listing: of ``_queue/workers``.
+        ours: the names of the files.
+    """
+    return max(
+        (entry.mtime for entry in listing if entry.name in ours and entry.mtime), default=None
+    )

@@ -22,7 +22,7 @@ from dirjobs.protocol.parts import Parts
 from dirjobs.protocol.share import Share
 from dirjobs.recovery.control import Control
 from dirjobs.recovery.failure_detector import FailureDetector
-from dirjobs.recovery.heartbeat import Heartbeat, read, worker_of
+from dirjobs.recovery.heartbeat import Heartbeat, read, worker_of, written_last
 from dirjobs.recovery.incarnations import Incarnation, Incarnations
 from dirjobs.recovery.peers import Peer, Peers
 from dirjobs.recovery.process import Process, is_same, this_process
@@ -237,8 +237,7 @@ class Membership:
         now = self.share.now()
         ours = self.incarnations.file_names()
         me = self.me
-        written = max((e.mtime for e in listing if e.name in ours and e.mtime), default=None)
-        me.compare_clocks(written, now)
+        me.compare_clocks(written_last(listing, ours), now)
         self._follow(recorded, self.failure_detector.observe(listing, ours, began, now))
         self.failure_detector.declare_dead(now)
         if me.lease_gaps > self._gaps_seen_to:

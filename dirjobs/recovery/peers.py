@@ -13,7 +13,7 @@ from dirjobs.policy import DEFAULT_MAX_ATTEMPTS
 from dirjobs.protocol.exits import GROWING_PAUSE
 from dirjobs.protocol.parts import Parts
 from dirjobs.recovery.control import Control
-from dirjobs.recovery.heartbeat import Heartbeat, read, unreadable, worker_of
+from dirjobs.recovery.heartbeat import Heartbeat, read, unreadable, worker_of, written_last
 from dirjobs.recovery.orphans import OrphanRecovery
 from dirjobs.recovery.process import Process, group_is_gone, is_surely_gone
 
@@ -81,7 +81,7 @@ class Peers:
         """
         listing = self.parts.share.list(WORKERS)
         self.control.read(listing, ours)
-        now = max((e.mtime for e in listing if e.name in ours and e.mtime), default=None)
+        now = written_last(listing, ours)
         self.parts.me.compare_clocks(now, self.parts.share.now())
         found = []
         for entry in listing:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dirjobs.layout import RUNNING, WAITING, WORKERS
 from dirjobs.protocol.share import Share
 from dirjobs.recovery.failure_detector import FailureDetector
-from dirjobs.recovery.heartbeat import worker_of
+from dirjobs.recovery.heartbeat import worker_of, written_last
 from dirjobs.store import Entry
 
 
@@ -75,7 +75,7 @@ class SilentHolders:
             return None
         listing = share.listed(WORKERS)
         mine = set(ours)
-        now = max((e.mtime for e in listing if e.name in mine and e.mtime), default=None)
+        now = written_last(listing, mine)
         silent: dict[str, float] = {}
         sure_in = 0.0
         for worker, jobs in held.items():
