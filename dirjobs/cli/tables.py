@@ -12,7 +12,7 @@ from dirjobs.admin.history import History
 from dirjobs.admin.tables import Condition, known, names_in, sort
 from dirjobs.cli.parallel import each
 from dirjobs.console.errors import say
-from dirjobs.console.text import Bar
+from dirjobs.console.text import Bar, and_more
 from dirjobs.protocol.share import Share
 from dirjobs.store import Entry
 from dirjobs.typed import text_of
@@ -22,6 +22,15 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _THREADS = 8
+
+
+def state_option(call: F) -> F:
+    """``--state``, of commands about jobs that have ended."""
+    return click.option(
+        "--state",
+        type=click.Choice(["done", "failed", "cancelled"]),
+        help="Only these jobs.  [default: all]",
+    )(call)
 
 
 def table_options(call: F) -> F:
@@ -127,6 +136,5 @@ def read_history(share: Share) -> History:
 def _read_files(share: Share, files: Sequence[Entry]) -> History:
     found = read_all(share, files, history.read)
     if problems := [one.problem for one in found if one.problem]:
-        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        say(f"some attempts are left out: {problems[0]}{more}.")
+        say(f"some attempts are left out: {problems[0]}{and_more(problems)}.")
     return History(record for one in found for record in one.records)

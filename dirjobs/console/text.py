@@ -13,7 +13,7 @@ import math
 import sys
 import time
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Sized
 from datetime import datetime
 from typing import TYPE_CHECKING, Self
 
@@ -118,6 +118,11 @@ def _fitting(
             break
         count += 1
     return [row[:count] for row in rows], rows[0][count:] if rows else ()
+
+
+def and_more(told: Sized) -> str:
+    """What follows the first of several things, of which only that one is told."""
+    return f" (and {len(told) - 1} more)" if len(told) > 1 else ""
 
 
 def printable(text: str) -> str:

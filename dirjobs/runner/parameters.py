@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from dirjobs.layout import RESULT
@@ -27,12 +28,16 @@ def object_in(path: str) -> dict[str, Any] | None:
     Raises:
         OSError: the file can't be read.
     """
+    return _object_in(path, LARGEST_JOB, partial(json.loads, parse_int=Number, parse_float=Number))
+
+
+def _object_in(path: str, largest: int, decoded: Callable[[bytes], Any]) -> dict[str, Any] | None:
     with opened(path, follow=False) as file:
-        data = file.read(LARGEST_JOB + 1)
-    if len(data) > LARGEST_JOB:
+        data = file.read(largest + 1)
+    if len(data) > largest:
         return None
     try:
-        record = json.loads(data, parse_int=Number, parse_float=Number)
+        record = decoded(data)
         check_depth(record)
     except (ValueError, RecursionError):
         return None
@@ -48,18 +53,10 @@ def small_result(folder: str) -> dict[str, Any] | None:
     """What a command has written into ``result.json``, nothing if it hasn't; None if that is no
     JSON object, or larger than a record of the journal has room for."""
     try:
-        with opened(os.path.join(folder, RESULT), follow=False) as file:
-            data = file.read(LARGEST_OBJECT + 1)
+        # A loss that is no number any more is a result, too; JSON has none but texts for it.
+        decoded = partial(json.loads, parse_constant=str)
+        return _object_in(os.path.join(folder, RESULT), LARGEST_OBJECT, decoded)
     except FileNotFoundError:
         return {}
     except OSError:
         return None
-    if len(data) > LARGEST_OBJECT:
-        return None
-    try:
-        # A loss that is no number any more is a result, too; JSON has none but texts for it.
-        record = json.loads(data, parse_constant=str)
-        check_depth(record)
-    except (ValueError, RecursionError):
-        return None
-    return record if isinstance(record, dict) else None

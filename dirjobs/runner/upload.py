@@ -13,6 +13,7 @@ from typing import BinaryIO, TypeVar
 from dirjobs.admin.signatures import Signatures
 from dirjobs.clock import growing_pauses, monotonic
 from dirjobs.console.errors import say
+from dirjobs.console.text import and_more
 from dirjobs.errors import TRANSIENT_ERRORS, NoSpace, StoreError, TooLarge
 from dirjobs.layout import AGREEMENT, ATTEMPTS, RESULTS, names_in_turn
 from dirjobs.policy import DEFAULT_HEARTBEAT
@@ -220,8 +221,8 @@ class Delivery:
             except OSError as error:
                 problems.append(f"{path!r}: {error}")
         if left_out:
-            tell(f"left out of the results: {left_out[0]}{_more(left_out)}")
-        return f"{problems[0]}{_more(problems)}" if problems else ""
+            tell(f"left out of the results: {left_out[0]}{and_more(left_out)}")
+        return f"{problems[0]}{and_more(problems)}" if problems else ""
 
     def _are_one(self, path: str, stored: str) -> bool:
         """Whether the share takes the names of a file and of one in its folder, which is there,
@@ -267,10 +268,6 @@ class _WaitForRoom:
         if now >= self._until:
             return True
         return self._shutdown.wait_for_stop(min(next(self._pauses), self._until - now))
-
-
-def _more(told: Sequence[str]) -> str:
-    return f" (and {len(told) - 1} more)" if len(told) > 1 else ""
 
 
 def _put_file(share: Share, path: str, file: BinaryIO) -> None:

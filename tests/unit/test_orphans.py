@@ -334,21 +334,26 @@ def test_two_observers_at_once_give_back_once(world):
     assert len(two.membership.peers.orphans.requeued + three.membership.peers.orphans.requeued) == 1
 
 
-def test_a_death_is_noted_first_and_once(world):
-    """Whoever requeues may die over it, and leave that to the next one."""
-    two, three = world.life("w2").start(), world.life("w3").start()
-    world.heartbeat_of("w1")
-    world.claim_of("w1")
+def notes_and_dies(world, observer):
+    """Somebody finds out a death, notes it, and dies over the rename."""
 
     class Dies(Layer):
         def rename(self, src, dst):
             raise Unavailable("down")
 
-    two.over(Dies(world.store))
+    observer.over(Dies(world.store))
     for _ in range(13):
         world.now += POLICY.heartbeat
         with suppress(Unavailable):
-            two.beat()
+            observer.beat()
+
+
+def test_a_death_is_noted_first_and_once(world):
+    """Whoever requeues may die over it, and leave that to the next one."""
+    two, three = world.life("w2").start(), world.life("w3").start()
+    world.heartbeat_of("w1")
+    world.claim_of("w1")
+    notes_and_dies(world, two)
     assert world.names(WAITING) == []
     (noted,) = attempts(world)
     assert noted["died"] and "claimed as w1.job.txt" in noted["reason"]
@@ -364,16 +369,7 @@ def test_a_later_process_of_its_name_that_dies_as_well(world, had_it):
     two = world.life("w2").start()
     world.heartbeat_of("w1", running={"job.txt": 4})
     world.claim_of("w1")
-
-    class Dies(Layer):
-        def rename(self, src, dst):
-            raise Unavailable("down")
-
-    two.over(Dies(world.store))
-    for _ in range(13):
-        world.now += POLICY.heartbeat
-        with suppress(Unavailable):
-            two.beat()
+    notes_and_dies(world, two)
     (noted,) = attempts(world)
     world.store.remove(heartbeat_path("w1", "aaaaaa"))
     later = world.process("elsewhere")

@@ -16,9 +16,9 @@ from dirjobs.cli.options import (
     opened,
     verbose_option,
 )
-from dirjobs.cli.tables import read_all, read_history
+from dirjobs.cli.tables import read_all, read_history, state_option
 from dirjobs.console.errors import say, told_in_one_sentence
-from dirjobs.console.text import show, show_json
+from dirjobs.console.text import and_more, show, show_json
 from dirjobs.protocol.share import Share
 from dirjobs.runner import download as downloading
 from dirjobs.runner.download import Remote
@@ -30,11 +30,7 @@ from dirjobs.runner.download import Remote
 @click.option(
     "-o", "--output", metavar="DIR", default="results", help="Where to.  [default: ./results]"
 )
-@click.option(
-    "--state",
-    type=click.Choice(["done", "failed", "cancelled"]),
-    help="Only the files of these jobs.  [default: all]",
-)
+@state_option
 @json_option
 @verbose_option
 @told_in_one_sentence
@@ -76,17 +72,14 @@ def download(
         files = [file for found in read_all(share, folders, listed) for file in found]
         odd = [file for file in files if file.problem]
         if odd:
-            more = f" (and {len(odd) - 1} more)" if len(odd) > 1 else ""
-            say(f"left out: {odd[0].path!r}: {odd[0].problem}{more}.")
+            say(f"left out: {odd[0].path!r}: {odd[0].problem}{and_more(odd)}.")
         wanted = [file for file in files if not file.problem]
         brought = read_all(
             share, wanted, lambda share, file: downloading.fetch(share, file, output), "fetching"
         )
-    count, size = (
-        sum(brought),
-        sum(f.entry.size or 0 for f, new in zip(wanted, brought, strict=True) if new),
-    )
-    there = len(brought) - count
+    new = [file for file, is_new in zip(wanted, brought, strict=True) if is_new]
+    count, there = len(new), len(wanted) - len(new)
+    size = sum(file.entry.size or 0 for file in new)
     if as_json:
         show_json({"folder": os.path.abspath(output), "fetched": count, "there": there})
         return

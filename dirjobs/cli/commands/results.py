@@ -16,7 +16,7 @@ from dirjobs.admin.results import (
     with_results,
 )
 from dirjobs.cli.options import QueueCommand, jobs_argument, json_option, opened, verbose_option
-from dirjobs.cli.tables import Selection, cells, read_all, read_history, table_options
+from dirjobs.cli.tables import Selection, cells, read_all, read_history, state_option, table_options
 from dirjobs.console.errors import say, told_in_one_sentence
 from dirjobs.console.spreadsheet import as_typed, csv_line
 from dirjobs.console.text import show, show_json, show_raw, show_table
@@ -29,11 +29,7 @@ from dirjobs.protocol.share import Share
 @jobs_argument
 @click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values.")
 @click.option("--raw", is_flag=True, help="With --csv: every cell exactly as it is in the files.")
-@click.option(
-    "--state",
-    type=click.Choice(["done", "failed", "cancelled"]),
-    help="Only these jobs.  [default: all]",
-)
+@state_option
 @table_options
 @json_option
 @verbose_option
