@@ -189,6 +189,31 @@ def test_put_and_mkcol_into_a_missing_folder(server, store, status):
     assert type(raised(store.mkdir, "sub/a")) is NotFound
 
 
+@pytest.mark.parametrize("status", [403, 404, 409])
+@pytest.mark.parametrize("seekable", [True, False])
+def test_the_folder_of_a_put_is_made_between_the_refusal_and_the_look(
+    server, store, status, seekable
+):
+    """By another thread, or machine, that was told of the missing folder as well."""
+
+    def respond(request):
+        if request.method == "PROPFIND":
+            return THERE
+        sent.append(request.body)
+        return answer(status if len(sent) == 1 else 201)
+
+    server.respond = respond
+    sent = []
+    store.write("sub/a", b"content")
+    assert sent == [b"content"] * 2
+    sent.clear()
+    source = io.BytesIO(b"...content")
+    source.read(3)
+    source.seekable = lambda: seekable
+    store.upload("sub/a", source)
+    assert sent == [b"content"] * 2
+
+
 def test_a_web_page_is_no_yes_to_a_put(server, store):
     server.respond = lambda request: answer(200, b"Log in", Content_Type="text/html; x")
     assert type(raised(store.write, "a", b"x")) is AmbiguousResult

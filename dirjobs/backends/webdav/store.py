@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import BinaryIO
 
 import httpx
@@ -307,7 +308,8 @@ class WebdavStore(Store):
     def write(self, path: str, data: bytes) -> None:
         session = self._session()
         headers = {**_BYTES, "Content-Length": str(len(data))}
-        self._require(Verb.PUT, session.send(Verb.PUT, session.file(path), headers, data), path)
+        put = partial(session.send, Verb.PUT, session.file(path), headers, data)
+        self._require(Verb.PUT, put(), path, put)
 
     def upload(self, path: str, source: BinaryIO) -> None:
         session = self._session()
@@ -316,8 +318,11 @@ class WebdavStore(Store):
             session.send(Verb.LOOK, session.folder(""), _LOOK, propfind.BODY)
         with announced(source) as (size, pieces):
             headers = {**_BYTES, "Content-Length": str(size)}
-            response = session.send(Verb.PUT, session.file(path), headers, pieces)
-        self._require(Verb.PUT, response, path)
+
+            def put() -> httpx.Response:
+                return session.send(Verb.PUT, session.file(path), headers, pieces())
+
+            self._require(Verb.PUT, put(), path, put)
 
     def remove(self, path: str) -> None:
         # DELETE takes a folder with all that is in it, so look what it is.
@@ -340,9 +345,19 @@ class WebdavStore(Store):
         session = self._session()
         self._require(Verb.DELETE, session.send(Verb.DELETE, session.folder(path), _DELETE), path)
 
-    def _require(self, verb: Verb, response: httpx.Response, path: str) -> None:
+    def _require(
+        self,
+        verb: Verb,
+        response: httpx.Response,
+        path: str,
+        again: Callable[[], httpx.Response] | None = None,
+    ) -> None:
         """Raise what `response` means, unless `verb` was done; for verbs that need a folder
-        above `path`, whether that is there decides what a refusal means."""
+        above `path`, whether that is there decides what a refusal means.
+
+        `again` is called once if the folder is there and the refusal may have said that it is
+        missing: somebody else may have made it since.
+        """
         status = response.status_code
         if status in OK[verb]:
             refuse_web_page(verb, response)
@@ -353,6 +368,9 @@ class WebdavStore(Store):
         folder, _ = split(path)
         if not self._is_folder(folder):
             raise self._no_folder(folder) from error
+        if again is not None and isinstance(error, NotFound | Denied):
+            self._require(verb, again(), path)
+            return
         if isinstance(error, NotFound):
             raise Denied(
                 f"the server refuses {verb.name} of {self.full_path(path)} ({status})."

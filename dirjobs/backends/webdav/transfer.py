@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import BinaryIO
 
 from dirjobs.errors import StoreError, Unavailable
@@ -15,8 +16,8 @@ PIECE = 256 * 1024
 
 
 @contextmanager
-def announced(source: BinaryIO) -> Iterator[tuple[int, Iterator[bytes]]]:
-    """How many bytes are left in `source`, and these bytes.
+def announced(source: BinaryIO) -> Iterator[tuple[int, Callable[[], Iterator[bytes]]]]:
+    """How many bytes are left in `source`, and what gives these bytes, as often as it is called.
 
     A source without a length goes through a temporary file: there are servers that
     store an empty file when no length is announced.
@@ -24,18 +25,17 @@ def announced(source: BinaryIO) -> Iterator[tuple[int, Iterator[bytes]]]:
     if source.seekable():
         start = source.tell()
         size = source.seek(0, os.SEEK_END) - start
-        source.seek(start)
-        yield size, _pieces(source, size)
+        yield size, partial(_pieces, source, start, size)
         return
     with tempfile.TemporaryFile() as spooled:
         size = 0
         while piece := source.read(PIECE):
             size += spooled.write(piece)
-        spooled.seek(0)
-        yield size, _pieces(spooled, size)
+        yield size, partial(_pieces, spooled, 0, size)
 
 
-def _pieces(source: BinaryIO, size: int) -> Iterator[bytes]:
+def _pieces(source: BinaryIO, start: int, size: int) -> Iterator[bytes]:
+    source.seek(start)
     while size > 0 and (piece := source.read(min(PIECE, size))):
         size -= len(piece)
         yield piece
