@@ -26,7 +26,7 @@ from dirjobs.store import Entry, FileKind, split
 WAITING, RUNNING, DONE, FAILED = "00_waiting", "01_running", "02_done", "99_failed"
 QUEUE = "_queue"
 WORKERS, PARKED, ATTEMPTS = f"{QUEUE}/workers", f"{QUEUE}/parked", f"{QUEUE}/attempts"
-JOURNAL = f"{QUEUE}/journal"
+JOURNAL, KEEP = f"{QUEUE}/journal", f"{QUEUE}/keep"
 AGREEMENT = f"{QUEUE}/queue.json"
 SIGNATURES = f"{QUEUE}/signatures"
 LOGS, RESULTS = "logs", "results"
@@ -47,6 +47,9 @@ MAX_WORKER_BYTES = 40
 
 _WORKER = re.compile(r"[A-Za-z0-9_-]+")
 _INCARNATION = re.compile(r"[A-Za-z0-9_-]{1,40}(?:~[a-z0-9]{4})?")
+_CHECKPOINT = re.compile(
+    r"([0-9]{13,14})\.([0-9]{1,9})\.([A-Za-z0-9_~-]+)\.([0-9a-f]{32})(?:\.([0-9a-f]{64}))?\.tar"
+)
 
 # What editors, file managers, sync clients and servers leave behind (from the lists of
 # Nextcloud, rsync, Samba, Syncthing, Dropbox and the browsers): first what nobody misses, then
@@ -109,6 +112,37 @@ class JobFile(NamedTuple):
     def state(self) -> str:
         """What the folder is called when a person asks for the state of a job."""
         return STATES[self.folder]
+
+
+class CheckpointName(NamedTuple):
+    """The name of a checkpoint taken apart; the later of two is the larger one.
+
+    Attributes:
+        began: when its attempt began, in milliseconds since the epoch.
+        number: which one of the attempt it is, from 1.
+        worker: whose attempt it was.
+        digest: the first half of the SHA-256 of its content, in hexadecimal digits.
+        signature: of its content; empty if it has none.
+    """
+
+    began: int
+    number: int
+    worker: str
+    digest: str
+    signature: str = ""
+
+    def __str__(self) -> str:
+        signature = f".{self.signature}" if self.signature else ""
+        return f"{self.began:013}.{self.number}.{self.worker}.{self.digest}{signature}.tar"
+
+
+def parse_checkpoint(name: str) -> CheckpointName | None:
+    """``1764380000000.3.w1.<digest>.tar``; None if it is no checkpoint's name."""
+    found = _CHECKPOINT.fullmatch(name)
+    if found is None:
+        return None
+    began, number, worker, digest, signature = found.groups()
+    return CheckpointName(int(began), int(number), worker, digest, signature or "")
 
 
 def check_worker_id(wid: object) -> str:
@@ -202,9 +236,11 @@ def job_files(folder: str, listing: Iterable[Entry]) -> Iterator[JobFile]:
 
 
 def may_be_removed(path: str) -> bool:
-    """Whether `path` can't be a job: a heartbeat, an order, or an upload that never got its
-    name."""
+    """Whether `path` can't be a job: a heartbeat, an order, a checkpoint, or an upload that never
+    got its name."""
     folder, name = split(path)
+    if split(folder)[0] == KEEP:
+        return parse_checkpoint(name) is not None
     if folder == WORKERS:
         return name.endswith(".json") or name == "~pause" or name.startswith("~drain.")
     tag, _, rest = name.partition(".")

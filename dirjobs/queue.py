@@ -348,6 +348,10 @@ class DirJobs:
         """The queue as its worker sees it: for what belongs to its jobs, such as logs."""
         return self._current().share
 
+    def store_time(self) -> float:
+        """Seconds since the epoch by the share's clock, as far as that is known."""
+        return self._worker.me.store_time()
+
     @property
     def mode(self) -> str:
         """How this worker makes sure of its jobs: ``trust``, ``verify`` or ``sync``."""

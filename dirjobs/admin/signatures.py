@@ -83,6 +83,19 @@ class Signatures:
             return f"its signature can't be read ({error})"
         return "" if self._key.has_signed(what, found) else "not signed by this worker's key"
 
+    def tag(self, name: str, content: BinaryIO) -> str:
+        """The signature of a file that has it in its name; no request.
+
+        Args:
+            name: what the file is, with a ``/``: no job has such a name.
+            content: the file, read from here to its end.
+        """
+        return self._key.sign(subject(self.queue_id, name, content))
+
+    def is_tag(self, name: str, content: BinaryIO, tag: str) -> bool:
+        """Whether `tag` is what `tag` gives."""
+        return self._key.has_signed(subject(self.queue_id, name, content), tag.encode())
+
 
 def _path(what: bytes) -> str:
     # By no secret: a name that only the key could make would tell a server what to answer.

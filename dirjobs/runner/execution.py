@@ -36,6 +36,7 @@ from dirjobs.protocol.journal import Git, as_json
 from dirjobs.queue import DirJobs
 from dirjobs.redaction import redacted
 from dirjobs.runner import children
+from dirjobs.runner.checkpoints import Checkpoints
 from dirjobs.runner.leftovers import NotAFile, contents
 from dirjobs.runner.machine import Allotment
 from dirjobs.runner.output_buffer import OutputBuffer
@@ -153,6 +154,7 @@ class Execution:
         self._lock = Lock()
         self._output: OutputBuffer | None = None
         self._workspace: Workspace | None = None
+        self._checkpoints: Checkpoints | None = None
         self._has_ended = False
         self._logged = 0
         self._lost = False
@@ -269,6 +271,7 @@ class Execution:
             return self._give_back()
         if reason := toolbox.delivery.signature_problem(job.name(), path):
             return self._fail_unstarted(End.REFUSED, reason, f"{reason}: not started", output)
+        checkpoints = self._new_checkpoints(path, workspace)
         attempt = 1 + toolbox.delivery.attempts_at(job.name())
         reason = ""
         for rerun in range(toolbox.retries + 1):
@@ -278,7 +281,8 @@ class Execution:
                 raise self._claim_lost()
             if toolbox.shutdown.stage >= Stage.STOPPING:
                 return self._give_back()
-            reason = self._attempt(subject, attempt + rerun, workspace.empty_results(), output)
+            folders = {"out": workspace.empty_results(), "keep": checkpoints.folder}
+            reason = self._attempt(subject, attempt + rerun, folders, output)
             if self._lost:
                 raise self._claim_lost()
             if toolbox.shutdown.stage >= Stage.STOPPING and reason == _STOPPED:
@@ -288,12 +292,16 @@ class Execution:
         self._details.result = small_result(workspace.results)
         self._note_end(workspace, reason, output)
         reason = self._hand_in(workspace, reason)
+        if reason:
+            self.save_checkpoint(patient=True)
         if self.log(patient=True):
             self._details.log = self._log_path
             self._record(workspace, log_stored=True)
         else:
             say(f"the log of job {job.name()!r} is not on the share.{self._kept()}")
         job.failed(reason) if reason else job.done()
+        if not reason:
+            checkpoints.discard()
         end = End.FAILED if reason else End.DONE
         return JobResult(job.name(), end, reason, self._seconds)
 
@@ -308,11 +316,13 @@ class Execution:
         toolbox.delivery.note(self.job.name(), self._worker, reason)
         toolbox.shutdown.wait_for(self._is_over, pause)
 
-    def _attempt(self, subject: Subject, attempt: int, out: str, output: OutputBuffer) -> str:
+    def _attempt(
+        self, subject: Subject, attempt: int, folders: Mapping[str, str], output: OutputBuffer
+    ) -> str:
         """Why one run of the command failed; nothing if it didn't."""
         toolbox = self._toolbox
         variables = environment(
-            subject, wid=toolbox.dj.wid, attempt=str(attempt), out=out
+            subject, wid=toolbox.dj.wid, attempt=str(attempt), **folders
         ) | toolbox.allotment.variables(self._slot, os.environ)
         began = time.monotonic()
         details = self._details
@@ -464,6 +474,7 @@ class Execution:
         return JobResult(self.job.name(), end, reason)
 
     def _give_back(self) -> JobResult:
+        self.save_checkpoint()
         self._note("given back")
         self.log(patient=False)
         if self.job.release():
@@ -511,6 +522,46 @@ class Execution:
             workspace.record(**changes)
         except OSError as error:
             log.warning("%r can't be written to (%s)", workspace.path, error)
+
+    # -- checkpoints ----------------------------------------------------------------------
+
+    def _new_checkpoints(self, path: str, workspace: Workspace) -> Checkpoints:
+        """What earlier attempts kept, fetched."""
+        toolbox = self._toolbox
+        self._checkpoints = checkpoints = Checkpoints(
+            toolbox.dj.share,
+            toolbox.delivery,
+            job=self.job.name(),
+            worker=self._worker,
+            file=path,
+            place=workspace.path,
+            began=toolbox.dj.store_time(),
+            signatures=toolbox.delivery.signatures,
+        )
+        if told := checkpoints.fetch():
+            self._note(told)
+        return checkpoints
+
+    def save_checkpoint(self, *, patient: bool = False) -> None:
+        """Bring what is in ``$DIRJOBS_KEEP`` to the share, if that has changed and the job is
+        still ours.
+
+        Called by another thread as well, now and then.
+
+        Args:
+            patient: wait through outages.
+        """
+        checkpoints = self._checkpoints
+        if checkpoints is None or not checkpoints.has_changed():
+            return
+        try:
+            told = checkpoints.save(patient=patient) if self._is_ours() else ""
+        except TRANSIENT_ERRORS as error:
+            if patient:
+                raise
+            told = f"what it keeps can't be stored now: {error}"
+        if told:
+            self._note_and_say(told)
 
     # -- looking after it -----------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from dirjobs.console.text import show
 from dirjobs.errors import JobsRefused
 from dirjobs.layout import LOGS, WAITING
 from dirjobs.queue import DirJobs
-from dirjobs.runner.execution import Toolbox
+from dirjobs.runner.execution import Execution, Toolbox
 from dirjobs.runner.git import state_of_this_folder
 from dirjobs.runner.machine import Allotment
 from dirjobs.runner.process import Program
@@ -27,6 +27,7 @@ from dirjobs.runner.upload import Delivery
 from dirjobs.runner.watchdog import Watchdog
 from dirjobs.signing import SigningKey
 
+CHECKPOINT_EVERY = 60.0
 _LEAVE_BEHIND = 3.0
 """Seconds that slots have to end when the worker is to stop."""
 _SLICE = 0.5
@@ -51,6 +52,7 @@ class Rules:
         memory: bytes that the processes of a job may use together.
         drain: the first signal lets the jobs end.
         keep_going: although every job fails at once.
+        checkpoint_every: seconds between two looks whether there is a new checkpoint.
     """
 
     slots: int = 1
@@ -66,6 +68,7 @@ class Rules:
     memory: int | None = None
     drain: bool = False
     keep_going: bool = False
+    checkpoint_every: float = CHECKPOINT_EVERY
 
 
 class Runner:
@@ -157,10 +160,17 @@ class Runner:
             Slot(number, source, toolbox, self._summary, self._events.put)
             for number in range(1, rules.slots + 1)
         ]
-        monitor = Monitor(
-            lambda: [s.execution for s in slots if s.execution is not None], self._shutdown
+
+        def executions() -> list[Execution]:
+            return [slot.execution for slot in slots if slot.execution is not None]
+
+        # Two threads: a checkpoint may be large.
+        monitors = (
+            Monitor(executions, self._shutdown),
+            Monitor(executions, self._shutdown, rules.checkpoint_every, Execution.save_checkpoint),
         )
-        monitor.start()
+        for monitor in monitors:
+            monitor.start()
         self._look_at_the_clock()
         try:
             self._start(slots)
@@ -168,7 +178,8 @@ class Runner:
                 self._next_event()
                 self._look_at_the_clock()
         finally:
-            monitor.stop()
+            for monitor in monitors:
+                monitor.stop()
         for execution in filter(None, (slot.execution for slot in self._working)):
             if told := execution.left_behind():
                 say(told)

@@ -206,12 +206,13 @@ class Slot:
 
 
 class Monitor:
-    """A thread that looks at each job that runs, again and again.
+    """A thread that does something for each job that runs, again and again.
 
     Args:
+        do: what; by default looks at it.
         executions: gives those that are under way.
         shutdown: ends it.
-        every: seconds between two looks.
+        every: seconds between two times.
     """
 
     def __init__(
@@ -219,7 +220,9 @@ class Monitor:
         executions: Callable[[], list[Execution]],
         shutdown: Shutdown,
         every: float | None = None,
+        do: Callable[[Execution], None] = Execution.look,
     ) -> None:
+        self._do = do
         self._executions = executions
         self._shutdown = shutdown
         self._every = LOOK if every is None else every
@@ -242,4 +245,4 @@ class Monitor:
         while not self._shutdown.wait_for(lambda: self._over, self._every):
             children.bury_as_first_process()
             for execution in self._executions():
-                execution.look()
+                self._do(execution)

@@ -51,7 +51,8 @@ class Delivery:
 
     def __init__(self, share: Share, shutdown: Shutdown, key: SigningKey | None = None) -> None:
         self._share = share
-        self._signatures = None if key is None else Signatures(share, key)
+        self.signatures = None if key is None else Signatures(share, key)
+        """Of jobs and checkpoints; None if they need none."""
         self._shutdown = shutdown
         self._lock = Lock()
         self._noted: set[str] = set()
@@ -78,7 +79,7 @@ class Delivery:
             part = shortened(data, self._longest_log)
             try:
                 if patient:
-                    self._through_outages(partial(write, self._share, path, part))
+                    self.through_outages(partial(write, self._share, path, part))
                 else:
                     write(self._share, path, part)
             except TooLarge as error:
@@ -129,14 +130,14 @@ class Delivery:
         Raises:
             StoreError: the store refuses.
         """
-        return self._through_outages(lambda: self._share.exists(path))
+        return self.through_outages(lambda: self._share.exists(path))
 
     # -- signatures -----------------------------------------------------------------------
 
     @property
     def wants_signatures(self) -> bool:
         """Whether only signed jobs are run."""
-        return self._signatures is not None
+        return self.signatures is not None
 
     def signature_problem(self, job: str, path: str) -> str:
         """Why a job that would have to be signed is not taken for it; empty if nothing keeps it
@@ -149,7 +150,7 @@ class Delivery:
         Raises:
             ConfigurationError, StoreError: it can't be found out.
         """
-        signatures = self._signatures
+        signatures = self.signatures
         if signatures is None:
             return ""
 
@@ -157,7 +158,7 @@ class Delivery:
             with open(path, "rb") as file:
                 return signatures.problem(job, file)
 
-        return self._through_outages(look)
+        return self.through_outages(look)
 
     # -- results --------------------------------------------------------------------------
 
@@ -172,7 +173,7 @@ class Delivery:
         above = f"{RESULTS}/{job}"
         listed: Sequence[Entry] = ()
         try:
-            listed = self._through_outages(lambda: self._share.listed(above))
+            listed = self.through_outages(lambda: self._share.listed(above))
         except (*TRANSIENT_ERRORS, PatienceOver):
             raise
         except StoreError as error:
@@ -208,7 +209,7 @@ class Delivery:
                 problems.append(f"{path!r}: {found.missing}")
                 continue
             try:
-                if found.twin and self._through_outages(partial(self._are_one, path, found.twin)):
+                if found.twin and self.through_outages(partial(self._are_one, path, found.twin)):
                     path = f"{place}/{found.otherwise}"
                     tell(
                         f"result {found.path!r} is stored as {found.otherwise!r}: the share does"
@@ -239,12 +240,17 @@ class Delivery:
                 raise StoreError(f"a file can't be called {part!r} there: {problem}")
         while True:
             try:
-                return self._through_outages(lambda: _put_file(self._share, path, file))
+                return self.through_outages(lambda: _put_file(self._share, path, file))
             except NoSpace as error:
                 if room.is_given_up(error):
                     raise
 
-    def _through_outages(self, call: Callable[[], T]) -> T:
+    def through_outages(self, call: Callable[[], T]) -> T:
+        """What a call to the share gives.  While that can't be reached this waits.
+
+        Raises:
+            StoreError: the store refuses, or an outage is waited for no longer.
+        """
         try:
             return call()
         except TRANSIENT_ERRORS as error:

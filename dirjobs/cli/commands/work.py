@@ -21,7 +21,7 @@ from dirjobs.cli.options import (
 )
 from dirjobs.console.errors import say, show_log, told_in_one_sentence
 from dirjobs.errors import ConfigurationError
-from dirjobs.policy import DEFAULT_PATIENCE, Filter
+from dirjobs.policy import DEFAULT_MAX_ATTEMPTS, DEFAULT_PATIENCE, Filter
 from dirjobs.protocol.share import Share
 from dirjobs.runner.signals import Interrupted, Interruption
 
@@ -112,6 +112,19 @@ def like(pattern: str) -> Filter:
     help="Make each of these pauses F times as long as the one before.  [default: 1]",
 )
 @click.option(
+    "--max-attempts",
+    type=click.IntRange(1),
+    default=DEFAULT_MAX_ATTEMPTS,
+    metavar="N",
+    help="Give up a job at which N workers were killed or lost.  [default: 3]",
+)
+@click.option(
+    "--checkpoint-every",
+    type=Seconds(least=0.1),
+    default=60.0,
+    help="Bring what is new in $DIRJOBS_KEEP to the share every S seconds.  [default: 60]",
+)
+@click.option(
     "--drain", is_flag=True, help="On Ctrl-C and SIGTERM, let the jobs that run end first."
 )
 @click.option(
@@ -166,6 +179,7 @@ def work(
     key_file: str | None,
     scratch: str | None,
     patience: float,
+    max_attempts: int,
     keep_env: bool,
     verbose: int,
     slots: str,
@@ -190,7 +204,8 @@ def work(
                       same, whatever the parameter is called; {{lr}}: the text {lr})
 
     and in its environment DIRJOBS_JOB (the path), DIRJOBS_NAME, DIRJOBS_STEM, DIRJOBS_WID,
-    DIRJOBS_ATTEMPT, DIRJOBS_SLOT, DIRJOBS_OUT and, for each parameter, DIRJOBS_PARAM_LR.
+    DIRJOBS_ATTEMPT, DIRJOBS_SLOT, DIRJOBS_OUT, DIRJOBS_KEEP and, for each parameter,
+    DIRJOBS_PARAM_LR.
     OMP_NUM_THREADS and its like say how many of the cores are a slot's, unless they are set.
     No shell is involved: for pipes write `-- bash -c 'sort "$DIRJOBS_JOB" | uniq -c'`.
     Placeholders in such a script are refused: names and parameters would be run as code.
@@ -199,8 +214,9 @@ def work(
 
     If COMMAND ends with exit code 0 the job goes to 02_done, otherwise to 99_failed.  What
     it prints goes to logs/ on the share (`dirjobs logs`), files that it writes into the
-    folder $DIRJOBS_OUT to results/JOB/WORKER/ (`dirjobs results`).  What it leaves running in its
-    process group is ended with it.
+    folder $DIRJOBS_OUT to results/JOB/WORKER/ (`dirjobs results`).  What is in the folder
+    $DIRJOBS_KEEP is there again when the job is run once more, by any worker; it goes when the
+    job is done.  What COMMAND leaves running in its process group is ended with it.
 
     Ctrl-C and SIGTERM end the running commands (SIGTERM, after 5 s SIGKILL) and give their
     jobs back; a second one does so at once.  With --drain the first one lets them end.
@@ -264,6 +280,7 @@ def work(
                     order=order,
                     min_age=min_age,
                     patience=patience,
+                    max_attempts=max_attempts,
                 )
                 return Runner(dj, program, Rules(**how), interruption, folder, key).work()
     except Interrupted as interrupted:
