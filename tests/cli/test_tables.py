@@ -82,6 +82,23 @@ def test_why_jobs_failed(sweep):
     )
 
 
+def test_why_is_read_in_the_journal(far, server):
+    jobs = [f"job{number}" for number in range(20)]
+    far.put("00_waiting", *jobs)
+    far.run("work", "--wid", "w1", "--keep-going", "--", "sh", "-c", "echo too hot; exit 3", code=1)
+    server.log.clear()
+    assert far.run("list", "--failed", "--reason").splitlines() == [
+        f"failed     {job}  exit code 3: too hot" for job in jobs
+    ]
+    assert len(server.log) < 10
+    note = {"format": 1, "attempts": [{"worker": "w2", "reason": "3 workers died at it"}]}
+    path = "jobs/_queue/attempts/job7.json"
+    server.write(path, json.dumps(note).encode(), mtime=4e9)
+    lines = far.run("list", "--failed", "--reason").splitlines()
+    assert lines[7] == "failed     job7  3 workers died at it"
+    assert lines[8] == "failed     job8  exit code 3: too hot"
+
+
 def test_a_list_is_a_table_too(sweep):
     printed = sweep.run("list", "--where", "size < 20", "--columns", "job,size,worker")
     assert table(printed) == [["job", "size", "worker"], ["lr9.json", "9"]]

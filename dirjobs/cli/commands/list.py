@@ -8,18 +8,28 @@ from typing import Any
 
 import click
 
-from dirjobs.admin.history import History
+from dirjobs.admin.history import History, time_of
 from dirjobs.admin.report import iso
 from dirjobs.cli.options import QueueCommand, jobs_argument, json_option, opened, verbose_option
-from dirjobs.cli.tables import Selection, cells, history_of_failures, read_all, table_options
+from dirjobs.cli.tables import (
+    Selection,
+    cells,
+    history_of_failures,
+    read_all,
+    read_history,
+    table_options,
+)
 from dirjobs.console.errors import told_in_one_sentence
 from dirjobs.console.text import json_text, show, show_table
-from dirjobs.layout import FAILED, PARKED, STATES, JobFile
+from dirjobs.layout import ATTEMPTS, FAILED, PARKED, STATES, JobFile
 from dirjobs.protocol import attempts
 from dirjobs.protocol.candidates import natural_key
-from dirjobs.protocol.journal import CANCELLED
+from dirjobs.protocol.journal import CANCELLED, Record
 from dirjobs.protocol.share import Share
+from dirjobs.store import Entry
 
+_CLOCKS_AGREE = 2.0
+"""Seconds by which a note of the same attempt may seem to be later than its record."""
 _COLUMNS = ("job", "state", "worker", "size", "modified")
 
 
@@ -33,9 +43,7 @@ _COLUMNS = ("job", "state", "worker", "size", "modified")
     help="Only these jobs; may be given more than once.  [default: all but parked]",
 )
 @click.option("--failed", is_flag=True, help="The same as --state failed.")
-@click.option(
-    "--reason", "with_reasons", is_flag=True, help="Say why a job failed; a request for each."
-)
+@click.option("--reason", "with_reasons", is_flag=True, help="Say why a job failed.")
 @click.option("--filter", "pattern", metavar="GLOB", help="Only jobs like 'lr0.1*'.")
 @click.option("--names", "only_names", is_flag=True, help="Print nothing but the names.")
 @table_options
@@ -82,7 +90,7 @@ def list_jobs(
     selection.check(columns)
     header = selection.header(columns)
     with opened(jobs, verbose) as share:
-        history = history_of_failures(share) if FAILED in folders else History()
+        history = _history(share, folders, with_reasons)
         places = (
             place
             for place in _places(share, folders, pattern)
@@ -101,6 +109,13 @@ def list_jobs(
         else:
             for row in rows:
                 show(row["job"] if only_names else _line(row))
+
+
+def _history(share: Share, folders: Sequence[str], with_reasons: bool) -> History:
+    """What the journals say of the jobs in these folders, as far as it is asked for."""
+    if FAILED not in folders:
+        return History()
+    return read_history(share) if with_reasons else history_of_failures(share)
 
 
 def _places(share: Share, folders: Iterable[str], pattern: str | None) -> Iterator[JobFile]:
@@ -126,16 +141,36 @@ def _row(place: JobFile, history: History) -> dict[str, Any]:
 def _with_reasons(
     share: Share, places: Sequence[JobFile], history: History
 ) -> Iterator[dict[str, Any]]:
-    """The rows with why each failed job failed, by what was noted last."""
-    failed = [place for place in places if place.folder == FAILED]
-    reasons = iter(read_all(share, failed, _reason_of))
+    """The rows with why each failed job failed: by the journal, or by what was noted since."""
+    notes = {entry.name: entry for entry in share.listed(ATTEMPTS)}
+    asked = []
+    reasons: dict[str, str | None] = {}
     for place in places:
-        yield {**_row(place, history), "reason": next(reasons) if place.folder == FAILED else None}
+        if place.folder != FAILED:
+            continue
+        record, note = history.decisive(place), notes.get(f"{place.job.name}.json")
+        if note is not None and (record is None or _is_later(note, record)):
+            asked.append(place)
+        elif record is not None:
+            reasons[place.path] = _in_one_line(record.reason)
+    reasons.update(zip((p.path for p in asked), read_all(share, asked, _noted_last), strict=True))
+    for place in places:
+        yield {**_row(place, history), "reason": reasons.get(place.path)}
 
 
-def _reason_of(share: Share, place: JobFile) -> str | None:
+def _is_later(note: Entry, record: Record) -> bool:
+    """Whether a note may be of a later attempt: workers died at the job since then."""
+    ended = time_of(record.ended)
+    return ended is None or note.mtime is None or note.mtime > ended + _CLOCKS_AGREE
+
+
+def _noted_last(share: Share, place: JobFile) -> str | None:
     noted = attempts.read(share, place.job.name)
-    return " ".join(str(noted[-1].get("reason", "")).split()) or None if noted else None
+    return _in_one_line(str(noted[-1].get("reason", ""))) if noted else None
+
+
+def _in_one_line(reason: str) -> str | None:
+    return " ".join(reason.split()) or None
 
 
 def _line(row: Mapping[str, Any]) -> str:
