@@ -22,7 +22,8 @@ from dirjobs.signing import subject
 
 FOLDERS = (
     *("00_waiting", "01_running", "02_done", "99_failed", "_queue", "_queue/workers"),
-    *("_queue/attempts", "_queue/parked", "_queue/signatures", "logs", "results", "results/JOB"),
+    *("_queue/attempts", "_queue/journal", "_queue/parked", "_queue/signatures"),
+    *("logs", "results", "results/JOB"),
 )
 Make = Callable[[Path], object]
 TERMS = {
@@ -301,6 +302,7 @@ class Hostile:
                 "results/{}/result.json", ["link to a file", "hard link", "FIFO", "link to nowhere"]
             ),
             "notes on a job that failed": self._failed,
+            "journal of a worker": self._journal,
             "log of a job": self._log,
             "signature of a job": self._signature,
             "job that was listed": self._swap,
@@ -351,6 +353,12 @@ class Hostile:
         for beat in self._one("_queue/workers/[wrs]*.json"):
             worker = beat.name.partition(".")[0]
             yield from self._about(f"logs/{{}}.{worker}.log", list(self._natures))
+
+    def _journal(self) -> Iterator[tuple[Path, Sequence[str]]]:
+        """One that is there no more, or comes next."""
+        for beat in self._one("_queue/workers/[wrs]*.json"):
+            worker, number = beat.name.partition(".")[0], self._chance.randrange(1, 5)
+            yield self._queue / f"_queue/journal/{worker}.{number}.jsonl", list(self._natures)
 
     def _signature(self) -> Iterator[tuple[Path, Sequence[str]]]:
         """Of a job that whoever has the key did not sign."""
