@@ -23,7 +23,7 @@ from dirjobs.signing import subject
 FOLDERS = (
     *("00_waiting", "01_running", "02_done", "99_failed", "_queue", "_queue/workers"),
     *("_queue/attempts", "_queue/journal", "_queue/parked", "_queue/signatures"),
-    *("logs", "results", "results/JOB"),
+    *("_queue/keep", "_queue/keep/JOB", "logs", "results", "results/JOB"),
 )
 Make = Callable[[Path], object]
 TERMS = {
@@ -226,6 +226,10 @@ NO_HEARTBEATS = (
 NO_NOTES = ("notes with controls", "notes of other types", "notes that are no list", "a list")
 
 
+CHECKPOINT = f"1999999999999.1.w9.{hashlib.sha256(b'').hexdigest()[:32]}.tar"
+"""A name that belongs to a later attempt than any."""
+
+
 class Hostile:
     """Puts odd files into a queue and takes them away, by chance.
 
@@ -300,6 +304,10 @@ class Hostile:
             ),
             "result of a job": lambda: self._left(
                 "results/{}/result.json", ["link to a file", "hard link", "FIFO", "link to nowhere"]
+            ),
+            "checkpoints of a job": lambda: self._about("_queue/keep/{}", list(self._natures)),
+            "checkpoint of a job": lambda: self._about(
+                f"_queue/keep/{{}}/{CHECKPOINT}", list(self._natures)
             ),
             "notes on a job that failed": self._failed,
             "journal of a worker": self._journal,

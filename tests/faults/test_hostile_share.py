@@ -43,7 +43,13 @@ os.umask(0)
 """What a process imports while it may: Python may be where nobody can read."""
 ROOM = 3 << 30
 """Bytes that a process may have: who reads all of a huge file gets no further."""
-RESULT = ("sh", "-c", 'echo 1 > "$DIRJOBS_OUT/result.json"')
+SCRIPT = """
+echo 1 > "$DIRJOBS_OUT/result.json"
+echo 1 > "$DIRJOBS_KEEP/state"
+case "$DIRJOBS_NAME" in odd*) exit 1;; esac
+"""
+"""Keeps something for another attempt where there may be one."""
+RESULT = ("sh", "-c", SCRIPT)
 COMMANDS = (
     *(["status"], ["status", "-vv"], ["status", "--json"], ["list"], ["list", "--names"]),
     *(["list", "--json"], ["show", "honest1.txt"], ["show", "odd~2.txt"], ["show", "x", "--json"]),
