@@ -36,8 +36,9 @@ from typing import BinaryIO, NamedTuple, Self
 from dirjobs.errors import TooLarge, Unsupported
 from dirjobs.names import unsafe_name
 
-MAX_ENTRIES = 1_000_000
-"""Names in one folder that a backend takes; a server that lies would go on for ever."""
+MAX_ENTRIES = 300_000
+"""Names in one folder that a backend for servers takes: some 60 MB.  A server that lies would go
+on for ever."""
 
 MAX_READ = 1 << 20
 """Bytes of a file that `Store.read` takes: what dirjobs itself writes is shorter."""
