@@ -348,6 +348,12 @@ class DirJobs:
         """The queue as its worker sees it: for what belongs to its jobs, such as logs."""
         return self._current().share
 
+    @property
+    def left(self) -> int:
+        """How many jobs wait, as far as this worker knows: at its latest look, less those that
+        it has tried to claim since then."""
+        return self._worker.candidates.left
+
     def store_time(self) -> float:
         """Seconds since the epoch by the share's clock, as far as that is known."""
         return self._worker.me.store_time()

@@ -46,7 +46,7 @@ def show(line: str, kind: str = "") -> None:
         from rich.text import Text
 
         text = Text(line)
-        text.highlight_words([f"  {kind}"], _COLOURS[kind])
+        text.highlight_words([f" ... {kind}"], _COLOURS[kind])
         Console().print(text, soft_wrap=True)
     else:
         click.echo(line)

@@ -118,7 +118,8 @@ class Candidates:
         have gone on changing for long are not waited for."""
         self._lock = threads.Lock()
         self._entries: list[Entry | str | None] = []  # None: taken
-        self._left = 0  # how many are not
+        self.left = 0
+        """How many are not."""
         self._head = 0  # all before are taken
         self._next = 0
         self._window = 1.0
@@ -179,7 +180,7 @@ class Candidates:
     def _begin_anew(self, entries: list[Entry | str | None], began: float, now: float) -> None:
         with self._lock:
             self._entries = entries
-            self._left = len(entries)
+            self.left = len(entries)
             self._head = 0
             self._listing_took = now - began
             self._stale_at = now + longest_use(self._listing_took)
@@ -194,7 +195,7 @@ class Candidates:
 
     def used_up(self, now: float) -> bool:
         """Whether a new listing is due."""
-        if not self._left or self.are_old(now):
+        if not self.left or self.are_old(now):
             return True
         lost = self._lost_in_a_row
         return self._lost_time > self._listing_took or (
@@ -210,7 +211,7 @@ class Candidates:
         """
         while True:
             with self._lock:
-                if not self._left:
+                if not self.left:
                     return None
                 entries, at = self._entries, self._next
                 while at < len(entries) and entries[at] is None:
@@ -220,7 +221,7 @@ class Candidates:
                 listed = entries[at]
                 assert listed is not None
                 entries[at] = None
-                self._left -= 1
+                self.left -= 1
                 self._next = at + 1
             entry = Entry(listed) if isinstance(listed, str) else listed
             if entry.name not in unwanted and (

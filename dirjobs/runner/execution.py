@@ -44,6 +44,7 @@ from dirjobs.runner.parameters import small_result
 from dirjobs.runner.process import CannotStart, Program, Run, ending, outcome
 from dirjobs.runner.room import Copy, NoRoom, check_room
 from dirjobs.runner.shutdown import Shutdown, Stage
+from dirjobs.runner.tee import Tee
 from dirjobs.runner.template import (
     NoParameters,
     PlaceholderInScript,
@@ -110,6 +111,7 @@ class Toolbox:
         backoff: how much longer each such pause is than the one before.
         allotment: what each job may use of this machine.
         git: the state of the working folder, if it is a repository.
+        tees: print what jobs print as well.
         has_fitted: whether the command's placeholders have been right for any job.
         has_warned: whether it was told that a value looks like an option.
     """
@@ -126,6 +128,7 @@ class Toolbox:
     backoff: float = 1.0
     allotment: Allotment = field(default_factory=Allotment)
     git: Git | None = None
+    tees: bool = False
     has_fitted: bool = field(default=False)
     has_warned: bool = field(default=False)
 
@@ -157,6 +160,7 @@ class Execution:
         self._checkpoints: Checkpoints | None = None
         self._has_ended = False
         self._logged = 0
+        self._log_again = 0.0
         self._lost = False
         self._seconds = 0.0
         self._details = job.details
@@ -178,8 +182,11 @@ class Execution:
             with ExitStack() as stack:
                 workspace = self._workspace = self._new_workspace()
                 stack.callback(workspace.close)
-                output = OutputBuffer(workspace.path)
+                tee = Tee(job.name()) if toolbox.tees else None
+                output = OutputBuffer(workspace.path, echo=None if tee is None else tee.write)
                 stack.callback(output.close)
+                if tee is not None:
+                    stack.callback(tee.close)
                 with self._lock:
                     self._output = output
                 stack.callback(self._forget_output)
@@ -609,6 +616,16 @@ class Execution:
             self._logged = size
             return True
 
+    def log_soon(self) -> None:
+        """Write the log if it has changed, as often as that takes next to no time.
+
+        Called by another thread, again and again, where the queue is on a disk.
+        """
+        began = time.monotonic()
+        if began >= self._log_again:
+            self.log(patient=False)
+            self._log_again = began + _LOGGING_TAKES * (time.monotonic() - began)
+
     def _note_and_say(self, text: str) -> None:
         self._note(text)
         say(f"job {self.job.name()!r}: {text}")
@@ -619,5 +636,7 @@ class Execution:
 
 
 _STOPPED = "stopped"
+_LOGGING_TAKES = 50
+"""Of a worker's time the writing of logs on a disk takes one part in so many."""
 _LONGEST_DELAY = 24 * 3600.0
 _LONGEST_WORDS = 200

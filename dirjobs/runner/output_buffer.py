@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+from collections.abc import Callable
 from threading import Lock, Thread
 from typing import BinaryIO
 
@@ -27,9 +28,17 @@ class OutputBuffer:
     Args:
         folder: a local folder, for the temporary file.
         head, tail: bytes kept of the beginning and of the end.
+        echo: gets all that is written as well, but for our own lines.
     """
 
-    def __init__(self, folder: str, head: int = HEAD, tail: int = TAIL) -> None:
+    def __init__(
+        self,
+        folder: str,
+        head: int = HEAD,
+        tail: int = TAIL,
+        echo: Callable[[bytes], object] | None = None,
+    ) -> None:
+        self._echo = echo
         self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - `close`
         self._head, self._tail = head, tail
         self._lock = Lock()
@@ -43,8 +52,11 @@ class OutputBuffer:
         """Take in some output.  What can't be kept since the local disk is full is left out,
         and `content` says so."""
         with self._lock:
-            if not self._closed:
-                self._put(data)
+            if self._closed:
+                return
+            self._put(data)
+        if self._echo is not None:
+            self._echo(data)
 
     def note(self, text: str) -> None:
         """Take in a line of our own."""

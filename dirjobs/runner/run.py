@@ -28,6 +28,8 @@ from dirjobs.runner.watchdog import Watchdog
 from dirjobs.signing import SigningKey
 
 CHECKPOINT_EVERY = 60.0
+_LOG_SOON = 0.5
+"""Seconds between two looks whether there is new output, where the queue is on a disk."""
 _LEAVE_BEHIND = 3.0
 """Seconds that slots have to end when the worker is to stop."""
 _SLICE = 0.5
@@ -52,6 +54,7 @@ class Rules:
         memory: bytes that the processes of a job may use together.
         drain: the first signal lets the jobs end.
         keep_going: although every job fails at once.
+        tee: print what jobs print.
         checkpoint_every: seconds between two looks whether there is a new checkpoint.
     """
 
@@ -68,6 +71,7 @@ class Rules:
     memory: int | None = None
     drain: bool = False
     keep_going: bool = False
+    tee: bool = False
     checkpoint_every: float = CHECKPOINT_EVERY
 
 
@@ -147,6 +151,7 @@ class Runner:
             self._dj, self._program, delivery, watchdog, self._shutdown, self._scratch,
             rules.timeout, rules.retries, rules.retry_delay, rules.backoff,
             Allotment(rules.slots, rules.gpus, rules.memory), state_of_this_folder(),
+            rules.tee,
         )  # fmt: skip
 
     def _run(self, toolbox: Toolbox) -> None:
@@ -165,10 +170,12 @@ class Runner:
             return [slot.execution for slot in slots if slot.execution is not None]
 
         # Two threads: a checkpoint may be large.
-        monitors = (
+        monitors = [
             Monitor(executions, self._shutdown),
             Monitor(executions, self._shutdown, rules.checkpoint_every, Execution.save_checkpoint),
-        )
+        ]
+        if self._dj.store.names_suffice:
+            monitors.append(Monitor(executions, self._shutdown, _LOG_SOON, Execution.log_soon))
         for monitor in monitors:
             monitor.start()
         self._look_at_the_clock()

@@ -185,6 +185,7 @@ class Slot:
     def _run(self) -> None:
         try:
             while (job := self._source.next()) is not None:
+                self._summary.started(job.name(), self._toolbox.dj.left)
                 self.execution = Execution(job, self._toolbox, self._number)
                 try:
                     self._summary.note(self._result_of(self.execution))

@@ -30,15 +30,30 @@ class Summary:
         self._lock = Lock()
         self._tally: Counter[End] = Counter()
         self._latest: deque[JobResult] = deque(maxlen=_FAILURES)
+        self._started = 0
+        self._labels: dict[str, str] = {}
         self.is_black_hole = False
+
+    def started(self, job: str, left: int) -> None:
+        """Print that a job is run.
+
+        Args:
+            job: its name.
+            left: how many more there are for this worker, so far as it knows.
+        """
+        with self._lock:
+            self._started += 1
+            self._labels[job] = label = f"[{self._started}/{self._started + left}] {job} ..."
+            show(label)
 
     def note(self, result: JobResult) -> None:
         """Count and print how one job ended."""
         with self._lock:
             self._tally[result.end] += 1
             self._latest.append(result)
+            label = self._labels.pop(result.job, f"{result.job} ...")
             if result.end is not End.LOST:
-                show(_line(result), result.end.value)
+                show(f"{label} {_told(result)}", result.end.value)
             if self._black_hole is None or self.is_black_hole:
                 return
             self.is_black_hole = len(self._latest) == _FAILURES and all(map(_at_once, self._latest))
@@ -67,8 +82,8 @@ def _at_once(result: JobResult) -> bool:
     return result.end is End.FAILED and result.seconds < _AT_ONCE
 
 
-def _line(result: JobResult) -> str:
+def _told(result: JobResult) -> str:
     if result.end in (End.GIVEN_BACK, End.NOT_ENDED, End.CANCELLED):
-        return f"{result.job}  {result.end.value}"
-    reason = f"{result.reason}, " if result.reason else ""
-    return f"{result.job}  {result.end.value}  ({reason}{duration(result.seconds)})"
+        return str(result.end.value)
+    reason = f": {result.reason}" if result.reason else ""
+    return f"{result.end.value} in {duration(result.seconds)}{reason}"

@@ -98,7 +98,7 @@ def test_its_command_is_ended_and_the_worker_says_so(local, tmp_path, monkeypatc
     other.start()
     out = local.run("work", "--", "sh", "-c", f"touch {tmp_path}/begun; sleep 600")
     other.join(PATIENCE)
-    assert "a  cancelled" in out
+    assert "a ... cancelled" in out
     assert "1 cancelled" in out
     assert local.jobs() == {"99_failed": ["a"]}
     assert [row["state"] for row in local.json("list")] == ["cancelled"]

@@ -68,7 +68,7 @@ def test_a_job_without_a_signature_fails_and_is_not_started(signed):
     signed.put("00_waiting", "b.txt", data=b"lawful")
     out = work(signed, code=1)
     assert signed.jobs() == {"02_done": ["a.txt"], "99_failed": ["b.txt"]}
-    assert "b.txt  refused  (not signed by this worker's key" in out
+    assert "b.txt ... refused in 0.0 s: not signed by this worker's key" in out
     (log,) = (name for name in signed.names("logs") if name.startswith("b.txt"))
     text = signed.store.read(f"logs/{log}").decode()
     assert "not started" in text
@@ -148,7 +148,7 @@ def test_an_odd_signature_is_none_and_ends_no_worker(local, key_file, tmp_path, 
     local.put("00_waiting", "a.txt", data=b"x")
     ODD_FILES[kind](tmp_path / "jobs" / signature_of(local, "a.txt", b"x"))
     out = work(local, code=1)
-    assert "a.txt  refused  (its signature can't be read" in out
+    assert "a.txt ... refused in 0.0 s: its signature can't be read" in out
     assert local.jobs() == {"02_done": ["z.txt"], "99_failed": ["a.txt"]}
 
 
@@ -160,7 +160,7 @@ def test_an_odd_signature_on_any_store(signed, kind):
         signed.store.mkdir(path)
     else:
         signed.store.write(path, bytes((1 << 20) + 1))
-    assert "0.txt  refused" in work(signed, code=1)
+    assert "0.txt ... refused" in work(signed, code=1)
     assert signed.jobs() == {"02_done": ["a.txt"], "99_failed": ["0.txt"]}
 
 
@@ -170,7 +170,9 @@ def test_a_job_larger_than_the_disk_ends_no_worker(local, key_file, tmp_path):
     local.run("add", tmp_path / "z.txt", "--sign")
     local.put("00_waiting", "a.txt", data=b"")
     os.truncate(tmp_path / "jobs/00_waiting/a.txt", 1 << 42)
-    assert "a.txt  failed  (its file can't be read: it has 4 TiB, and " in work(local, code=1)
+    assert "a.txt ... failed in 0.0 s: its file can't be read: it has 4 TiB, and " in work(
+        local, code=1
+    )
     assert local.jobs() == {"02_done": ["z.txt"], "99_failed": ["a.txt"]}
 
 
@@ -182,7 +184,7 @@ def test_a_large_job_leaves_room_to_others(signed, scratch, monkeypatch, told):
     usage = type("", (), {"total": 1000, "free": 60})
     monkeypatch.setattr(room.shutil, "disk_usage", lambda _: usage)
     monkeypatch.setattr(Job, "size", lambda job: told if job.name() == "0.txt" else 6)
-    assert "0.txt  failed  (its file can't be read: " in work(signed, code=1)
+    assert "0.txt ... failed in 0.0 s: its file can't be read: " in work(signed, code=1)
     assert signed.jobs() == {"02_done": ["a.txt"], "99_failed": ["0.txt"]}
     assert not any(scratch.iterdir())
 

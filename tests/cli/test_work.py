@@ -223,7 +223,7 @@ def test_a_file_that_is_called_json_and_is_none_is_not_run_without_its_parameter
     assert local.jobs() == {"02_done": ["b.json"], "99_failed": ["a.JSON"]}
     assert "'a.JSON' is no JSON object of at most 1 MiB; write { a }" in reasons(local, "a.JSON")[0]
     local.run("retry", "a.JSON")
-    assert "a.JSON  done" in local.run("work", "--", "test", "{ a }", "=", "{ a }")
+    assert "a.JSON ... done" in local.run("work", "--", "test", "{ a }", "=", "{ a }")
 
 
 def test_what_no_argument_can_carry_fails_the_job_alone(local):

@@ -30,10 +30,14 @@ def test_each_job_is_run_once_and_ends_where_its_exit_code_says(tmp_path):
     assert (done.returncode, done.stderr) == (1, "")
     lines = [re.sub(r"\d+\.\d s", "T", line) for line in done.stdout.splitlines()]
     assert lines == [
-        "job1.txt  done  (T)",
-        "job2.csv  failed  (exit code 3: jobs/01_running/w1.job2.csv, T)",
-        "job10  done  (T)",
-        "killed.txt  failed  (killed by signal 9, T)",
+        "[1/4] job1.txt ...",
+        "[1/4] job1.txt ... done in T",
+        "[2/4] job2.csv ...",
+        "[2/4] job2.csv ... failed in T: exit code 3: jobs/01_running/w1.job2.csv",
+        "[3/4] job10 ...",
+        "[3/4] job10 ... done in T",
+        "[4/4] killed.txt ...",
+        "[4/4] killed.txt ... failed in T: killed by signal 9",
         "2 done, 2 failed in T",
         "What they printed is in jobs/logs.",
     ]

@@ -46,7 +46,7 @@ def test_a_signal_gives_the_job_back(tmp_path, start, number, code, stubborn):
     out, err = worker.communicate(timeout=PATIENCE)
     assert worker.returncode == code
     assert err == f"dirjobs: stopped by {number.name}.\n"
-    assert "a.txt  given back" in out
+    assert "a.txt ... given back" in out
     assert where_jobs_are(queue) == {
         "00_waiting": ["a.txt", "b.txt"],
         "01_running": [],
@@ -203,4 +203,4 @@ def test_a_signal_ends_the_wait_for_a_share_that_is_away(tmp_path, start, stalle
     out, err = worker.communicate(timeout=PATIENCE)
     assert worker.returncode == 143
     assert f"results and its log are kept in '{folder}'" in err
-    assert "a.txt  not ended" in out
+    assert "a.txt ... not ended" in out

@@ -94,8 +94,8 @@ def test_nothing_but_what_was_signed_is_run(place, run, tmp_path, figures):
     finally:
         stop.set()
         thread.join()
-    done = set(re.findall(r"(?m)^(.*\.json)  done", out))
-    refused = set(re.findall(r"(?m)^(.*\.json)  refused  \(", out))
+    done = set(re.findall(r"(?m)^\[.*?\] (.*\.json) \.\.\. done", out))
+    refused = set(re.findall(r"(?m)^\[.*?\] (.*\.json) \.\.\. refused in ", out))
     assert done | refused == {*names, "another.json"} - {"renamed.json"}
     assert done - {*JOBS} == {"lawful.json"}
     assert not any((tmp_path / "scratch").iterdir())

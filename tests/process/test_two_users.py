@@ -138,7 +138,7 @@ def test_links_lead_nobody_to_files_outside(open_folder, colleague, figures, cho
             as_nobody(*command.split(), "-q", "jobs")
     end()
     text = said.read_text()
-    done, met = text.count(" done  ("), text.count("symbolic link")
+    done, met = text.count(" ... done in "), text.count("symbolic link")
     figures(f"{chosen.__name__}: {done} jobs done, {met} links met")
     assert "Traceback" not in text
     assert SECRET not in text

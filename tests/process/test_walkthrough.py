@@ -91,15 +91,15 @@ def test_the_walk_through(place, tmp_path):
         said = [process.communicate(timeout=PATIENCE)[0] for process in workers]
         assert {process.returncode for process in workers} <= {0, 1}
         text = "".join(said)
-        assert text.count(".json  done") == 57
-        assert text.count(".json  failed") == 3
+        assert text.count(".json ... done") == 57
+        assert text.count(".json ... failed") == 3
         assert len(place.files("99_failed")) == 3
         log = person.gets("dirjobs logs lr0.01_seed13.json")
         assert "thirteen.dat is missing" in log
         (folder / "thirteen.dat").touch()
         again = person.gets(lines["at last"])
         assert "3 jobs are waiting again." in again
-        assert again.count(".json  done") == 3
+        assert again.count(".json ... done") == 3
         watch.send_signal(signal.SIGINT)
         assert "of 60 over" in ended(watch)
     with (folder / "table.csv").open(newline="") as file:

@@ -25,14 +25,15 @@ from dirjobs.cli.options import (
     opened,
     verbose_option,
 )
-from dirjobs.console.errors import Outage, told_in_one_sentence
+from dirjobs.console.errors import Outage, say, told_in_one_sentence
 from dirjobs.console.text import TerminalText, json_text, on_terminal
 from dirjobs.errors import TRANSIENT_ERRORS, ConfigurationError, NotFound
 from dirjobs.layout import RUNNING, WAITING
 from dirjobs.names import unsafe_name
 from dirjobs.protocol.share import Share
 
-_INTERVAL = 3.0
+_INTERVAL, _ON_A_DISK = 3.0, 0.5
+"""Seconds between two looks at a log by URL, and at one of this machine."""
 _PIECE = 1 << 16
 _OVERLAP = 4096
 """So many bytes at the end of what was shown tell where to go on in a file whose middle was
@@ -59,8 +60,9 @@ def logs(
 ) -> None:
     """Print what a job has printed, at its latest attempt.
 
-    `dirjobs work` puts the output of a running job on the share every half minute.  With -f new
-    output is shown as it comes there.  On a terminal, what could make it act (escape sequences
+    `dirjobs work` puts the output of a running job on the share every half minute, and into a
+    queue on a disk within a second.  With -f new output is shown as it comes there.  On a
+    terminal, what could make it act (escape sequences
     and the like) is shown, not obeyed; files and pipes get every byte as it is.
     """
     if as_json and (follow or raw):
@@ -144,6 +146,7 @@ class Follower:
         self._output = output
         self._log: Log | None = None
         self._shown = Shown()
+        self._is_local = share.store.local_path("") is not None
 
     def follow(self) -> None:
         """Until the job is neither waiting nor running.
@@ -155,6 +158,7 @@ class Follower:
         if not locate(self._share, self._job):
             raise _nothing(self._share, self._job, self._worker)
         outage = Outage()
+        has_told = self._is_local
         while True:
             try:
                 # The log is complete before the job leaves 01_running.
@@ -167,7 +171,10 @@ class Follower:
                 outage.is_over()
             if not running:
                 break
-            self._share.sleep(_INTERVAL)
+            if not has_told:
+                has_told = True
+                say("new output of a running job comes every half minute.")
+            self._share.sleep(_ON_A_DISK if self._is_local else _INTERVAL)
         if self._log is None:
             raise _nothing(self._share, self._job, self._worker)
 

@@ -112,6 +112,9 @@ def like(pattern: str) -> Filter:
     help="Make each of these pauses F times as long as the one before.  [default: 1]",
 )
 @click.option(
+    "--tee", is_flag=True, help="Print what jobs print, too, each line with its job before it."
+)
+@click.option(
     "--max-attempts",
     type=click.IntRange(1),
     default=DEFAULT_MAX_ATTEMPTS,
