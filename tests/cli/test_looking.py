@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import sys
 import threading
 
 import pytest
@@ -137,6 +138,19 @@ def test_wait_for_the_last_job(queue):
     assert queue.run("wait", "--interval", "0.05", code=1) == "1 done, 1 failed.\n"
     timer.join()
     worker.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a command of a POSIX shell")
+def test_what_is_to_be_done_then(queue, tmp_path):
+    queue.put("02_done", "a", "b")
+    queue.put("99_failed", "c")
+    then = f'echo "$DIRJOBS_DONE $DIRJOBS_FAILED" > "{tmp_path}/then"'
+    queue.run("wait", "--then", then, code=1)
+    assert (tmp_path / "then").read_text() == "2 1\n"
+    queue.run("wait", "--then", "exit 7", code=7)
+    queue.put("00_waiting", "d")
+    queue.run("wait", "--timeout", "0", "--then", f"rm {tmp_path}/then", code=3)
+    assert (tmp_path / "then").exists()
 
 
 def test_wait_no_longer_than_that(queue):

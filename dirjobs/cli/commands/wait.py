@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess  # nosec B404 - for what the user has typed
+
 import click
 
-from dirjobs.admin.inspect import count_ends, left_to_do
+from dirjobs.admin.inspect import Ends, count_ends, left_to_do
 from dirjobs.cli.options import (
     QueueCommand,
     Seconds,
@@ -28,10 +31,22 @@ TIMED_OUT = 3
 @click.option(
     "--interval", type=Seconds(), default=5.0, show_default=True, help="Seconds between looks."
 )
+@click.option(
+    "--then",
+    metavar="CMD",
+    help="Run CMD by the shell when all have ended: $DIRJOBS_DONE, $DIRJOBS_FAILED of them.",
+)
 @json_option
 @verbose_option
 @told_in_one_sentence
-def wait(jobs: str, timeout: float | None, interval: float, as_json: bool, verbose: int) -> int:
+def wait(
+    jobs: str,
+    timeout: float | None,
+    interval: float,
+    then: str | None,
+    as_json: bool,
+    verbose: int,
+) -> int:
     """Wait until no job is waiting or running.
 
     While the share can't be reached this waits, too.  Two requests for each look, however
@@ -41,6 +56,10 @@ def wait(jobs: str, timeout: float | None, interval: float, as_json: bool, verbo
     Exit codes:  0  all jobs ended in 02_done
                  1  some are in 99_failed
                  3  the time is over (--timeout)
+                 the exit code of CMD (--then) if that is not 0
+
+    
+      dirjobs wait jobs/ --then 'mail -s "$DIRJOBS_FAILED runs failed" me@lab.org < /dev/null'
     """  # noqa: D301 - click wants the very character
     with opened(jobs, verbose) as share:
         over = _wait(share, timeout, max(0.05, interval))
@@ -55,7 +74,20 @@ def wait(jobs: str, timeout: float | None, interval: float, as_json: bool, verbo
         say(f"the time is over: {left:,} {what} still waiting or running.")
     if not over:
         return TIMED_OUT
-    return 1 if ends.failed else 0
+    code = 0 if then is None else _run(then, ends)
+    return code or (1 if ends.failed else 0)
+
+
+def _run(command: str, ends: Ends) -> int:
+    """The exit code of a command that the user of `wait` has typed."""
+    told = {"DIRJOBS_DONE": str(ends.done), "DIRJOBS_FAILED": str(ends.failed)}
+    code = subprocess.run(  # noqa: S602 - their own shell  # nosec B602
+        command,
+        shell=True,
+        env={**os.environ, **told},
+        check=False,
+    ).returncode
+    return code if code >= 0 else 128 - code
 
 
 def _wait(share: Share, timeout: float | None, interval: float) -> bool:
