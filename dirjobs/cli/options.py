@@ -13,7 +13,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from dirjobs.console.errors import show_log
-from dirjobs.errors import ConfigurationError, NotFound
+from dirjobs.errors import ConfigurationError, DirJobsError, NotFound
 from dirjobs.layers import Logged, with_retries
 from dirjobs.layout import DONE, FAILED, RUNNING, WAITING, queue_around
 from dirjobs.names import nonce
@@ -176,23 +176,25 @@ def file_argument(name: str, **settings: Any) -> Callable[[F], F]:
 
 
 def job_argument(name: str, **settings: Any) -> Callable[[F], F]:
-    """An argument that a shell completes with the names of jobs, in a local queue; those that
-    need quotes in a shell are for the user to type."""
+    """An argument that a shell completes with the names of jobs; those that need quotes in a
+    shell are for the user to type."""
     return click.argument(name, shell_complete=_jobs, **settings)
 
 
+_TAKE_JOBS = ("show", "logs", "retry", "requeue", "cancel", "download", "remove")
+"""Commands whose first argument is a job where the queue is known."""
 _PLAIN = "._-+@%,="
+_COMPLETION_TAKES = 2.0
+"""Seconds that a server has to answer somebody who presses TAB."""
 
 
 def _jobs(ctx: click.Context, _param: click.Parameter, text: str) -> list[CompletionItem]:
-    queue = ctx.params.get("jobs") or os.environ.get(URL_VARIABLE, "")
+    named = ctx.params.get("queue") or ctx.params.get("jobs") or ""
+    if not isinstance(named, str) or not looks_like_a_place(named):
+        named = os.environ.get(URL_VARIABLE) or _queue_here() or ""
     found: set[str] = set()
-    for folder in (WAITING, RUNNING, DONE, FAILED):
-        with suppress(OSError, ValueError):  # no such queue, or a URL: nothing to offer
-            found.update(
-                name.partition(".")[2] if folder == RUNNING else name
-                for name in os.listdir(os.path.join(queue, folder))
-            )
+    with suppress(OSError, DirJobsError):  # no such queue, or none that answers: nothing to offer
+        found.update(_names_of_jobs(named))
     return [
         CompletionItem(name)
         for name in sorted(found)
@@ -200,13 +202,27 @@ def _jobs(ctx: click.Context, _param: click.Parameter, text: str) -> list[Comple
     ]
 
 
+def _names_of_jobs(queue: str) -> Iterator[str]:
+    if not queue:
+        return
+    with open_store(queue, timeout=_COMPLETION_TAKES) as store:
+        for folder in (WAITING, RUNNING, DONE, FAILED):
+            with suppress(NotFound):
+                for entry in store.list(folder):
+                    yield entry.name.partition(".")[2] if folder == RUNNING else entry.name
+
+
 def _needs_no_quotes(name: str) -> bool:
     """Whether a name is a plain word to every shell: bash puts it in as it is, and runs it."""
     return name[:1].isalnum() and all(char.isalnum() or char in _PLAIN for char in name)
 
 
-def _folders(_ctx: click.Context, _param: click.Parameter, text: str) -> list[CompletionItem]:
-    return [CompletionItem(text, type="dir")]
+def _folders(ctx: click.Context, param: click.Parameter, text: str) -> list[CompletionItem]:
+    """Folders, and jobs where a command takes them and the queue is known without its name."""
+    folders = [CompletionItem(text, type="dir")]
+    if ctx.command.name not in _TAKE_JOBS or param.name != "jobs" or looks_like_a_place(text):
+        return folders
+    return [*folders, *_jobs(ctx, param, text)]
 
 
 def _files(_ctx: click.Context, _param: click.Parameter, text: str) -> list[CompletionItem]:

@@ -2,10 +2,13 @@
 
 import os
 
+import click
 import pytest
+from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 
 from dirjobs.cli import main
+from dirjobs.cli.options import _TAKE_JOBS
 
 
 @pytest.fixture
@@ -74,3 +77,38 @@ def test_a_folder_that_is_gone(tmp_path, monkeypatch):
     gone.rmdir()
     monkeypatch.setattr("sys.argv", ["dirjobs"])
     assert "Missing argument 'JOBS'" in run("list", code=2)
+
+
+# -- completion --------------------------------------------------------------------------------
+
+
+def completed(*words):
+    """What a shell offers after these words, the last of which is not whole."""
+    complete = ShellComplete(main, {}, "dirjobs", "_DIRJOBS_COMPLETE")
+    found = complete.get_completions([*words[:-1]], words[-1])
+    return [item.value for item in found if item.type == "plain"]
+
+
+@pytest.mark.parametrize("command", _TAKE_JOBS)
+def test_jobs_are_completed_where_the_queue_is_known(queue, monkeypatch, tmp_path, command):
+    if command not in main.list_commands(click.Context(main)):
+        pytest.skip("no such command yet")
+    queue.put("00_waiting", "lr0.1.json", "lr0.2.json")
+    queue.put("01_running", "w1.lr0.3.json")
+    monkeypatch.setenv("DIRJOBS_URL", queue.url)
+    assert completed(command, "") == ["lr0.1.json", "lr0.2.json", "lr0.3.json"]
+    assert completed(command, "lr0.1.json", "lr0.2") == ["lr0.2.json"]
+    monkeypatch.delenv("DIRJOBS_URL")
+    assert completed(command, queue.url, "lr0.3") == ["lr0.3.json"]
+    assert completed(command, "-q", queue.url, "") == ["lr0.1.json", "lr0.2.json", "lr0.3.json"]
+
+
+def test_jobs_are_completed_inside_a_queue(local, monkeypatch):
+    local.put("00_waiting", "a")
+    monkeypatch.chdir(f"{local.url}/00_waiting")
+    assert completed("show", "") == ["a"]
+
+
+def test_a_server_that_is_away_completes_nothing(monkeypatch):
+    monkeypatch.setenv("DIRJOBS_URL", "http://127.0.0.1:1/dav/jobs")
+    assert completed("show", "") == []
