@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Sequence
 
@@ -29,6 +30,14 @@ from dirjobs.protocol import folders
 from dirjobs.protocol.agreement import ID_LENGTH, from_bytes, further_keys, to_bytes
 from dirjobs.protocol.folders import linked_folders, make_folders
 from dirjobs.protocol.share import Share
+from dirjobs.store import Store
+
+_MEANING = {
+    Mode.TRUST: "A rename alone is a claim here: no mode is faster.",
+    Mode.VERIFY: "Claims are looked at again here: a job costs some more requests.",
+    Mode.SYNC: "Changes are seen late here: each claim waits until it is sure.",
+}
+"""What a person has of a mode."""
 
 
 @click.command(cls=QueueCommand)
@@ -81,12 +90,14 @@ def init(
         else:
             folders.follow_links(store)
         wish = Mode(mode) if mode else Mode.SYNC if sync_time is not None else None
+        _check_parent(store)
         made = _make(share, wish, sync_time)
         url = store.url
         if problem := share.store.rename_problem(WAITING, "a name \u00e4.txt"):
             say(f"Mind the names of jobs: {problem}.")
         tried = None
         if tries and wish is None and not share.exists(AGREEMENT):
+            say("trying what the share guarantees: some 10 s, half a minute by URL (--no-check).")
             with check_progress() as tell:
                 tried = record(store, check(jobs, short=True, tell=tell))
         if links:
@@ -97,10 +108,27 @@ def init(
         return
     show(f"{'Made' if made else 'There was already'} a queue in {url}.")
     if tried is not None:
-        show(tried.sentence)
+        show(f"{tried.sentence}  {_MEANING[tried.mode]}")
     where = shlex.quote(url)  # not what was typed, which may hold a password
     by_hand = f", or just put files into {WAITING}" if store.local_path(WAITING) else ""
     show(f"Add jobs with `dirjobs add {where} FILE...`{by_hand}.")
+
+
+def _check_parent(store: Store) -> None:
+    """Refuse to make a queue where a share may be missing: it would be one of this machine.
+
+    Raises:
+        ConfigurationError: the folder around the queue is not there.
+    """
+    local = store.local_path("")
+    if local is None or os.path.isdir(local):
+        return
+    parent = os.path.dirname(os.path.abspath(local))
+    if not os.path.isdir(parent):
+        raise ConfigurationError(
+            f"there is no folder {parent!r} for this queue: mount the share it is on, or make the"
+            f" folder with `mkdir -p {shlex.quote(parent)}`."
+        )
 
 
 def _make(share: Share, mode: Mode | None, sync_time: float | None) -> bool:
