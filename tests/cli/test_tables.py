@@ -1,6 +1,7 @@
 """`results` and `list` as tables that people can work with."""
 
 import json
+import sys
 
 import pytest
 
@@ -42,6 +43,32 @@ def test_so_they_are_as_csv_and_json(sweep):
         {"loss": 0.25, "lr": 0.2},
         {"loss": 0.75, "lr": 0.3},
     ]
+
+
+def test_so_they_are_as_parquet(sweep, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet", reason="needs pyarrow: pip install pyarrow")
+    sweep.store.write("02_done/f.json", b'{"lr": 2, "opt": "=cmd()", "seed": 7, "big": 1e5}')
+    path = str(tmp_path / "table.parquet")
+    assert sweep.run("results", "--parquet", path) == f"Wrote 5 rows to {path}.\n"
+    table = parquet.read_table(path)
+    types = {field.name: str(field.type) for field in table.schema}
+    texts, numbers = dict.fromkeys(("job", "state", "opt"), "string"), ("lr", "big", "loss")
+    assert types == {**texts, **dict.fromkeys(numbers, "double"), "seed": "int64"}
+    rows = {row["job"]: row for row in table.to_pylist()}
+    assert rows["lr0.1.json"]["loss"] == 0.5
+    assert rows["f.json"]["opt"] == "'=cmd()"
+    assert (rows["f.json"]["seed"], rows["f.json"]["big"], rows["f.json"]["loss"]) == (7, 1e5, None)
+    sweep.run("results", "--parquet", path, "--raw", "--where", "lr == 2", "--columns", "opt")
+    assert parquet.read_table(path).to_pylist() == [{"opt": "=cmd()"}]
+
+
+def test_mistakes_with_parquet(sweep, tmp_path, monkeypatch):
+    pytest.importorskip("pyarrow", reason="needs pyarrow: pip install pyarrow")
+    told = sweep.refused("results", "--parquet", str(tmp_path / "no/such/folder"))
+    assert "can't be written" in told
+    assert "give one of" in sweep.refused("results", "--parquet", "x", "--csv")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert "pip install pyarrow" in sweep.refused("results", "--parquet", "x")
 
 
 def test_no_row_is_like_that(sweep):

@@ -18,6 +18,7 @@ from dirjobs.admin.results import (
 from dirjobs.cli.options import QueueCommand, jobs_argument, json_option, opened, verbose_option
 from dirjobs.cli.tables import Selection, cells, read_all, read_history, state_option, table_options
 from dirjobs.console.errors import say, told_in_one_sentence
+from dirjobs.console.parquet import write_table
 from dirjobs.console.spreadsheet import as_typed, csv_line
 from dirjobs.console.text import show, show_json, show_raw, show_table
 from dirjobs.layout import RESULT, JobFile
@@ -28,7 +29,12 @@ from dirjobs.protocol.share import Share
 @click.command(cls=QueueCommand)
 @jobs_argument
 @click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values.")
-@click.option("--raw", is_flag=True, help="With --csv: every cell exactly as it is in the files.")
+@click.option("--parquet", metavar="FILE", help="Write a Parquet file (needs pyarrow).")
+@click.option(
+    "--raw",
+    is_flag=True,
+    help="With --csv, --parquet: every cell exactly as it is in the files.",
+)
 @state_option
 @table_options
 @json_option
@@ -37,6 +43,7 @@ from dirjobs.protocol.share import Share
 def results(
     jobs: str,
     as_csv: bool,
+    parquet: str | None,
     raw: bool,
     state: str | None,
     where: str | None,
@@ -53,6 +60,7 @@ def results(
 
     \b
       dirjobs results jobs/ --csv > table.csv
+      dirjobs results jobs/ --parquet table.parquet
       dirjobs results jobs/ --where 'lr < 0.1 and seed == 3' --sort -accuracy
 
     A condition compares columns with numbers and 'texts': < <= > >= == != in, and, or, not, with
@@ -65,10 +73,10 @@ def results(
     on, and texts that a spreadsheet would take for formulas have a ' before them.  --raw leaves
     all of that out, for programs.
     """  # noqa: D301 - click wants the very character
-    if as_csv and as_json:
-        raise click.UsageError("give either --csv or --json")
-    if raw and not as_csv:
-        raise click.UsageError("--raw is for --csv")
+    if as_csv + as_json + (parquet is not None) > 1:
+        raise click.UsageError("give one of --csv, --json and --parquet")
+    if raw and not as_csv and parquet is None:
+        raise click.UsageError("--raw is for --csv and --parquet")
     selection = Selection(where, sort_by, chosen)
     with opened(jobs, verbose) as share:
         history = read_history(share)
@@ -81,6 +89,10 @@ def results(
     rows = [*selection.rows(rows)]
     if as_json:
         show_json(rows)
+        return
+    if parquet is not None:
+        write_table(parquet, header, rows, raw=raw)
+        show(f"Wrote {len(rows):,} rows to {parquet}.")
         return
     table = [header, *(cells(header, row) for row in rows)]
     if as_csv:
