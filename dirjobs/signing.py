@@ -14,9 +14,11 @@ import secrets
 import stat
 import sys
 import unicodedata
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
+from dirjobs import keyrings
 from dirjobs.errors import ConfigurationError
+from dirjobs.keyrings import NoKeyring
 from dirjobs.layout import queue_around
 
 KEY_FILE_VARIABLE = "DIRJOBS_KEY_FILE"
@@ -103,9 +105,10 @@ def make_key(path: str | None = None) -> None:
                 "this user's keyring has a key for dirjobs already: leave it, or make one in a"
                 " file with --file."
             )
-        _to_keyring(text)
-        if _from_keyring() != text:  # such as the backend "null"
-            raise _no_keyring("what it takes is not in it afterwards")
+        try:
+            keyrings.put(_SERVICE, _USER, text)
+        except NoKeyring as error:
+            raise _no_keyring(error) from error
         return
     _refuse_a_queue(path)
     try:
@@ -146,37 +149,19 @@ def _read(path: str) -> str:
 
 
 def _from_keyring() -> str | None:
-    keyring = _keyring()
     try:
-        found: str | None = keyring.get_password(_SERVICE, _USER)
-    except Exception as error:  # of a backend that somebody else wrote, or that is none
-        raise _no_keyring(str(error) or type(error).__name__) from error
-    return found
+        return keyrings.get(_SERVICE, _USER)
+    except NoKeyring as error:
+        raise _no_keyring(error) from error
 
 
-def _to_keyring(text: str) -> None:
-    keyring = _keyring()
-    try:
-        keyring.set_password(_SERVICE, _USER, text)
-    except Exception as error:  # of a backend that somebody else wrote, or that is none
-        raise _no_keyring(str(error) or type(error).__name__) from error
-
-
-def _keyring() -> Any:
-    """The module, which need not be there."""
-    try:
-        import keyring
-    except ImportError as error:
-        raise ConfigurationError(
-            "the key is looked for in the keyring, which needs `pip install keyring`: or name a"
-            f" file with it by --key-file or {KEY_FILE_VARIABLE} (`dirjobs key --file FILE` makes"
-            " one)."
-        ) from error
-    return keyring
-
-
-def _no_keyring(why: str) -> ConfigurationError:
+def _no_keyring(why: NoKeyring) -> ConfigurationError:
+    instead = f"named by --key-file or {KEY_FILE_VARIABLE} (`dirjobs key --file FILE` makes one)."
+    if not why.is_installed:
+        return ConfigurationError(
+            "the key is looked for in the keyring, which needs `pip install keyring`: or keep it"
+            f" in a file, {instead}"
+        )
     return ConfigurationError(
-        f"this user's keyring can't be used ({why}): keep the key in a file, named by --key-file"
-        f" or {KEY_FILE_VARIABLE} (`dirjobs key --file FILE` makes one)."
+        f"this user's keyring can't be used ({why}): keep the key in a file, {instead}"
     )

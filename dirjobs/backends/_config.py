@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import fsspec.config
 
+from dirjobs import logins
 from dirjobs.errors import ConfigurationError
 from dirjobs.store import Guarantees
 
@@ -59,9 +60,11 @@ class Options:
         self._configured_as = configured_as
         self.table = table
 
-    def read(self, options: Mapping[str, Any], otherwise: Mapping[str, Any]) -> dict[str, Any]:
+    def read(
+        self, options: Mapping[str, Any], otherwise: Mapping[str, Any], server: str = ""
+    ) -> dict[str, Any]:
         """The value of every option: what `options` say, or `otherwise` (the URL), or the
-        configuration; None counts as not said.
+        configuration, or the login that is kept for `server`; None counts as not said.
 
         Raises:
             ConfigurationError: an option is unknown or has an impossible value.
@@ -84,6 +87,8 @@ class Options:
             if _names(given) and _names(said) and _names(given) != _names(said):
                 said = {name: value for name, value in said.items() if name not in _LOGIN}
             given = said | given
+        if server and not any(given.get(name) for name in ("password", "token", "guest")):
+            given |= logins.remembered(server, given.get("username"))
         return {
             name: option.check(name, given[name]) if name in given else option.default
             for name, option in self.table.items()

@@ -52,6 +52,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "drain": "drain:drain",
     },
     "More": {
+        "login": "login:login",
         "key": "key:key",
         "completion": "completion:completion",
     },

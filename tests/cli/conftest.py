@@ -2,6 +2,8 @@
 
 import json
 import logging
+import sys
+import types
 
 import pytest
 from click.testing import CliRunner
@@ -114,3 +116,36 @@ def far(server):
     queue = Queue(f"{server.url}/jobs")
     yield queue
     queue.store.close()
+
+
+NOTHING = types.MappingProxyType({})
+
+
+class FakeKeyring(types.ModuleType):
+    """The parts of the package `keyring` that are used."""
+
+    def __init__(self):
+        super().__init__("keyring")
+        self.kept = {}
+        self.error = None
+
+    def get_password(self, service, user):
+        if self.error is not None:
+            raise self.error
+        return self.kept.get((service, user))
+
+    def set_password(self, service, user, password):
+        if self.kept is not NOTHING:
+            self.kept[service, user] = password
+
+    def delete_password(self, service, user):
+        del self.kept[service, user]
+
+
+@pytest.fixture
+def keyring(monkeypatch):
+    """That of this user."""
+    monkeypatch.delenv("DIRJOBS_KEY_FILE", raising=False)
+    module = FakeKeyring()
+    monkeypatch.setitem(sys.modules, "keyring", module)
+    return module

@@ -5,7 +5,6 @@ import io
 import json
 import os
 import sys
-import types
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from dirjobs.cli import main
 from dirjobs.job import Job
 from dirjobs.runner import room
 from dirjobs.signing import subject, this_machines_key
+from tests.cli.conftest import NOTHING
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="commands of a POSIX shell")
 
@@ -298,35 +298,6 @@ def test_a_queue_without_an_id_has_no_signed_jobs(local, key_file, tmp_path):
     (tmp_path / "a.txt").touch()
     assert "dirjobs init" in local.refused("add", tmp_path / "a.txt", "--sign")
     assert local.jobs() == {}
-
-
-NOTHING = types.MappingProxyType({})
-
-
-class FakeKeyring(types.ModuleType):
-    """The parts of the package `keyring` that are used."""
-
-    def __init__(self):
-        super().__init__("keyring")
-        self.kept = {}
-        self.error = None
-
-    def get_password(self, service, user):
-        if self.error is not None:
-            raise self.error
-        return self.kept.get((service, user))
-
-    def set_password(self, service, user, password):
-        if self.kept is not NOTHING:
-            self.kept[service, user] = password
-
-
-@pytest.fixture
-def keyring(monkeypatch):
-    monkeypatch.delenv("DIRJOBS_KEY_FILE", raising=False)
-    module = FakeKeyring()
-    monkeypatch.setitem(sys.modules, "keyring", module)
-    return module
 
 
 def test_the_key_is_in_the_keyring(local, keyring, tmp_path, invoke):

@@ -55,7 +55,7 @@ def refused(url: str, **options) -> str:
 
 
 STATUSES = {
-    401: r"user 'worker' was refused at .* \(401\): check user and password; .* app password",
+    401: r"user 'worker' was refused at .* \(401\): check user and password .* app password",
     403: r"allows no PROPFIND of .* \(403\): check the rights of user 'worker'",
     405: r"takes no PROPFIND \(405\), so it is not a WebDAV folder: check the URL",
     501: r"doesn't know PROPFIND \(501\), so it is not a WebDAV server",

@@ -105,6 +105,12 @@ def parse(address: str) -> Place:
     return _parse_unc(address) if address.startswith("\\\\") else _parse_url(address)
 
 
+def origin_of(host: str, port: object) -> str:
+    """``smb://host:port``, without the port that goes without saying."""
+    shown = f"[{host}]" if ":" in host else host
+    return f"smb://{shown.lower()}" + (f":{port}" if port not in (None, 445, "445") else "")
+
+
 def _checked(host: str, segments: list[str]) -> tuple[str, str]:
     """The share, and the folder in it."""
     for segment in segments:
@@ -178,7 +184,8 @@ def read(address: str, options: Mapping[str, Any], timeout: float | None = None)
     """
     place = parse(address)
     in_url = {name: getattr(place, name) for name in ("username", "password", "domain", "port")}
-    found = OPTIONS.read(options, {**in_url, "timeout": timeout})
+    port = place.port or options.get("port")
+    found = OPTIONS.read(options, {**in_url, "timeout": timeout}, origin_of(place.host, port))
     domain, username = found.pop("domain"), found["username"]
     if found["guest"]:
         if username or found["password"]:

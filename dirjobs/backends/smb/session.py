@@ -32,6 +32,12 @@ from dirjobs.errors import Denied, LogonRefused, StoreError, Unavailable, Unsupp
 logging.getLogger("smbprotocol").addHandler(logging.NullHandler())
 
 
+_HOW_TO_LOG_ON = (
+    "`dirjobs login URL` keeps user and password, or set FSSPEC_SMB_USERNAME and"
+    " FSSPEC_SMB_PASSWORD"
+)
+
+
 def shut(connection: Any) -> None:
     """End whatever a thread waits for on this connection.
 
@@ -165,7 +171,7 @@ def log_on(config: Config, connection: Any, cache: MutableMapping[str, Any]) -> 
         # What is not about the account (too many users, no domain controller) passes.
         why = f"the server says NTSTATUS {error.status:#010x}"
         if error.status in LOGON:
-            kind, why = LogonRefused, LOGON[error.status]
+            kind, why = LogonRefused, f"{LOGON[error.status]} ({_HOW_TO_LOG_ON})"
         raise kind(f"Can't log on to {config.where} as {who}: {why}.") from error
     except SMBConnectionClosed:
         raise

@@ -138,8 +138,8 @@ def read(url: str, options: Mapping[str, Any], timeout: float | None = None) -> 
     """
     place = parse(url)
     login = {"username": place.username, "password": place.password}
-    found = OPTIONS.read(options, {**login, "timeout": timeout})
-    origin = f"{place.scheme}://{place.host}" + (f":{place.port}" if place.port else "")
+    origin = origin_of(place)
+    found = OPTIONS.read(options, {**login, "timeout": timeout}, origin)
     over_tls = place.scheme == "https"
     proxy = None
     if found["proxy"] is not None:
@@ -165,6 +165,11 @@ def read(url: str, options: Mapping[str, Any], timeout: float | None = None) -> 
 
 def legible(path: str) -> str:
     return _UNREADABLE.sub(lambda found: f"%{ord(found.group()):02X}", path)
+
+
+def origin_of(place: Place) -> str:
+    """``https://host:port``, without the port that goes without saying."""
+    return f"{place.scheme}://{place.host}" + (f":{place.port}" if place.port else "")
 
 
 def parse(url: str) -> Place:

@@ -114,8 +114,9 @@ REFUSED: Mapping[Verb, Mapping[int, type[StoreError]]] = {
 }
 
 _SENTENCES: Mapping[int, str] = {
-    401: "{who} was refused at {url} (401): check user and password; clouds with a second"
-    " factor want an app password or a token.",
+    401: "{who} was refused at {url} (401): check user and password (`dirjobs login URL` keeps"
+    " them, or set FSSPEC_WEBDAV_USERNAME and FSSPEC_WEBDAV_PASSWORD); clouds with a second factor"
+    " want an app password or a token.",
     403: "the server allows no {verb} of {url} (403): check the rights of {who}.",
     404: "there is nothing at {url} (404).",
     405: "{url} takes no {verb} (405), so it is not a WebDAV folder: check the URL"
