@@ -38,7 +38,7 @@ class Box(NamedTuple):
 
 
 PROGRAM, QUEUE, CORE, STORE = "#fdf1dc", "#e3f0e3", "#dfeaf7", "#efe6f5"
-LOWEST = ("names", "clock", "threads", "redaction", "typed", "version")
+LOWEST = ("names", "clock", "threads", "redaction", "typed", "version", "logins", "keyrings")
 BOXES = (
     Box(1, 0, ("cli",), ("the commands, one file each",), PROGRAM),
     Box(1, 1, ("runner",), ("the program behind", "dirjobs work"), PROGRAM),
