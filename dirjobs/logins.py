@@ -13,7 +13,6 @@ import sys
 from contextlib import suppress
 
 from dirjobs import keyrings
-from dirjobs.errors import ConfigurationError
 from dirjobs.keyrings import NoKeyring
 
 log = logging.getLogger(__name__)
@@ -46,7 +45,7 @@ def remember(server: str, user: str, password: str) -> None:
 
     Raises:
         NoKeyring: the password can't be kept.
-        ConfigurationError: the file can't be written.
+        OSError: the file can't be written.
     """
     keyrings.put(_SERVICE, _entry(server, user), password)
     _write({**_read(), server: user})
@@ -57,7 +56,7 @@ def forget(server: str) -> bool:
 
     Raises:
         NoKeyring: the password may still be kept.
-        ConfigurationError: the file can't be written.
+        OSError: the file can't be written.
     """
     kept = _read()
     user = kept.pop(server, None)
@@ -99,7 +98,7 @@ def _write(logins: dict[str, str]) -> None:
         with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             json.dump(logins, file, indent=1)
         os.replace(draft, path)
-    except OSError as error:
+    except OSError:
         with suppress(OSError):
             os.unlink(draft)
-        raise ConfigurationError(f"{path!r} can't be written: {error.strerror}.") from error
+        raise

@@ -14,7 +14,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from dirjobs.errors import ConfigurationError
 from dirjobs.redaction import redacted
@@ -113,40 +113,6 @@ def _told_besides(
     except TypeError as error:
         raise _broken(entry, scheme, error) from error
     return told
-
-
-class Server(NamedTuple):
-    """Where a login is for.
-
-    Attributes:
-        name: such as ``https://nas.example.org:8443``.
-        kind: what fsspec's variables call it: ``WEBDAV`` or ``SMB``.
-        user: whom the URL names; None if nobody.
-    """
-
-    name: str
-    kind: str
-    user: str | None
-
-
-def server_of(url: str) -> Server | None:
-    """The server of a URL that our own backends open; None if it is none.
-
-    Raises:
-        ConfigurationError: the URL makes no sense.
-    """
-    scheme = scheme_of(url, windows=_WINDOWS)
-    if scheme in ("http", "https", "webdav", "webdavs", "dav", "davs"):
-        from dirjobs.backends.webdav import config as webdav
-
-        place = webdav.parse(url)
-        return Server(webdav.origin_of(place), "WEBDAV", place.username)
-    if scheme == "smb":
-        from dirjobs.backends.smb import config as smb
-
-        share = smb.parse(url)
-        return Server(smb.origin_of(share.host, share.port), "SMB", share.username)
-    return None
 
 
 def scheme_of(url: str, *, windows: bool) -> str:

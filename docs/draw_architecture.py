@@ -54,7 +54,7 @@ BOXES = (
     Box(3.15, 6, ("backends",), ("posix, memory, fsspec,", "webdav, smb"), STORE),
     Box(4.15, 6, ("layers",), ("stores around a store:", "retry, log"), STORE),
     Box(1.9, 7, ("store", "errors"), ("the contract",), STORE),
-    Box(3.15, 7, LOWEST, ("below everything",), STORE),
+    Box(3.15, 7, LOWEST, (), STORE),
 )
 UNSEEN = ("__main__",)
 BELOW = BOXES[-1]

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
+from typing import NamedTuple
 
 import click
 
 from dirjobs import logins
+from dirjobs.backends.smb import config as smb
+from dirjobs.backends.webdav import config as webdav
 from dirjobs.cli.options import verbose_option
 from dirjobs.console.errors import show_log, told_in_one_sentence
 from dirjobs.console.text import show
 from dirjobs.errors import ConfigurationError, NotFound
 from dirjobs.keyrings import NoKeyring
 from dirjobs.policy import DEFAULT_TIMEOUT
-from dirjobs.registry import open_store, server_of
+from dirjobs.registry import open_store, scheme_of
 
 
 @click.command()
@@ -36,9 +39,7 @@ def login(url: str, user: str | None, forget: bool, verbose: int) -> None:
       dirjobs login smb://me@nas/share/jobs
     """  # noqa: D301 - click wants the very character
     show_log(verbose)
-    server = server_of(url)
-    if server is None:
-        raise ConfigurationError(f"{url!r} is no URL of a server (https://, smb://): no login.")
+    server = _server_of(url)
     try:
         if forget:
             was_kept = logins.forget(server.name)
@@ -48,6 +49,12 @@ def login(url: str, user: str | None, forget: bool, verbose: int) -> None:
         password = _asked(f"Password of {user} at {server.name}", hidden=True)
         _try(url, user, password)
         logins.remember(server.name, user, password)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        raise ConfigurationError(
+            f"{error.filename!r} can't be written: {error.strerror}."
+        ) from error
     except NoKeyring as error:
         variable = f"FSSPEC_{server.kind}"
         raise ConfigurationError(
@@ -55,6 +62,36 @@ def login(url: str, user: str | None, forget: bool, verbose: int) -> None:
             f" {variable}_PASSWORD instead."
         ) from error
     show(f"The login of {user} for {server.name} is in this user's keyring.")
+
+
+class Server(NamedTuple):
+    """Where a login is for.
+
+    Attributes:
+        name: such as ``https://nas.example.org:8443``.
+        kind: what fsspec's variables call it: ``WEBDAV`` or ``SMB``.
+        user: whom the URL names; None if nobody.
+    """
+
+    name: str
+    kind: str
+    user: str | None
+
+
+def _server_of(url: str) -> Server:
+    """The server of a URL.
+
+    Raises:
+        ConfigurationError: it has none, or makes no sense.
+    """
+    scheme = scheme_of(url, windows=sys.platform == "win32")
+    if scheme in ("http", "https", "webdav", "webdavs", "dav", "davs"):
+        place = webdav.parse(url)
+        return Server(webdav.origin_of(place), "WEBDAV", place.username)
+    if scheme == "smb":
+        share = smb.parse(url)
+        return Server(smb.origin_of(share.host, share.port), "SMB", share.username)
+    raise ConfigurationError(f"{url!r} is no URL of a server (https://, smb://): no login.")
 
 
 def _asked(what: str, *, hidden: bool = False) -> str:
