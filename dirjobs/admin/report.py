@@ -11,6 +11,12 @@ from typing import Any
 from dirjobs.protocol.candidates import natural_key
 from dirjobs.recovery.heartbeat import Heartbeat
 
+HANGS = 3.0
+"""A job that runs for so many times the usual time is told of, and no end is estimated."""
+_FEW = 3
+"""Jobs that must have ended until anything is usual."""
+_SHORTEST = 1.0
+
 
 class State(StrEnum):
     """How a worker is doing."""
@@ -105,7 +111,10 @@ class Overview:
         workers: those that live, and those that died or left something.
         failures: the latest, newest first.
         rate: jobs that end in an hour; None if no worker has ended one lately.
-        remaining: seconds until all are done at this rate; None if that can't be said.
+        remaining: seconds until all are done at this rate; None if that can't be said, as when
+            a job takes far longer than those before.
+        doubt: the part of `remaining` by which it may be wrong: the less, the more jobs ended.
+        usual: seconds that a job takes; None if too few have ended.
     """
 
     waiting: int = 0
@@ -123,6 +132,12 @@ class Overview:
     failures: tuple[Failure, ...] = ()
     rate: float | None = None
     remaining: float | None = None
+    doubt: float = 0.0
+    usual: float | None = None
+
+    def times_usual(self, job: Claimed) -> float:
+        """How many times as long as usual a job has been running; 0 if that can't be said."""
+        return 0.0 if job.seconds is None or not self.usual else job.seconds / self.usual
 
     @property
     def total(self) -> int:
@@ -213,16 +228,24 @@ def describe(
     by_worker: dict[str, list[Claimed]] = {}
     for claim in counts.claims:
         by_worker.setdefault(claim.worker, []).append(claim)
-    workers, rate = [], 0.0
+    workers, rate, ended, worked = [], 0.0, 0, 0.0
     # Of those that have had one id, the one that lives has the claims.
     for one in sorted(heard, key=lambda one: (not one.is_at_work, one.heartbeat.ended)):
         claims = by_worker.pop(one.heartbeat.worker, [])
         if one.is_at_work and one.heartbeat.pace.seconds > 0:
             rate += 3600 * one.heartbeat.pace.jobs / one.heartbeat.pace.seconds
+            ended += one.heartbeat.pace.jobs
+            worked += _worked(one.heartbeat)
         if claims or not one.heartbeat.ended:
             workers.append(_seen(one, claims))
     for worker, claims in by_worker.items():
         workers.append(Seen(worker, State.UNKNOWN, jobs=tuple(claims)))
+    usual = max(worked / ended, _SHORTEST) if ended >= _FEW else None
+    hangs = usual is not None and any(
+        job.seconds is not None and job.seconds > HANGS * usual
+        for worker in workers
+        for job in worker.jobs
+    )
     left = counts.waiting + len(counts.claims)
     runs = rate > 0 and left and not (paused and counts.waiting)
     return Overview(
@@ -240,8 +263,16 @@ def describe(
         workers=tuple(sorted(workers, key=_natural)),
         failures=tuple(failures),
         rate=rate or None,
-        remaining=3600 * left / rate if runs else None,
+        remaining=3600 * left / rate if runs and not hangs else None,
+        doubt=ended**-0.5 if ended else 0.0,
+        usual=usual,
     )
+
+
+def _worked(heartbeat: Heartbeat) -> float:
+    """Seconds that the slots of a worker spent on the jobs that it has ended lately."""
+    held = heartbeat.held_for.values()
+    return max(0.0, max(1, len(held)) * heartbeat.pace.seconds - sum(held))
 
 
 def _natural(worker: Seen) -> tuple[str, str]:

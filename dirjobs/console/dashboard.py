@@ -12,7 +12,7 @@ from rich.text import Text
 
 from dirjobs.admin.report import Failure, Overview, Seen, State
 from dirjobs.console.text import brief_duration, clock_time, printable
-from dirjobs.console.words import remarks
+from dirjobs.console.words import how_long, remarks
 
 _STYLES = {
     State.WORKING: "green",
@@ -81,7 +81,7 @@ class Board:
         yield from head
         if found.workers and rows != 0:
             yield Text()
-            yield workers_table(found.workers, width, rows)
+            yield workers_table(found, width, rows)
         if failures:
             yield Text()
             yield failures_table(failures, found.failed, width)
@@ -146,15 +146,16 @@ def legend(found: Overview, marks: str = _BLOCKS) -> Text:
     return text.append(f"of {found.total:,}", "dim")
 
 
-def workers_table(workers: Sequence[Seen], width: int, room: int | None = None) -> Group:
+def workers_table(found: Overview, width: int, room: int | None = None) -> Group:
     """The workers and what they run.
 
     Args:
-        workers: in their order.
+        found: has the workers in their order.
         width: of the terminal.
         room: lines that the table may have beside its headline; None for as many as it takes.
             Then jobs are folded first, and then workers that are well.
     """
+    workers = found.workers
     shown, left = fold(workers, room)
     each = 1
     for number in (2, _MORE_JOBS):
@@ -184,7 +185,10 @@ def workers_table(workers: Sequence[Seen], width: int, room: int | None = None) 
             since = "" if job.seconds is None else brief_duration(job.seconds)
             more = f"+{len(worker.jobs) - each:,}" if at == each < len(worker.jobs) else ""
             folded = [Text(more)] if len(table.columns) > len(cells) + 2 else []
-            table.add_row(*cells, Text(since), *folded, _line(job.job))
+            runs = _line(job.job)
+            if long := how_long(found, job):
+                runs = _line(f"{long}: {job.job}", "yellow")
+            table.add_row(*cells, Text(since), *folded, runs)
             cells = [Text() for _ in cells]
     if not left:
         return Group(table)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from dirjobs.admin.report import Claimed, Failure, Overview, Seen, State
+from dirjobs.admin.report import HANGS, Claimed, Failure, Overview, Seen, State
 from dirjobs.console.text import clock_time, duration
 
 _SHOWN_JOBS = 3
@@ -92,7 +92,17 @@ def speed(found: Overview) -> str:
     text = f"{rate:,.3g} jobs an hour" if rate < 1000 else f"{rate:,.0f} jobs an hour"
     if found.remaining is None:
         return text
-    return f"{text}; about {duration(found.remaining, least=1)} left"
+    least, most = (
+        duration(found.remaining * factor, least=1)
+        for factor in (1 / (1 + found.doubt), 1 + found.doubt)
+    )
+    return f"{text}; about {least if least == most else f'{least} to {most}'} left"
+
+
+def how_long(found: Overview, job: Claimed) -> str:
+    """``40 x the usual time`` of a job that takes long; else empty."""
+    times = found.times_usual(job)
+    return f"{times:,.0f} x the usual time" if times > HANGS else ""
 
 
 def is_at_work(worker: Seen) -> bool:
@@ -100,7 +110,7 @@ def is_at_work(worker: Seen) -> bool:
     return worker.state in (State.WORKING, State.IDLE, State.STARTING, State.SILENT)
 
 
-def worker_row(worker: Seen) -> tuple[str, ...]:
+def worker_row(found: Overview, worker: Seen) -> tuple[str, ...]:
     """The cells that show a worker."""
     state = f"{worker.state}, draining" if worker.draining else str(worker.state)
     where = f"{worker.host}:{worker.pid}" if worker.pid else worker.host
@@ -110,15 +120,16 @@ def worker_row(worker: Seen) -> tuple[str, ...]:
         age = "age unknown"
     else:
         age = f"{duration(worker.age, least=1)} ago"
-    return worker.id, where, state, age, running(worker.jobs)
+    return worker.id, where, state, age, running(found, worker.jobs)
 
 
-def running(jobs: tuple[Claimed, ...]) -> str:
-    """``a.json (2 min 10 s), b.json and 3 more``."""
-    shown = [
-        job.job if job.seconds is None else f"{job.job} ({duration(job.seconds, least=1)})"
-        for job in jobs[:_SHOWN_JOBS]
-    ]
+def running(found: Overview, jobs: tuple[Claimed, ...]) -> str:
+    """``a.json (2 min 10 s), b.json (40 min, 40 x the usual time) and 3 more``."""
+    shown = []
+    for job in jobs[:_SHOWN_JOBS]:
+        since = "" if job.seconds is None else duration(job.seconds, least=1)
+        told = ", ".join(filter(None, (since, how_long(found, job))))
+        shown.append(f"{job.job} ({told})" if told else job.job)
     more = f" and {len(jobs) - _SHOWN_JOBS} more" if len(jobs) > _SHOWN_JOBS else ""
     return ", ".join(shown) + more
 

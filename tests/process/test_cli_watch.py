@@ -14,6 +14,7 @@ from tests.command_line import DIRJOBS, environment, make_queue
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are POSIX's")
 
+OTHER_SCREEN, OTHER_SCREEN_ENDS = b"\x1b[?1049h", b"\x1b[?1049l"
 SHOW_CURSOR, HIDE_CURSOR = b"\x1b[?25h", b"\x1b[?25l"
 
 
@@ -85,7 +86,10 @@ def test_it_is_drawn_until_somebody_ends_it(tmp_path, number, code):
         assert HIDE_CURSOR in screen.shown
         screen.process.send_signal(number)
         assert screen.ended() == code
-        assert screen.shown.rstrip().endswith(SHOW_CURSOR)
+        drawn, _, left = screen.shown.partition(OTHER_SCREEN_ENDS)
+        assert OTHER_SCREEN in drawn
+        assert SHOW_CURSOR in screen.shown
+        assert b"3 waiting" in left
         assert b"Traceback" not in screen.shown
 
 

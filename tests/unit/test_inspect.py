@@ -11,6 +11,7 @@ from dirjobs.admin.control import drain, pause
 from dirjobs.admin.inspect import Inspector
 from dirjobs.admin.report import State
 from dirjobs.backends.memory import MemoryStore
+from dirjobs.console.words import how_long, speed
 from dirjobs.errors import Denied
 from dirjobs.layers import Layer
 from dirjobs.layout import DONE, FAILED, PARKED, RUNNING, WAITING, WORKERS
@@ -316,3 +317,28 @@ def test_the_pace_is_that_of_the_last_jobs():
     assert throughput.pace(1100.0) == Pace(30, 31.0)
     throughput.let_go("a")
     assert throughput.held_for("a", 2000.0) == 0.0
+
+
+def test_a_job_that_hangs_is_told_of_and_no_end_is_estimated(world, watcher):
+    """Ten jobs took 2 s each, one of two slots has had its job for 800 s since."""
+    for name in ("job0", "job1"):
+        world.job(name)
+    world.heartbeat_of("w1", running={"job1": 4}, held_for={"job1": 800.0}, pace=Pace(10, 820.0))
+    world.claim_of("w1", "job1")
+    found = watcher.look()
+    (job,) = found.workers[0].jobs
+    assert found.usual == pytest.approx(2.0)
+    assert found.times_usual(job) == pytest.approx(400, rel=0.1)
+    assert how_long(found, job).endswith(" x the usual time")
+    assert found.remaining is None
+    assert "left" not in speed(found)
+
+
+def test_the_end_is_a_range_that_narrows(world, watcher):
+    world.job()
+    world.heartbeat_of("w1", pace=Pace(4, 400.0))
+    assert speed(watcher.look()) == "36 jobs an hour; about 1 min 07 s to 2 min 30 s left"
+    world.heartbeat_of("w1", pace=Pace(100, 10000.0))
+    found = watcher.look()
+    assert found.remaining == pytest.approx(100)
+    assert found.doubt == pytest.approx(0.1)

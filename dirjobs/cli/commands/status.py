@@ -42,7 +42,7 @@ def status(jobs: str, as_json: bool, verbose: int) -> None:
         show(remark.text)
     if found.workers:
         show("")
-        show_table(map(worker_row, found.workers), ("bold",))
+        show_table((worker_row(found, worker) for worker in found.workers), ("bold",))
     if found.failures:
         show("")
         show("Latest failures:")

@@ -134,16 +134,18 @@ class Looks:
 
 
 def on_screen(looks: Looks, verbose: int) -> Overview:
-    """Draw what `looks` find, until they end; what was found last stays on the screen."""
-    screen = Screen(looks)
-    with Live(screen, console=Console(), refresh_per_second=1) as live, logged_above(verbose):
-        try:
+    """Draw what `looks` find, until they end; what was found last stays on the terminal."""
+    screen, console = Screen(looks), Console()
+    try:
+        picture = Live(screen, console=console, screen=True, refresh_per_second=1)
+        with picture as live, logged_above(verbose):
             for found in looks:
                 if found is not None:
                     screen.found, screen.at = found, time.time()
                 live.refresh()
-        finally:
-            screen.is_over = True
+    finally:
+        screen.is_over = True
+        console.print(screen)
     assert screen.found is not None  # they end when all is done
     return screen.found
 
