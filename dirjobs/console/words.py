@@ -48,7 +48,7 @@ def remarks(found: Overview) -> list[Remark]:
         lines.append(Remark(f"{speed(found)}."))
     if found.total and not found.waiting and not found.running:
         lines.append(ended(found))
-    if found.waiting and not any(is_at_work(worker) for worker in found.workers):
+    if nobody_works(found):
         lines.append(Remark("Nobody works: start `dirjobs work`.", "yellow"))
     dead = [worker for worker in found.workers if worker.state is State.DEAD and worker.jobs]
     if dead:
@@ -103,6 +103,11 @@ def how_long(found: Overview, job: Claimed) -> str:
     """``40 x the usual time`` of a job that takes long; else empty."""
     times = found.times_usual(job)
     return f"{times:,.0f} x the usual time" if times > HANGS else ""
+
+
+def nobody_works(found: Overview) -> bool:
+    """Whether jobs wait for a worker."""
+    return bool(found.waiting) and not any(is_at_work(worker) for worker in found.workers)
 
 
 def is_at_work(worker: Seen) -> bool:

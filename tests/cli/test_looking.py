@@ -269,7 +269,7 @@ def test_no_results(local):
     assert local.run("results") == "No job has ended yet.\n"
     assert local.run("results", "--csv") == "job,state\n"
     assert local.json("results") == []
-    assert "either --csv or --json" in local.refused("results", "--csv", "--json")
+    assert "give one of --csv" in local.refused("results", "--csv", "--json")
 
 
 def test_a_result_that_is_too_large_ends_no_table(local):
@@ -326,3 +326,13 @@ def test_what_is_completed(local):
     assert completed("retry", local.url, "lr0.1") == ["lr0.1_a", "lr0.1_c"]
     assert completed("retry", "https://nowhere.example/jobs", "lr") == []
     assert "--json" in completed("status", local.url, "--j")
+
+
+def test_wait_says_when_nobody_works(queue):
+    queue.put("00_waiting", "a")
+    queue.run("wait", "--timeout", "0.2", "--interval", "0.05", code=3)
+    assert queue.stderr.count("nobody works: start `dirjobs work`.") == 1
+    with DirJobs(queue.url, wid="w1") as worker:
+        worker.next_and_lock()
+        queue.run("wait", "--timeout", "0", code=3)
+        assert "nobody works" not in queue.stderr

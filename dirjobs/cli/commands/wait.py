@@ -7,7 +7,7 @@ import subprocess  # nosec B404 - for what the user has typed
 
 import click
 
-from dirjobs.admin.inspect import Ends, count_ends, left_to_do
+from dirjobs.admin.inspect import Ends, Inspector, count_ends, left_to_do
 from dirjobs.cli.options import (
     QueueCommand,
     Seconds,
@@ -19,10 +19,13 @@ from dirjobs.cli.options import (
 from dirjobs.clock import monotonic
 from dirjobs.console.errors import Outage, say, told_in_one_sentence
 from dirjobs.console.text import Bar, show, show_json
+from dirjobs.console.words import nobody_works
 from dirjobs.errors import TRANSIENT_ERRORS
 from dirjobs.protocol.share import Share
+from dirjobs.recovery.process import this_process
 
 TIMED_OUT = 3
+_LOOK_FOR_WORKERS = 60.0
 
 
 @click.command(cls=QueueCommand)
@@ -50,7 +53,7 @@ def wait(
     """Wait until no job is waiting or running.
 
     While the share can't be reached this waits, too.  Two requests for each look, however
-    many jobs there are.
+    many jobs there are, and once a minute some more to say so if nobody works.
 
     \b
     Exit codes:  0  all jobs ended in 02_done
@@ -90,15 +93,46 @@ def _run(command: str, ends: Ends) -> int:
     return code if code >= 0 else 128 - code
 
 
+class _Workers:
+    """Says, once, that nobody works, as long as that is so.
+
+    Args:
+        share: of the queue.
+    """
+
+    def __init__(self, share: Share) -> None:
+        self._share = share
+        self._inspector = Inspector(this_process())
+        self._look_at = 0.0
+        self._has_told = False
+
+    def look(self) -> None:
+        """Look for workers, once a minute.
+
+        Raises:
+            StoreError: the store refuses.
+        """
+        if monotonic() < self._look_at:
+            return
+        self._look_at = monotonic() + _LOOK_FOR_WORKERS
+        found = self._inspector.look(self._share)
+        nobody = nobody_works(found)
+        if nobody and not self._has_told:
+            say("nobody works: start `dirjobs work`.")
+        self._has_told = nobody
+
+
 def _wait(share: Share, timeout: float | None, interval: float) -> bool:
     """Whether all jobs ended in time."""
     until = None if timeout is None else monotonic() + timeout
-    total, empty, outage = 0, False, Outage()
+    total, empty, outage, workers = 0, False, Outage(), _Workers(share)
     with Bar("waiting", 0) as bar:
         while True:
             pause = interval
             try:
                 left = left_to_do(share)
+                if left:
+                    workers.look()
             except TRANSIENT_ERRORS as error:
                 outage.note(error)
                 empty = False
