@@ -76,7 +76,7 @@ COMMANDS = {
     "resume": [[]],
     "drain": [["--all"], [HOSTILE]],
 }
-PRINTS_NOTHING_OF_A_QUEUE = {"demo", "completion", "key", "submit"}
+PRINTS_NOTHING_OF_A_QUEUE = {"login", "demo", "completion", "key", "submit"}
 
 
 WITHOUT_WORK = ("watch",)

@@ -23,7 +23,7 @@ COMPLETE = {
     "drain": ["w1"],
     "wait": ["--timeout", "0"],
 }
-WITHOUT_A_QUEUE = {"demo", "completion", "key"}
+WITHOUT_A_QUEUE = {"demo", "completion", "key", "login"}
 COMMANDS = [name for section in SECTIONS.values() for name in section]
 ON_A_QUEUE = [name for name in COMMANDS if name not in WITHOUT_A_QUEUE]
 MAY_NAME_NONE = {"deliver"}
