@@ -5,8 +5,9 @@ from __future__ import annotations
 import fnmatch
 import logging
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 
+from dirjobs.admin.enqueue import key
 from dirjobs.errors import ConfigurationError
 from dirjobs.layout import DONE, FAILED, PARKED, RUNNING, WAITING, JobFile
 from dirjobs.names import unsafe_name
@@ -43,13 +44,19 @@ def chosen(files: Iterable[JobFile], wanted: Collection[str]) -> tuple[list[JobF
     return found, [name for name in wanted if name in missing]
 
 
-def missed(share: Share, missing: Collection[str], what: str) -> ConfigurationError:
+def missed(
+    share: Share,
+    missing: Collection[str],
+    what: str,
+    state: Callable[[JobFile], str] = lambda place: place.state,
+) -> ConfigurationError:
     """What to tell somebody who named a job that is not where it would have to be.
 
     Args:
         share: the queue.
         missing: the names, one at least.
         what: which jobs were asked for, such as ``failed``.
+        state: what a person calls the state of a job.
     """
     name = next(iter(missing))
     more = f" (nor are {len(missing) - 1:,} others)" if len(missing) > 1 else ""
@@ -57,14 +64,14 @@ def missed(share: Share, missing: Collection[str], what: str) -> ConfigurationEr
         text = f"no {what} job is like {name!r}{more}"
     else:
         places = locate(share, name) if unsafe_name(name) is None else []
-        where = " and ".join(place.state for place in places if entry_at(share, place))
+        where = " and ".join(state(place) for place in places if entry_at(share, place))
         text = f"job {name!r} is not {what}{more}: "
         text += f"it is {where}" if where else "this queue has no job of that name"
     return ConfigurationError(f"{text}; nothing was changed.")
 
 
 def locate(share: Share, job: str) -> list[JobFile]:
-    """Every place where a job of this name is; five requests, seven if it is nowhere else
+    """Every place where a job of this name is; five requests, eight if it is nowhere else
     than half way from one folder to another.
 
     Raises:
@@ -78,7 +85,7 @@ def locate(share: Share, job: str) -> list[JobFile]:
     for folder in (RUNNING, PARKED):
         found += [file for file in share.jobs_in(folder) if file.job.name == job]
     if not found:
-        for folder in (WAITING, FAILED):
+        for folder in (WAITING, DONE, FAILED):
             found += [file for file in share.jobs_in(folder) if file.job.name == job]
     return found
 
@@ -91,6 +98,22 @@ def entry_at(share: Share, file: JobFile) -> Entry | None:
             is_job = entry.kind is FileKind.FILE
             return Entry(file.job.name, entry.mtime, entry.size) if is_job else None
     return file.job
+
+
+def underway(waiting: Iterable[JobFile], running: Iterable[JobFile]) -> list[JobFile]:
+    """What somebody has, or moves to or from ``01_running``, of the jobs in ``00_waiting`` and
+    ``01_running``.
+
+    A second file of such a job stays where it is: by one that is done others see that a late
+    copy of it must not run.
+    """
+    return [*running, *(file for file in waiting if file.staged)]
+
+
+def at_rest(files: Iterable[JobFile], underway: Iterable[JobFile]) -> list[JobFile]:
+    """Those of some files of whose jobs none is among `underway`."""
+    busy = {key(file.job.name) for file in underway}
+    return [file for file in files if key(file.job.name) not in busy]
 
 
 def unchanged(parts: Parts, files: Collection[JobFile]) -> list[JobFile]:

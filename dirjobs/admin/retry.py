@@ -1,12 +1,14 @@
-"""Letting failed jobs, and parked copies, be done once more."""
+"""Letting jobs that have ended, and parked copies, be done once more."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from itertools import islice
 
-from dirjobs.admin.locate import locate
+from dirjobs.admin.locate import at_rest, locate, unchanged, underway
 from dirjobs.layout import (
     PARKED,
+    RUNNING,
     WAITING,
     JobFile,
     claim_name,
@@ -20,14 +22,26 @@ from dirjobs.protocol.share import Share
 from dirjobs.store import Entry
 
 
+def retriable(parts: Parts, files: Collection[JobFile]) -> list[JobFile]:
+    """Those of some files, listed before, that may be retried: no copies still growing, and none
+    of a job that somebody has, but for parked copies.
+
+    Two listings, and what `unchanged` costs.
+    """
+    whole, share = unchanged(parts, files), parts.share
+    parked = [file for file in whole if file.folder == PARKED]
+    ended = [file for file in whole if file.folder != PARKED]
+    return parked + at_rest(ended, underway(share.jobs_in(WAITING), share.jobs_in(RUNNING)))
+
+
 def retry(parts: Parts, file: JobFile) -> str | None:
-    """Move a failed job to ``00_waiting``, or a parked copy under a name of its own.
+    """Move a job that has ended to ``00_waiting``, or a parked copy under a name of its own.
 
     Deaths of workers before this no longer count against the job.
 
     Args:
         parts: the protocol.
-        file: where it is, in ``99_failed`` or ``_queue/parked``; see `unchanged`.
+        file: where it is, in ``02_done``, ``99_failed`` or ``_queue/parked``; see `retriable`.
 
     Returns:
         the name under which it waits; None if it is gone, or one of its name waits already.

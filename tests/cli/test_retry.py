@@ -97,6 +97,113 @@ def test_one_must_say_which(local):
     assert "JOB" in local.refused("cancel")
 
 
+# -- jobs that are done ------------------------------------------------------------------------
+
+
+def done(queue, worker, *names):
+    queue.put("00_waiting", *names)
+    for _ in names:
+        worker.next_and_lock().done()
+
+
+def test_repeat_what_is_done(queue, worker):
+    done(queue, worker, "lr0.1_a", "lr0.1_b", "lr0.2_a")
+    assert queue.run("retry", "--done", "lr0.1*") == "2 jobs are waiting again.\n"
+    assert queue.jobs() == {"00_waiting": ["lr0.1_a", "lr0.1_b"], "02_done": ["lr0.2_a"]}
+    assert queue.store.read("00_waiting/lr0.1_a") == b"data"
+    assert worker.next_and_lock().name() == "lr0.1_a"
+
+
+def test_a_job_is_repeated_and_its_last_attempt_counts(queue):
+    queue.put("00_waiting", "a.txt")
+    queue.run("work", "--", "true")
+    assert queue.json("retry", "--done", "a.txt") == {"retried": ["a.txt"], "left": []}
+    assert queue.json("results") == []
+    queue.run("work", "--", "false", code=1)
+    assert queue.jobs() == {"99_failed": ["a.txt"]}
+    attempts = queue.json("show", "a.txt")["attempts"]
+    assert [(one["end"], one["counts"]) for one in attempts] == [("done", False), ("failed", True)]
+
+
+def test_all_that_is_done_is_repeated_only_on_request(queue, worker):
+    done(queue, worker, "a.txt", "b.txt")
+    failed(queue, worker, "c.txt")
+    assert "name jobs, or write --all" in queue.refused("retry", "--done")
+    assert "name jobs, or write --all" in queue.refused("retry", "--done", "--all", "a.txt")
+    assert "--all is for --done" in queue.refused("retry", "--all")
+    assert "--all is for --done" in queue.refused("retry", "--failed", "--all")
+    assert "either --failed or --done" in queue.refused("retry", "--failed", "--done")
+    assert queue.json("retry", "--done", "--all")["retried"] == ["a.txt", "b.txt"]
+    assert queue.jobs() == {"00_waiting": ["a.txt", "b.txt"], "99_failed": ["c.txt"]}
+
+
+def test_what_is_not_done_is_not_repeated(queue, worker):
+    done(queue, worker, "a.txt")
+    failed(queue, worker, "b.txt")
+    told = queue.refused("retry", "--done", "a.txt", "b.txt")
+    assert "job 'b.txt' is not done: it is failed; nothing was changed" in told
+    assert "no done job is like 'x*'" in queue.refused("retry", "--done", "x*")
+    assert "job 'a.txt' is not failed: it is done" in queue.refused("retry", "a.txt")
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("00_waiting", "a.txt"),
+        ("01_running", "w9.a.txt"),
+        ("00_waiting", "~w9~k3x9q2.a.txt"),
+        ("01_running", "~w8~k3x9q2.w9.a.txt"),
+    ],
+)
+@pytest.mark.parametrize(("ended", "option"), [("02_done", ["--done"]), ("99_failed", [])])
+def test_a_job_that_somebody_has_is_not_repeated(queue, worker, folder, name, ended, option):
+    """Two of one name would run at once; and others see by the one that is done that a late copy
+    of it must not run."""
+    queue.put(ended, "a.txt", "b.txt")
+    queue.put(folder, name, data=b"new")
+    told = queue.run("retry", *option, "a.txt", "b.txt")
+    assert "b.txt is waiting again." in told
+    assert "Left alone, since they are gone, still change, wait or run already: a.txt." in told
+    assert queue.store.read(f"{folder}/{name}") == b"new"
+    assert queue.names(ended) == ["a.txt"]
+
+
+def test_retry_says_first_which_jobs_it_would_be(queue):
+    queue.put("02_done", "a2.txt", "a10.txt", "b.txt")
+    queue.put("99_failed", "c.txt")
+    assert queue.run("retry", "--done", "a*", "--dry-run") == "a2.txt\na10.txt\n"
+    assert queue.json("retry", "--failed", "--dry-run") == {"would_be_retried": ["c.txt"]}
+    assert queue.jobs() == {"02_done": ["a10.txt", "a2.txt", "b.txt"], "99_failed": ["c.txt"]}
+
+
+@pytest.mark.parametrize(
+    ("number", "options", "answer", "asked", "left"),
+    [
+        (11, ["--all"], "n\n", True, 11),
+        (11, ["a*"], "y\n", True, 0),
+        (11, ["a*"], "", True, 11),
+        (11, ["--all", "--yes"], "", False, 0),
+        (10, ["--all"], "", False, 0),
+    ],
+)
+def test_it_asks_before_it_repeats_many(local, monkeypatch, number, options, answer, asked, left):
+    monkeypatch.setattr("dirjobs.cli.intervene._is_person", lambda: True)
+    local.put("02_done", *(f"a{at}\x1b.txt" for at in range(number)))
+    code = 130 if left else 0
+    printed = local.run("retry", "--done", *options, input=answer, code=code)
+    assert ("Repeat 11 jobs, such as a0\\x1b.txt, a1\\x1b.txt, " in printed) is asked
+    assert len(local.names("02_done")) == left
+
+
+def test_a_done_job_left_half_way_is_found(queue, worker):
+    """By somebody who was killed while he repeated it."""
+    queue.put("02_done", "~retry-1~k3x9q2.a.txt")
+    assert "is done" in queue.refused("retry", "a.txt")
+    assert queue.run("list") == "done       a.txt\n"
+    assert queue.json("retry", "--done", "a.txt")["retried"] == ["a.txt"]
+    assert queue.jobs() == {"00_waiting": ["a.txt"]}
+
+
 def test_deaths_before_a_retry_do_not_count():
     died = {"died": True}
     assert deaths([died, died, {"retried": True}, died, {"died": False}]) == 1

@@ -366,12 +366,18 @@ def _fail(scene, held):
     scene.starts[held.job.name] -= 1  # it may be started once more
 
 
+def _end(scene, held):
+    scene.life.done(held)
+    scene.starts[held.job.name] -= 1
+
+
 def _go_on(scene, held):
     assert held.job.name == "job1.txt"
 
 
 BY_HAND = {
     "retry": _by_hand(retry, FAILED, WAITING, _fail),
+    "repeat": _by_hand(retry, DONE, WAITING, _end),
     "cancel": _by_hand(cancel, RUNNING, FAILED, _go_on),
 }
 OF_WORKERS = {

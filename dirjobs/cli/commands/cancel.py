@@ -9,7 +9,14 @@ import click
 from dirjobs.admin import cancel as cancelling
 from dirjobs.admin.history import CANCEL
 from dirjobs.admin.locate import chosen, missed
-from dirjobs.cli.intervene import confirm, some, visit
+from dirjobs.cli.intervene import (
+    ask_before_many,
+    dry_run_option,
+    say_which,
+    some,
+    visit,
+    yes_option,
+)
 from dirjobs.cli.options import (
     QueueCommand,
     job_argument,
@@ -21,11 +28,8 @@ from dirjobs.cli.options import (
 from dirjobs.console.errors import told_in_one_sentence
 from dirjobs.console.text import show, show_json
 from dirjobs.layout import RUNNING, WAITING, JobFile
-from dirjobs.protocol.candidates import natural_key
 from dirjobs.protocol.share import Share
 
-_ASKED_BEFORE = 10
-"""So many jobs are cancelled without a question."""
 _PASSES = 3
 """Looks for jobs that moved between 00_waiting and 01_running meanwhile."""
 
@@ -33,8 +37,8 @@ _PASSES = 3
 @click.command(cls=QueueCommand)
 @jobs_argument
 @job_argument("names", nargs=-1, required=True, metavar="JOB...")
-@click.option("--dry-run", is_flag=True, help="Only say which jobs it would be.")
-@click.option("--yes", is_flag=True, help="Don't ask, however many there are.")
+@dry_run_option
+@yes_option
 @json_option
 @verbose_option
 @told_in_one_sentence
@@ -52,10 +56,9 @@ def cancel(
         places = _unfinished(share, names)
         asked = {place.job.name for place in places}
         if dry_run:
-            _tell(places, as_json=as_json)
+            say_which(places, "would_be_cancelled", as_json=as_json)
             return
-        if len(asked) > _ASKED_BEFORE and not yes:
-            confirm(f"Cancel {len(asked):,} jobs, such as {some(sorted(asked))}?")
+        ask_before_many("Cancel", asked, yes=yes)
         for _ in range(_PASSES):
             pairs = visit(share, CANCEL, "cancelling", places, cancelling.cancel)
             done |= {place.job.name for place, moved in pairs if moved}
@@ -70,16 +73,6 @@ def cancel(
     show(f"Cancelled {some(sorted(done))}." if done else "No job was cancelled.")
     if left:
         show(f"Left alone, since they ended meanwhile: {some(left)}.")
-
-
-def _tell(places: Iterable[JobFile], *, as_json: bool) -> None:
-    """Which jobs would be cancelled."""
-    names = sorted({place.job.name for place in places}, key=natural_key)
-    if as_json:
-        show_json({"would_be_cancelled": names})
-    else:
-        for name in names:
-            show(name)
 
 
 def _all_unfinished(share: Share) -> list[JobFile]:

@@ -1,4 +1,4 @@
-"""``dirjobs retry``: failed jobs are waiting again."""
+"""``dirjobs retry``: jobs that have ended are waiting again."""
 
 from __future__ import annotations
 
@@ -7,8 +7,17 @@ from collections.abc import Sequence
 import click
 
 from dirjobs.admin import retry as retrying
-from dirjobs.admin.locate import chosen, missed, unchanged
-from dirjobs.cli.intervene import all_or_some, counted, some, visit
+from dirjobs.admin.locate import chosen, missed
+from dirjobs.cli.intervene import (
+    all_or_some,
+    ask_before_many,
+    counted,
+    dry_run_option,
+    say_which,
+    some,
+    visit,
+    yes_option,
+)
 from dirjobs.cli.options import (
     QueueCommand,
     job_argument,
@@ -20,7 +29,7 @@ from dirjobs.cli.options import (
 from dirjobs.cli.tables import history_of_failures
 from dirjobs.console.errors import told_in_one_sentence
 from dirjobs.console.text import show, show_json
-from dirjobs.layout import FAILED, PARKED, JobFile
+from dirjobs.layout import DONE, FAILED, PARKED, JobFile
 from dirjobs.protocol.journal import CANCELLED
 from dirjobs.protocol.share import Share
 
@@ -28,33 +37,74 @@ from dirjobs.protocol.share import Share
 @click.command(cls=QueueCommand)
 @jobs_argument
 @job_argument("names", nargs=-1, metavar="[JOB]...")
-@click.option(
-    "--failed", "everything", is_flag=True, help="All failed jobs; none that were cancelled."
-)
+@click.option("--failed", is_flag=True, help="All failed jobs; none that were cancelled.")
+@click.option("--done", is_flag=True, help="Repeat jobs that are done: name them, or write --all.")
+@click.option("--all", "everything", is_flag=True, help="With --done: all that are done.")
+@dry_run_option
+@yes_option
 @json_option
 @verbose_option
 @told_in_one_sentence
-def retry(jobs: str, names: tuple[str, ...], everything: bool, as_json: bool, verbose: int) -> None:
-    """Put failed jobs back among the waiting ones.
+def retry(
+    jobs: str,
+    names: tuple[str, ...],
+    failed: bool,
+    done: bool,
+    everything: bool,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
+    verbose: int,
+) -> None:
+    """Put failed jobs, or those that are done, back among the waiting ones.
 
     JOB is a name or a pattern such as 'lr0.1*': a job that was cancelled comes back only so.  A
     second copy that was parked can be named as well: it comes back as job~2.  What was noted of
     earlier attempts is kept, but workers that died at a job before now no longer count against
     it.
+
+    With --done it is jobs that are done, to be run once more; their earlier results stay where
+    they are.  On a terminal it asks before it repeats more than 10.
     """
-    all_or_some(names, everything, "--failed")
+    if failed and done:
+        raise click.UsageError("give either --failed or --done")
+    if everything and not done:
+        raise click.UsageError("--all is for --done (--failed means all that failed)")
+    if done:
+        all_or_some(names, everything, "--all")
+    else:
+        all_or_some(names, failed, "--failed")
     with opened(jobs, verbose) as share:
-        places = _failed(share, None if everything else names)
-        pairs = visit(share, "retry", "retrying", places, retrying.retry, unchanged)
-    done = sorted(name for _, name in pairs if name is not None)
+        places = (
+            _done(share, None if everything else names)
+            if done
+            else _failed(share, None if failed else names)
+        )
+        if dry_run:
+            say_which(places, "would_be_retried", as_json=as_json)
+            return
+        if done:
+            ask_before_many("Repeat", {place.job.name for place in places}, yes=yes)
+        pairs = visit(share, "retry", "retrying", places, retrying.retry, retrying.retriable)
+    waits = sorted(name for _, name in pairs if name is not None)
     came = {place.path for place, name in pairs if name is not None}
     left = sorted(place.job.name for place in places if place.path not in came)
     if as_json:
-        show_json({"retried": done, "left": left})
+        show_json({"retried": waits, "left": left})
         return
-    show(f"{counted(done)} waiting again." if done else "No job was retried.")
+    show(f"{counted(waits)} waiting again." if waits else "No job was retried.")
     if left:
-        show(f"Left alone, since they are gone, still change or wait already: {some(left)}.")
+        show(f"Left alone, since they are gone, still change, wait or run already: {some(left)}.")
+
+
+def _done(share: Share, wanted: Sequence[str] | None) -> list[JobFile]:
+    done = share.jobs_in(DONE)
+    if wanted is None:
+        return done
+    found, missing = chosen(done, wanted)
+    if missing:
+        raise missed(share, missing, "done")
+    return found
 
 
 def _failed(share: Share, wanted: Sequence[str] | None) -> list[JobFile]:
