@@ -26,7 +26,7 @@ from dirjobs.store import Entry, FileKind, split
 WAITING, RUNNING, DONE, FAILED = "00_waiting", "01_running", "02_done", "99_failed"
 QUEUE = "_queue"
 WORKERS, PARKED, ATTEMPTS = f"{QUEUE}/workers", f"{QUEUE}/parked", f"{QUEUE}/attempts"
-JOURNAL, KEEP = f"{QUEUE}/journal", f"{QUEUE}/keep"
+JOURNAL, KEEP, TRASH = f"{QUEUE}/journal", f"{QUEUE}/keep", f"{QUEUE}/trash"
 AGREEMENT = f"{QUEUE}/queue.json"
 SIGNATURES = f"{QUEUE}/signatures"
 LOGS, RESULTS = "logs", "results"

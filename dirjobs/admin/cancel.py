@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dirjobs.admin.move import move
 from dirjobs.clock import utc
-from dirjobs.layout import FAILED, RUNNING, JobFile, claim_name, staged_claim, staged_return
+from dirjobs.layout import FAILED, JobFile
 from dirjobs.protocol import attempts
 from dirjobs.protocol.journal import CANCELLED, Details, Record
 from dirjobs.protocol.parts import Parts
-from dirjobs.protocol.resolve import Outcome
 
 
 def cancel(parts: Parts, file: JobFile) -> bool:
@@ -37,29 +37,6 @@ def cancel(parts: Parts, file: JobFile) -> bool:
         end=CANCELLED,
     )
     journal.note(parts.share, file.path, record)
-    name = _move(parts, file)
+    name = move(parts, file, FAILED)
     journal.settle(parts.share, file.path, record, name)
     return name is not None
-
-
-def _move(parts: Parts, file: JobFile) -> str | None:
-    """Move a job to ``99_failed``; its name there, None if it was gone."""
-    me, resolver, job = parts.me, parts.resolver, file.job
-    if me.trusts:
-        return _arrived(*resolver.rename_numbered(file.path, FAILED, job))
-    # First to a name of our own in the same folder, which is exclusive everywhere.
-    if file.folder == RUNNING:
-        own = staged_return(me.worker, claim_name(file.worker, job.name), me.nonce())
-    else:
-        own = staged_claim(me.worker, job.name, me.nonce())
-    own = f"{file.folder}/{own}"
-    with parts.intents.staged(me.worker, job, own) as staging:
-        name = None
-        if resolver.rename(file.path, own, job).arrived:
-            name = _arrived(*resolver.rename_numbered(own, FAILED, job))
-        staging.resolved = True
-        return name
-
-
-def _arrived(outcome: Outcome, name: str) -> str | None:
-    return name if outcome.arrived else None

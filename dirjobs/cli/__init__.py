@@ -47,6 +47,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "retry": "retry:retry",
         "requeue": "requeue:requeue",
         "cancel": "cancel:cancel",
+        "remove": "remove:remove",
         "pause": "pause:pause",
         "resume": "resume:resume",
         "drain": "drain:drain",

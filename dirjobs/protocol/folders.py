@@ -58,6 +58,20 @@ def make_folder(share: Share, path: str) -> None:
         _make_one(share, "/".join(parts[:depth]))
 
 
+def make_real_folder(share: Share, path: str) -> None:
+    """Make a folder, as `make_folder` does, and refuse a link or a file in its place: a rename
+    may follow the one, and finds no folder in the other.
+
+    Raises:
+        StoreError: it is something else, or can't be made.
+    """
+    make_folder(share, path)
+    above, name = split(path)
+    kinds = {entry.name: entry.kind for entry in share.list(above)}
+    if kinds.get(name, FileKind.FOLDER) is not FileKind.FOLDER:
+        share.list(path)  # the store says what is wrong with it, if anything is
+
+
 def _make_one(share: Share, folder: str) -> None:
     """Make one folder, if nobody else does.
 

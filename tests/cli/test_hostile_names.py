@@ -69,9 +69,17 @@ COMMANDS = {
     "download": [["-o", "{output}"], [f"x{NAME}", "-o", "{output}"]],
     "wait": [["--timeout", "0"]],
     "check": [["--rounds", "2"]],
-    "retry": [["--failed"], [f"d{NAME}"], ["*"], [f"x{NAME}"]],
+    "retry": [
+        ["--failed"],
+        [f"d{NAME}"],
+        ["*"],
+        [f"x{NAME}"],
+        ["--done", "--all"],
+        ["--done", NAME],
+    ],
     "requeue": [["*"], ["--dead"], [f"x{NAME}"]],
     "cancel": [["*"], [NAME], [f"x{NAME}"]],
+    "remove": [["*"], [NAME], [f"b{NAME}"], [f"x{NAME}"], ["*", "--dry-run"]],
     "pause": [[]],
     "resume": [[]],
     "drain": [["--all"], [HOSTILE]],
@@ -183,7 +191,7 @@ def test_nothing_is_obeyed(hostile, command, arguments, where, tmp_path, monkeyp
 def test_json_says_the_same_escaped(hostile, command, arguments, tmp_path):
     if command in WITHOUT_WORK:
         remove_work(tmp_path)
-    arguments = ["*"] if command in ("retry", "cancel", "requeue") else arguments
+    arguments = ["*"] if command in ("retry", "cancel", "requeue", "remove") else arguments
     args = [command, hostile.url, *filled(arguments, tmp_path), "--json"]
     printed = CliRunner().invoke(main, args).stdout
     assert all(line.isprintable() for line in printed.split("\n"))

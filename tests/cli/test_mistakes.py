@@ -20,6 +20,7 @@ COMPLETE = {
     "retry": ["--failed"],
     "requeue": ["--dead"],
     "cancel": ["job"],
+    "remove": ["job"],
     "drain": ["w1"],
     "wait": ["--timeout", "0"],
 }

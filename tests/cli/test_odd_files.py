@@ -159,7 +159,7 @@ def test_a_job_of_any_depth_is_run(local, depth, nested):
 @pytest.mark.parametrize("folder", ["00_waiting", "99_failed"])
 def test_what_is_no_file_is_no_job_to_people_either(local, kind, folder):
     MAKE[kind](local.store.full_path(f"{folder}/b.txt"))
-    for command in ("show", "cancel", "retry", "requeue"):
+    for command in ("show", "cancel", "retry", "requeue", "remove"):
         assert "this queue has no job" in local.refused(command, "b.txt")
     assert local.json("list") == []
 

@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 
 from dirjobs.admin import enqueue
 from dirjobs.admin.cancel import cancel
+from dirjobs.admin.remove import removable, remove
 from dirjobs.admin.retry import retry
 from dirjobs.errors import (
     TRANSIENT_ERRORS,
@@ -31,6 +32,7 @@ from dirjobs.layout import (
     LOGS,
     PARKED,
     RUNNING,
+    TRASH,
     WAITING,
 )
 from dirjobs.policy import Mode
@@ -118,9 +120,10 @@ class Scene:
     def where(self):
         """Each content of a job, and the names it has."""
         found = {content: [] for content in JOBS.values()}
-        for folder in FOLDERS:
+        made = [TRASH] if self.is_there(TRASH) else []
+        for folder in (*FOLDERS, *made):
             for entry in self.world.store.list(folder):
-                if folder.startswith("_queue") and folder != PARKED:
+                if folder.startswith("_queue") and folder not in (PARKED, TRASH):
                     continue
                 path = f"{folder}/{entry.name}"
                 content = self.world.store.read(path)
@@ -334,8 +337,9 @@ def results(scene):
     scene.life.done(held)
 
 
-def _by_hand(change, start, target, prepare):
-    """A person does something about a job, and again until it is where it was to go."""
+def _by_hand(change, start, target, prepare, restore=None):
+    """A person does something about a job, and again until it is where it was to go; then it is
+    put where others end it, if it was out of the way there."""
 
     def act(scene):
         prepare(scene, scene.next())
@@ -357,8 +361,15 @@ def _by_hand(change, start, target, prepare):
         person.membership.end()
         scene.world.watched_for(scene.life, 10 * scene.policy.heartbeat)
         assert scene.where()[JOBS["job1.txt"]] == [f"{target}/job1.txt"]
+        if restore:
+            scene.world.store.rename(f"{target}/job1.txt", f"{restore}/job1.txt")
 
     return act
+
+
+def _remove(parts, file):
+    for whole in removable(parts, [file]):
+        remove(parts, whole)
 
 
 def _fail(scene, held):
@@ -371,6 +382,11 @@ def _end(scene, held):
     scene.starts[held.job.name] -= 1
 
 
+def _give_back(scene, held):
+    scene.life.worker.release(held)
+    scene.starts[held.job.name] -= 1
+
+
 def _go_on(scene, held):
     assert held.job.name == "job1.txt"
 
@@ -379,6 +395,8 @@ BY_HAND = {
     "retry": _by_hand(retry, FAILED, WAITING, _fail),
     "repeat": _by_hand(retry, DONE, WAITING, _end),
     "cancel": _by_hand(cancel, RUNNING, FAILED, _go_on),
+    "remove": _by_hand(_remove, WAITING, TRASH, _give_back, restore=WAITING),
+    "remove what failed": _by_hand(_remove, FAILED, TRASH, _fail, restore=WAITING),
 }
 OF_WORKERS = {
     "claim": claim,

@@ -55,6 +55,7 @@ COMMANDS = (
     *(["list", "--json"], ["show", "honest1.txt"], ["show", "odd~2.txt"], ["show", "x", "--json"]),
     *(["logs", "odd.txt"], ["logs", "JOB"], ["results"], ["results", "--csv"], ["results", "-v"]),
     *(["retry", "odd*"], ["requeue", "odd*"], ["requeue", "--dead"], ["cancel", "odd*"]),
+    *(["retry", "--done", "odd*"], ["remove", "odd*", "--state", "failed"], ["remove", "odd.txt"]),
     *(["pause"], ["resume"], ["resume"], ["drain", "nobody"], ["wait", "--timeout", "0"]),
     *(
         ["deliver", "--list"],
