@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from dirjobs.errors import ConfigurationError, InvalidName
-from dirjobs.names import MAX_BYTES, unportable_name
+from dirjobs.names import MAX_BYTES, unportable_name, unsafe_name
 from dirjobs.store import Entry, FileKind, split
 
 WAITING, RUNNING, DONE, FAILED = "00_waiting", "01_running", "02_done", "99_failed"
@@ -236,9 +236,11 @@ def job_files(folder: str, listing: Iterable[Entry]) -> Iterator[JobFile]:
 
 
 def may_be_removed(path: str) -> bool:
-    """Whether `path` can't be a job: a heartbeat, an order, a checkpoint, or an upload that never
-    got its name."""
+    """Whether `path` can't be a job: a heartbeat, an order, a checkpoint, an upload that never
+    got its name, or what somebody has put into the trash."""
     folder, name = split(path)
+    if folder == TRASH:
+        return unsafe_name(name) is None
     if split(folder)[0] == KEEP:
         return parse_checkpoint(name) is not None
     if folder == WORKERS:

@@ -48,6 +48,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "requeue": "requeue:requeue",
         "cancel": "cancel:cancel",
         "remove": "remove:remove",
+        "clean": "clean:clean",
         "pause": "pause:pause",
         "resume": "resume:resume",
         "drain": "drain:drain",

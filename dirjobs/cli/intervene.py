@@ -22,7 +22,7 @@ R = TypeVar("R")
 
 _ASKED_BEFORE = 10
 """So many jobs are changed without a question."""
-_MOST_REFUSED = 4
+MOST_REFUSED = 4
 """After so many files that the store does not let go it is about the store."""
 
 
@@ -108,7 +108,7 @@ def visit(
                 return change(member.parts.over(share), place)
             except (Denied, FileStays) as error:  # the others don't wait
                 refused[place.job.name] = error
-                if len(refused) >= _MOST_REFUSED:
+                if len(refused) >= MOST_REFUSED:
                     raise
                 return None
 

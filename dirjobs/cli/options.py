@@ -59,6 +59,27 @@ class Seconds(_ParamType):
             raise click.UsageError(str(error), ctx) from None
 
 
+_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([smhd])")
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+class Duration(_ParamType):
+    """A duration with its unit, such as ``30d``; in seconds."""
+
+    name = "AGE"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        name = param.opts[0] if param is not None else "duration"
+        found = _DURATION.fullmatch(str(value))
+        if found is None:
+            raise click.UsageError(
+                f"{name}={value!r} must be a number and its unit, such as 30d, 12h, 90m or 45s", ctx
+            )
+        return float(found[1]) * _UNITS[found[2]]
+
+
 class QueueCommand(click.Command):
     """A command whose first argument is JOBS; left out, `with_queue` finds it."""
 

@@ -43,7 +43,8 @@ twice; `tests/simulation` has a mutant for most.
 - All workers go by the strictest mode that anybody uses.  Refutes: a mode for each worker.
 - Trust that rests on a check's record is on probation: two claims of one job, a torn one, or
   one that is gone make a worker try whether renames copy; if so, everybody turns to verify.
-- Nothing deletes a job file (`Share.remove` refuses), and nothing renames onto one.
+- Nothing deletes a job file (`Share.remove` refuses) but from the trash, and nothing renames
+  onto one.
 
 **Files.**  `share`, `me`, `intents`: the connection, the worker, the names it asked for; given
 to all others.  `look`, `store_clock`, `resolve`: what is there, what time it is there, what

@@ -49,7 +49,9 @@ class Parts:
         copying = CopyingTest(share, me, self.look, evidence)
         self.identity = identity = Identity(share, me, self.look, copying)
         self.audit = Audit(share, me, self.look, evidence, copying, identity)
-        self.resolver = Resolver(share, me, intents, self.look, evidence, StoreClock(share, me))
+        self.resolver = Resolver(
+            share, me, intents, self.look, evidence, StoreClock(share, me.nonce)
+        )
         self.exits = Exits(share, me, intents, self.look, self.resolver, self.audit, identity)
         self.sweeper = Sweeper(share, me, intents, identity, self.exits)
         self.claimer = Claimer(share, me, intents, self.look, self.exits, identity, evidence)

@@ -100,11 +100,12 @@ class Share:
             return []
 
     def remove(self, path: str) -> None:
-        """Remove a heartbeat, an order to workers or an unfinished upload.
+        """Remove a heartbeat, an order to workers, a checkpoint, an unfinished upload, or what
+        is in the trash.
 
         Raises:
             NotFound: it is not there.
-            ValueError: it is any other file; dirjobs removes no job.
+            ValueError: it is any other file; dirjobs removes no job of the queue.
         """
         if not may_be_removed(path):
             raise ValueError(f"dirjobs never removes {path!r}")

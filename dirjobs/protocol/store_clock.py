@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
+from dirjobs import names
 from dirjobs.errors import Denied, NotFound, StoreError, Unsupported
 from dirjobs.layout import QUEUE, staged_upload
-from dirjobs.protocol.me import Me
 from dirjobs.protocol.share import Share
 
 log = logging.getLogger(__name__)
@@ -17,12 +18,12 @@ class StoreClock:
 
     Args:
         share: where.
-        me: makes its name.
+        nonce: makes its name.
     """
 
-    def __init__(self, share: Share, me: Me) -> None:
+    def __init__(self, share: Share, nonce: Callable[[], str] = names.nonce) -> None:
         self.share = share
-        self.me = me
+        self.nonce = nonce
 
     def is_before(self, time: float) -> bool:
         """Whether the clock has not come to `time` yet, at which another file was written: it
@@ -33,16 +34,28 @@ class StoreClock:
         Raises:
             StoreError: not known yet; ask again.
         """
-        name = staged_upload(self.me.nonce())
+        now = self.now()
+        return now is not None and now < time
+
+    def now(self) -> float | None:
+        """What time it is there, in seconds since the epoch; None if the store does not let us
+        find out.
+
+        Three requests.
+
+        Raises:
+            StoreError: not known yet; ask again.
+        """
+        name = staged_upload(self.nonce())
         try:
             self.share.write(f"{QUEUE}/{name}", b"what time it is")
             times = [entry.mtime for entry in self.share.listed(QUEUE) if entry.name == name]
         except (Denied, Unsupported) as error:
             log.info("the store's time could not be looked up: %s", error)
-            return False
+            return None
         finally:
             self._remove(f"{QUEUE}/{name}")
-        return any(now is not None and now < time for now in times)
+        return times[0] if times else None
 
     def _remove(self, path: str) -> None:
         try:

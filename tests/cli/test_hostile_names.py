@@ -12,7 +12,7 @@ from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 
 from dirjobs.cli import SECTIONS, main
-from dirjobs.layout import JOURNAL, WORKERS
+from dirjobs.layout import JOURNAL, TRASH, WORKERS
 from dirjobs.policy import Mode, Policy
 from dirjobs.recovery.heartbeat import Heartbeat
 from dirjobs.recovery.process import Process
@@ -40,6 +40,7 @@ WITH_JOBS = {
     "02_done": f"c{NAME}",
     "99_failed": f"d{NAME}",
     "_queue/parked": f"w9.e{NAME}",
+    "_queue/trash": f"f{NAME}",
 }
 FAILS = f"printf 'bye{HOSTILE}\\n'; exit 3".replace("\n", "\\n")
 
@@ -80,6 +81,7 @@ COMMANDS = {
     "requeue": [["*"], ["--dead"], [f"x{NAME}"]],
     "cancel": [["*"], [NAME], [f"x{NAME}"]],
     "remove": [["*"], [NAME], [f"b{NAME}"], [f"x{NAME}"], ["*", "--dry-run"]],
+    "clean": [["--older-than", "0d"], ["--older-than", HOSTILE], ["--older-than=0d", "--dry-run"]],
     "pause": [[]],
     "resume": [[]],
     "drain": [["--all"], [HOSTILE]],
@@ -95,6 +97,7 @@ WITHOUT_WORK = ("watch",)
 def hostile(tmp_path, scratch):
     """A queue in which everything that others may write is as bad as can be."""
     queue = Queue(tmp_path / "jobs")
+    queue.store.mkdir(TRASH)
     parameters = {HOSTILE: HOSTILE, "x": f"v{HOSTILE}"}
     for folder, name in WITH_JOBS.items():
         queue.put(folder, name, data=json.dumps(parameters).encode())

@@ -21,6 +21,7 @@ COMPLETE = {
     "requeue": ["--dead"],
     "cancel": ["job"],
     "remove": ["job"],
+    "clean": ["--older-than", "30d"],
     "drain": ["w1"],
     "wait": ["--timeout", "0"],
 }

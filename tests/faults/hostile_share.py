@@ -23,7 +23,7 @@ from dirjobs.signing import subject
 FOLDERS = (
     *("00_waiting", "01_running", "02_done", "99_failed", "_queue", "_queue/workers"),
     *("_queue/attempts", "_queue/journal", "_queue/parked", "_queue/signatures"),
-    *("_queue/keep", "_queue/keep/JOB", "logs", "results", "results/JOB"),
+    *("_queue/keep", "_queue/keep/JOB", "_queue/trash", "logs", "results", "results/JOB"),
 )
 Make = Callable[[Path], object]
 TERMS = {

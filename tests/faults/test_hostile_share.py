@@ -56,6 +56,11 @@ COMMANDS = (
     *(["logs", "odd.txt"], ["logs", "JOB"], ["results"], ["results", "--csv"], ["results", "-v"]),
     *(["retry", "odd*"], ["requeue", "odd*"], ["requeue", "--dead"], ["cancel", "odd*"]),
     *(["retry", "--done", "odd*"], ["remove", "odd*", "--state", "failed"], ["remove", "odd.txt"]),
+    *(
+        ["clean", "--older-than", "1d"],
+        ["clean", "--older-than", "0d"],
+        ["clean", "--older-than=1s"],
+    ),
     *(["pause"], ["resume"], ["resume"], ["drain", "nobody"], ["wait", "--timeout", "0"]),
     *(
         ["deliver", "--list"],

@@ -1,4 +1,5 @@
-"""Nothing in dirjobs can delete a job: its source is read for it, and a store watched."""
+"""Nothing in dirjobs can delete a job but from the trash: its source is read for it, and a store
+watched."""
 
 import ast
 import random
@@ -120,6 +121,7 @@ def test_only_known_modules_remove_anything():
         if isinstance(node, ast.Call) and named(node.func).endswith("share.remove")
     }
     assert removing == {
+        "admin/clean.py",  # a file in the trash, which a person wants to be emptied
         "admin/enqueue.py",
         "protocol/copying.py",
         "protocol/store_clock.py",
@@ -139,6 +141,13 @@ def test_only_known_modules_remove_anything():
         *("00_waiting/~w1~abc.job.part", "00_waiting/~w1~abc.part", "00_waiting/abc.part"),
         *("00_waiting/~w1~ab2c~abc.job.part", "00_waiting/~abc.job.part", "_queue/workers/x"),
         *("_queue/workers/~other", "_queue/workers/~pause.txt", "00_waiting/~drain.w1.abc"),
+        *("_queue/trash", "_queue/trash/", "_queue/trash/.", "_queue/trash/..", "trash/job1.txt"),
+        *("_queue/trash/deep/job1.txt", "_queue/trashed/job1.txt", "00_waiting/trash/job1.txt"),
+        *(
+            "_queue/trash/../parked/w1.job1.txt",
+            "_queue/trash\\job1.txt",
+            "x/_queue/trash/job1.txt",
+        ),
     ],
 )
 def test_a_share_refuses_to_remove_anything_else(path):
@@ -153,6 +162,28 @@ def test_a_share_refuses_to_remove_anything_else(path):
 def test_a_staged_claim_of_a_job_that_ends_with_part_is_no_upload():
     assert not may_be_removed("00_waiting/~w1~k3x9q2.job.part")
     assert may_be_removed("00_waiting/~k3x9q2.part")
+
+
+@pytest.mark.parametrize("name", ["job1.txt", "job1~2.txt", "~w1~abc.job1.txt", "a b", ".hidden"])
+def test_any_file_directly_in_the_trash_may_be_removed(name):
+    assert may_be_removed(f"_queue/trash/{name}")
+
+
+def test_only_the_command_clean_empties_the_trash():
+    """Nobody else who may remove something names the folder."""
+    naming = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Name) and node.id == "TRASH"
+    }
+    assert naming == {
+        "layout.py",
+        "admin/clean.py",
+        "admin/remove.py",  # moves files there
+        "cli/commands/clean.py",  # tells
+        "cli/commands/remove.py",
+    }
 
 
 class Watched(Layer):

@@ -170,6 +170,8 @@ def test_an_interrupted_claim_is_left_to_the_sweep_not_forgotten(error, after, m
         ("00_waiting/~k3x9q2.part", True),
         ("_queue/workers/~pause", True),
         ("_queue/workers/~drain.w1.k3x9q2", True),
+        ("_queue/trash/job1.txt", True),
+        ("_queue/trash/deep/job1.txt", False),
         ("_queue/workers/notes.txt", False),
         ("_queue/queue.json", False),
         ("00_waiting/job.part", False),
