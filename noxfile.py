@@ -6,7 +6,7 @@ from pathlib import Path
 import nox
 
 nox.options.default_venv_backend = "venv"
-nox.options.sessions = ["lint", "typing", "tests", "readme"]
+nox.options.sessions = ["lint", "typing", "tests", "readme", "docs"]
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 LEFT_OUT = shutil.ignore_patterns(
@@ -58,6 +58,13 @@ def readme(session):
     session.install(*needs("test"), ".")
     away_from_the_sources(session)
     session.run("python", "-m", "pytest", "tests/test_readme.py", *session.posargs)
+
+
+@nox.session
+def docs(session):
+    """The pages as a site, in site/; a link that leads nowhere fails it."""
+    session.install(*needs("docs"))
+    session.run("mkdocs", "build", "--strict", *session.posargs, env={"NO_MKDOCS_2_WARNING": "1"})
 
 
 @nox.session
