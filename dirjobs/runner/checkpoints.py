@@ -204,13 +204,11 @@ class Checkpoints:
             raise
 
     def _unpack_one(self, tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
-        parts = member.name.split("/")
-        problem = unportable_name if os.name == "nt" else unsafe_name
         if not member.isreg() or member.issparse():
             raise Unusable(f"{member.name!r} in it is no file")
-        if len(parts) > _DEEPEST or any(problem(part) for part in parts):
-            raise Unusable(f"{member.name!r} in it is no name for a file here")
-        path = os.path.join(self.folder, *parts)
+        if problem := _problem(member.name):
+            raise Unusable(f"{member.name!r} in it can't be a file here: {problem}")
+        path = os.path.join(self.folder, *member.name.split("/"))
         os.makedirs(os.path.dirname(path), exist_ok=True)
         source = cast("BinaryIO", tar.extractfile(member))
         with open(path, "xb") as target:
@@ -303,8 +301,8 @@ class Checkpoints:
             for found in contents(self.folder):
                 if found.left_out:
                     continue
-                if found.missing:
-                    raise tarfile.TarError(f"{found.path!r}: {found.missing}")
+                if problem := found.missing or _problem(found.path):
+                    raise tarfile.TarError(f"{found.path!r}: {problem}")
                 with opened(os.path.join(self.folder, found.path)) as source:
                     status = os.fstat(source.fileno())
                     member = tarfile.TarInfo(found.path)
@@ -362,6 +360,15 @@ class _Bounded:
         if not 0 <= size <= _LONGEST_HEADER:
             raise tarfile.ReadError(f"a header of {size} bytes")
         return self._file.read(size)
+
+
+def _problem(path: str) -> str:
+    """Why there can't be such a file in a checkpoint; empty if there can."""
+    names = path.split("/")
+    if len(names) > _DEEPEST:
+        return f"it is in more than {_DEEPEST - 1} folders inside each other"
+    problem_of = unportable_name if os.name == "nt" else unsafe_name
+    return next(filter(None, map(problem_of, names)), None) or ""
 
 
 def _digest(file: BinaryIO) -> str:

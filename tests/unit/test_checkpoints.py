@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import sys
 import tarfile
 
 import pytest
@@ -276,6 +277,15 @@ def test_a_folder_that_changes_meanwhile_waits_for_the_next_time(store, attempt,
     monkeypatch.setattr(Checkpoints, "_pack", pack)
     saved(first)
     assert kept(attempt("w2", 5)) == {"n": "22"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of any bytes")
+def test_a_name_that_could_not_be_unpacked_is_told_of_when_it_is_saved(store, attempt):
+    first = saved(attempt("w1"), n="1")
+    with open(os.path.join(os.fsencode(first.folder), b"\xff"), "w"):
+        pass
+    assert "can't be stored" in first.save(patient=True)
+    assert kept(attempt("w2", 5)) == {"n": "1"}
 
 
 def test_a_full_share_is_told_of_once(store, attempt):
