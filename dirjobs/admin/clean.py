@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from dirjobs.errors import Denied, NotFound
-from dirjobs.layout import TRASH
+from dirjobs.layout import TRASH, may_be_removed
 from dirjobs.protocol.share import Share
 from dirjobs.protocol.store_clock import StoreClock
 from dirjobs.store import Entry, FileKind
@@ -17,7 +17,7 @@ class Found(NamedTuple):
 
     Attributes:
         old: the files that are old enough to be deleted.
-        left: the names of everything else, links and folders as well.
+        left: the names of everything else: links, folders, names that no job has.
         until: when the youngest of `old` may have been written, by the store's clock.
     """
 
@@ -39,7 +39,11 @@ def look(share: Share, age: float) -> Found:
         StoreError: it can't be reached.
     """
     entries = share.listed(TRASH)
-    files = [entry for entry in entries if entry.kind is FileKind.FILE]
+    files = [
+        entry
+        for entry in entries
+        if entry.kind is FileKind.FILE and may_be_removed(f"{TRASH}/{entry.name}")
+    ]
     if not files:
         return Found([], [entry.name for entry in entries], 0.0)
     now = StoreClock(share).now()

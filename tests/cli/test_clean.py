@@ -256,3 +256,16 @@ def test_an_answer_that_gets_lost(far, server):
     server.faults.add(Fault("answer_lost", "DELETE", "jobs/_queue/trash/a"))
     assert far.json("clean", "--older-than", "0d")["removed"] == ["a", "b"]
     assert far.names(TRASH) == []
+
+
+def test_a_name_that_no_job_has_stays(local):
+    trash(local, "a.txt", age=40 * DAY)
+    name = "x" * 230
+    with open(f"{local.url}/_queue/trash/{name}", "w"):
+        pass
+    os.utime(f"{local.url}/_queue/trash/{name}", (1e9, 1e9))
+    assert local.json("clean", "--older-than", "30d") == {
+        "removed": ["a.txt"],
+        "bytes": 4,
+        "left": [name],
+    }
