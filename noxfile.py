@@ -54,7 +54,7 @@ def tests(session):
 
 @nox.session
 def readme(session):
-    """What the README shows, run with the installed wheel."""
+    """What the README and the pages for users show, run with the installed wheel."""
     session.install(*needs("test"), ".")
     away_from_the_sources(session)
     session.run("python", "-m", "pytest", "tests/test_readme.py", *session.posargs)

@@ -1,4 +1,5 @@
-"""What the README shows is run as it stands, section by section, each in a new folder."""
+"""What the README and the pages for users show is run as it stands, section by section, each
+in a new folder."""
 
 import os
 import re
@@ -12,16 +13,17 @@ import pytest
 from tests.command_line import environment
 
 ROOT = Path(__file__).parents[1]
+PAGES = ("README.md", "docs/command-line.md", "docs/python.md", "docs/shares.md")
 PIECE = re.compile(
     r"^<!-- (?P<note>.*?) -->$|^```(?P<language>\w*)\n(?P<body>.*?)^```$|^#+ (?P<title>[^\n]*)$",
     re.MULTILINE | re.DOTALL,
 )
 
 
-def sections():
+def sections(page="README.md"):
     """Title -> its notes and code blocks, as (kind, text) in their order."""
     found, blocks = {}, []
-    for piece in PIECE.finditer((ROOT / "README.md").read_text("utf-8")):
+    for piece in PIECE.finditer((ROOT / page).read_text("utf-8")):
         if piece["title"]:
             blocks = found.setdefault(piece["title"], [])
         elif piece["note"]:
@@ -33,7 +35,7 @@ def sections():
 
 
 def command_folder(folder):
-    """A PATH on which the commands are that the README takes for granted."""
+    """A PATH on which the commands are that the pages take for granted."""
     commands = folder / "bin"
     commands.mkdir()
     for name, command in (("dirjobs", "-m dirjobs"), ("python", "")):
@@ -49,15 +51,17 @@ def run_blocks(blocks, folder, path):
     for kind, text in blocks:
         if kind == "not run":
             skip = True
+        elif skip:
+            if kind == "python":
+                compile(text, "example.py", "exec")
+                ran += 1
+            skip = False
         elif kind == "prepare" or (kind == "sh" and text.startswith("mkdir ")):
             done = subprocess.run(
                 ["bash", "-euc", text], cwd=folder, env=env, capture_output=True, text=True
             )
             assert done.returncode == 0, done.stderr
             ran += kind == "sh"
-        elif kind == "python" and skip:
-            compile(text, "README.md", "exec")
-            ran, skip = ran + 1, False
         elif kind == "python":
             (folder / "example.py").write_text(text)
             done = subprocess.run(
@@ -68,7 +72,7 @@ def run_blocks(blocks, folder, path):
         elif kind == "output" and output is not None:
             assert output == text
             output = None
-    assert not output, "the README does not show what its code prints"
+    assert not output, "the page does not show what its code prints"
     return ran
 
 
@@ -76,14 +80,16 @@ WALK = "A sweep over three machines, in ten lines"
 """Run elsewhere, on three kinds of shares: tests/process/test_walkthrough.py."""
 
 EXECUTABLE = {
-    title: blocks
-    for title, blocks in sections().items()
+    f"{page}: {title}": blocks
+    for page in PAGES
+    for title, blocks in sections(page).items()
     if title != WALK and any(kind == "python" or text.startswith("mkdir ") for kind, text in blocks)
 }
 
 
-def test_the_quick_starts_are_there():
-    assert len(EXECUTABLE) >= 7
+def test_the_examples_are_there():
+    assert len(EXECUTABLE) >= 9
+    assert {name.partition(":")[0] for name in EXECUTABLE} == set(PAGES)
 
 
 @pytest.fixture
@@ -94,18 +100,22 @@ def path(tmp_path):
     return command_folder(tmp_path)
 
 
-@pytest.mark.parametrize("title", EXECUTABLE)
-def test_section(title, tmp_path, path):
+@pytest.mark.parametrize("name", EXECUTABLE)
+def test_section(name, tmp_path, path):
     folder = tmp_path / "here"
     folder.mkdir()
-    assert run_blocks(EXECUTABLE[title], folder, path) > 0
+    assert run_blocks(EXECUTABLE[name], folder, path) > 0
 
 
-def test_the_original_quick_start_prints_what_it_always_printed(tmp_path):
+@pytest.mark.parametrize(
+    ("page", "title"),
+    [("README.md", "Quick start: one worker in Python"), ("docs/python.md", "Scripts of 2018")],
+)
+def test_the_original_quick_start_prints_what_it_always_printed(page, title, tmp_path):
     (tmp_path / "jobs" / "00_waiting").mkdir(parents=True)
     for name in ("job1.txt", "job2.txt"):
         (tmp_path / "jobs" / "00_waiting" / name).touch()
-    blocks = sections()["Quick start: one worker in Python"]
+    blocks = sections(page)[title]
     script = next(text for kind, text in blocks if kind == "python")
     done = subprocess.run(
         [sys.executable, "-c", script],

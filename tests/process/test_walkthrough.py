@@ -94,8 +94,9 @@ def test_the_walk_through(place, tmp_path):
         assert text.count(".json ... done") == 57
         assert text.count(".json ... failed") == 3
         assert len(place.files("99_failed")) == 3
-        log = person.gets("dirjobs logs lr0.01_seed13.json")
-        assert "thirteen.dat is missing" in log
+        told = person.gets(lines["what failed"])
+        assert told.count("exit code 1: thirteen.dat is missing\n") == 3
+        assert "\nthirteen.dat is missing\n" in told
         (folder / "thirteen.dat").touch()
         again = person.gets(lines["at last"])
         assert "3 jobs are waiting again." in again
