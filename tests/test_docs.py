@@ -85,11 +85,22 @@ def test_the_picture_shows_the_imports_of_today(monkeypatch):
     )
 
 
-def test_the_pages_name_what_is_there():
-    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-    for page in pages:
-        for link in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", page.read_text("utf-8")):
-            there = (page.parent / link).resolve()
-            if there.is_relative_to(ROOT / "dirjobs"):  # it may be the installed one
-                there = Path(dirjobs.__file__).parent / there.relative_to(ROOT / "dirjobs")
-            assert there.exists(), f"{page.name}: {link}"
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def anchors(page):
+    """What a link into the page may name, as GitHub makes it of the headings."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_pages_name_what_is_there(page):
+    text = page.read_text("utf-8")
+    for link, anchor in re.findall(r"\]\(([^)#:\s]*)(?:#([^)\s]*))?\)", text):
+        there = (page.parent / link).resolve() if link else page
+        if there.is_relative_to(ROOT / "dirjobs"):  # it may be the installed one
+            there = Path(dirjobs.__file__).parent / there.relative_to(ROOT / "dirjobs")
+        assert there.exists(), link
+        assert not anchor or anchor in anchors(there), f"{link}#{anchor}"
