@@ -357,7 +357,7 @@ class Execution:
         else:
             reason = _STOPPED if run is None else self._outcome_of(run, began, output)
         self._seconds = details.seconds = time.monotonic() - began
-        output.note(f"{utc_now()} {reason or 'exit code 0'} after {duration(self._seconds)}")
+        output.note(f"{utc_now()} after {duration(self._seconds)}: {reason or 'exit code 0'}")
         return reason
 
     def _warn_of(self, option: str, output: OutputBuffer) -> None:
