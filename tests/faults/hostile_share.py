@@ -269,7 +269,8 @@ class Hostile:
             return
         if len(os.fsencode(path.name)) > _LONGEST:
             return
-        with suppress(FileNotFoundError, FileExistsError):  # a worker was quicker
+        # A worker was quicker, or something else that is odd is where the folder would be.
+        with suppress(FileNotFoundError, FileExistsError, NotADirectoryError):
             path.parent.mkdir(parents=True, exist_ok=True)
             make(path)
         self._here.append(os.fsencode(path))
@@ -407,7 +408,8 @@ class Hostile:
         path = Path(os.fsdecode(self._here.pop(self._chance.randrange(len(self._here)))))
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
-        else:
+            return
+        with suppress(NotADirectoryError):
             path.unlink(missing_ok=True)
 
 
