@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from dirjobs import layout
+from dirjobs.errors import TRANSIENT_ERRORS, StoreError
 from dirjobs.layout import LOGS
 from dirjobs.protocol.share import Share
 from dirjobs.store import Entry
@@ -31,6 +32,23 @@ class Log(NamedTuple):
 def log_path(job: str, worker: str) -> str:
     """Where the output of `worker`'s attempt at `job` is."""
     return f"{LOGS}/{job}.{worker}{_SUFFIX}"
+
+
+def last_line(share: Share, job: str, worker: str) -> str:
+    """The last line that a job has printed at an attempt, so far as its log is on the share; empty
+    if it is not known, as of a log of more than 1 MiB.  One request.
+
+    Raises:
+        StoreError: the store can't be reached.
+    """
+    try:
+        text = share.read(log_path(job, worker)).decode(errors="replace")
+    except TRANSIENT_ERRORS:
+        raise
+    except StoreError:  # none yet, too large, a link: it is for a person who looks on
+        return ""
+    lines = (line.rpartition("\r")[2].strip() for line in reversed(text.splitlines()))
+    return next((line for line in lines if line and not line.startswith("# ")), "")
 
 
 def logs_of(share: Share, job: str) -> list[Log]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.table import Table
@@ -56,6 +56,7 @@ class Board:
         height: lines it may have; None for as many as it takes.
         trouble: what keeps a newer picture away.
         hint: the last line.
+        printed: the last line that a running job has printed, by job.
     """
 
     found: Overview
@@ -64,6 +65,7 @@ class Board:
     height: int | None = None
     trouble: str = ""
     hint: str = ""
+    printed: Mapping[str, str] = field(default_factory=dict)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         width, found = options.max_width, self.found
@@ -81,7 +83,7 @@ class Board:
         yield from head
         if found.workers and rows != 0:
             yield Text()
-            yield workers_table(found, width, rows)
+            yield workers_table(found, width, rows, self.printed)
         if failures:
             yield Text()
             yield failures_table(failures, found.failed, width)
@@ -146,7 +148,9 @@ def legend(found: Overview, marks: str = _BLOCKS) -> Text:
     return text.append(f"of {found.total:,}", "dim")
 
 
-def workers_table(found: Overview, width: int, room: int | None = None) -> Group:
+def workers_table(
+    found: Overview, width: int, room: int | None = None, printed: Mapping[str, str] | None = None
+) -> Group:
     """The workers and what they run.
 
     Args:
@@ -154,6 +158,7 @@ def workers_table(found: Overview, width: int, room: int | None = None) -> Group
         width: of the terminal.
         room: lines that the table may have beside its headline; None for as many as it takes.
             Then jobs are folded first, and then workers that are well.
+        printed: the last line that a running job has printed, by job.
     """
     workers = found.workers
     shown, left = fold(workers, room)
@@ -188,6 +193,8 @@ def workers_table(found: Overview, width: int, room: int | None = None) -> Group
             runs = _line(job.job)
             if long := how_long(found, job):
                 runs = _line(f"{long}: {job.job}", "yellow")
+            if printed and (last := printed.get(job.job)):
+                runs.append(f"  {printable(last)}", "dim")
             table.add_row(*cells, Text(since), *folded, runs)
             cells = [Text() for _ in cells]
     if not left:

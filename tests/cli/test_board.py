@@ -146,3 +146,12 @@ def test_what_there_is_has_a_cell():
 )
 def test_times_are_brief(seconds, text):
     assert brief_duration(seconds) == text
+
+
+def test_the_last_line_that_a_job_has_printed():
+    found = Overview(
+        running=1,
+        workers=(Seen("w1", State.WORKING, jobs=(Claimed("a.json", "w1", 10.0),)),),
+    )
+    lines = drawn(found, printed={"a.json": "epoch 3\x1b[2J loss 0.2"})
+    assert any(line.endswith("a.json  epoch 3\\x1b[2J loss 0.2") for line in lines)

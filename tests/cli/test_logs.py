@@ -8,9 +8,11 @@ import pytest
 from click.testing import CliRunner
 
 from dirjobs import DirJobs
+from dirjobs.admin.logs import last_line
 from dirjobs.cli import main
 from dirjobs.cli.commands import logs
 from dirjobs.cli.commands.logs import Shown, copy_new_part
+from dirjobs.protocol.share import Share
 
 
 @pytest.fixture
@@ -129,3 +131,22 @@ def test_no_log_is_held_in_memory(local, monkeypatch, options):
     finally:
         tracemalloc.stop()
     assert sum(written) >= 8 << 20
+
+
+@pytest.mark.parametrize(
+    ("log", "line"),
+    [
+        (b"one\ntwo\n\n# a note of ours\n", "two"),
+        (b"10 %\r20 %\r30 %", "30 %"),
+        (b"# a note of ours\n", ""),
+        (b"", ""),
+        (b"x" * (2 << 20), ""),
+        (b"\xff\n", "\ufffd"),
+        (None, ""),
+    ],
+)
+def test_the_last_line_of_a_log(queue, log, line):
+    queue.store.mkdir("logs")
+    if log is not None:
+        queue.put("logs", "a.w1.log", data=log)
+    assert last_line(Share(queue.store), "a", "w1") == line

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 
 import click
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.text import Text
 
 from dirjobs.admin.inspect import Inspector
+from dirjobs.admin.logs import last_line
 from dirjobs.admin.report import Overview, State
 from dirjobs.cli.options import QueueCommand, Seconds, jobs_argument, opened, verbose_option
 from dirjobs.clock import monotonic
@@ -21,6 +22,7 @@ from dirjobs.console.errors import out_of_reach, say, sentence, show_log, told_i
 from dirjobs.console.text import clock_time, json_text, on_terminal, show
 from dirjobs.console.words import counted
 from dirjobs.errors import TRANSIENT_ERRORS
+from dirjobs.policy import DEFAULT_HEARTBEAT
 from dirjobs.protocol.share import Share
 from dirjobs.recovery.process import this_process
 from dirjobs.runner.signals import Interrupted, Interruption
@@ -44,10 +46,10 @@ _LATE = 5.0
 def watch(jobs: str, interval: float | None, until_done: bool, as_json: bool, verbose: int) -> int:
     """Show a queue at work: progress, workers, what failed last.  Ctrl-C ends the view only.
 
-    On a terminal the picture is drawn anew with every look; elsewhere there is a line for
-    each change.  A look costs seven or eight requests, and one for each worker and failure
-    that has news, however many jobs there are; long looks are followed by longer pauses.
-    While the share can't be reached this waits.
+    On a terminal the picture is drawn anew with every look, with the last line that each running
+    job has printed; elsewhere there is a line for each change.  A look costs seven or eight
+    requests, and one for each worker and failure that has news, however many jobs there are; long
+    looks are followed by longer pauses.  While the share can't be reached this waits.
 
     \b
     Exit codes:  0  Ctrl-C; with --until-done: all jobs ended in 02_done
@@ -103,6 +105,8 @@ class Looks:
         self._until_done = until_done
         self._going = going
         self._inspector = Inspector(this_process())
+        self.last_lines = LastLines(share)
+        """What running jobs have printed."""
 
     def __iter__(self) -> Iterator[Overview | None]:
         """What was found, at once and then at every look; None if the store is away.
@@ -141,6 +145,7 @@ def on_screen(looks: Looks, verbose: int) -> Overview:
         with picture as live, logged_above(verbose):
             for found in looks:
                 if found is not None:
+                    screen.lines = looks.last_lines.of(found)
                     screen.found, screen.at = found, time.time()
                 live.refresh()
     finally:
@@ -160,11 +165,37 @@ def logged_above(verbose: int) -> Iterator[None]:
         show_log(verbose)
 
 
+class LastLines:
+    """The last lines that running jobs have printed: those of a few jobs, and by URL as seldom as
+    workers write logs.
+
+    Args:
+        share: of the queue.
+    """
+
+    def __init__(self, share: Share) -> None:
+        self._share = share
+        is_local = share.store.local_path("") is not None
+        self._pause, self._most = (0.0, 20) if is_local else (DEFAULT_HEARTBEAT, 5)
+        self._look_at = 0.0
+        self._lines: dict[str, str] = {}
+
+    def of(self, found: Overview) -> Mapping[str, str]:
+        """What they are, by job; those of before, if it is too soon or the store is away."""
+        if monotonic() >= self._look_at:
+            self._look_at = monotonic() + self._pause
+            jobs = [job for worker in found.workers for job in worker.jobs][: self._most]
+            with suppress(*TRANSIENT_ERRORS):  # the next look tells of it
+                self._lines = {job.job: last_line(self._share, job.job, job.worker) for job in jobs}
+        return self._lines
+
+
 class Screen:
     """The latest picture, and what keeps a newer one away."""
 
     def __init__(self, looks: Looks) -> None:
         self.found: Overview | None = None
+        self.lines: Mapping[str, str] = {}
         self.at: float | None = None
         self.is_over = False
         self._looks = looks
@@ -176,7 +207,7 @@ class Screen:
         if self.found is not None:
             hint = "" if self.is_over else "Ctrl-C ends this view; the workers go on."
             height = console.size.height - 1
-            yield Board(self.found, self._looks.url, self.at, height, trouble, hint)
+            yield Board(self.found, self._looks.url, self.at, height, trouble, hint, self.lines)
         elif trouble:
             yield Text(trouble, "bold red")
 
