@@ -15,6 +15,7 @@ from tests.fake_webdav import PERSONALITIES
 
 
 def test_init_makes_a_queue(tmp_path, local):
+    (tmp_path / "new").mkdir()
     local.url = str(tmp_path / "new" / "jobs")
     assert local.run("init").startswith(f"Made a queue in {local.url}.\n")
     assert (tmp_path / "new" / "jobs" / "_queue" / "parked").is_dir()

@@ -95,7 +95,7 @@ def test_the_walk_through(place, tmp_path):
         assert text.count(".json ... failed") == 3
         assert len(place.files("99_failed")) == 3
         told = person.gets(lines["what failed"])
-        assert told.count("exit code 1: thirteen.dat is missing\n") == 3
+        assert told.count(".json  exit code 1: thirteen.dat is missing\n") == 3
         assert "\nthirteen.dat is missing\n" in told
         (folder / "thirteen.dat").touch()
         again = person.gets(lines["at last"])
