@@ -13,13 +13,12 @@ import pytest
 from dirjobs import Denied, NoSpace, NotFound, Unavailable
 from dirjobs.admin.signatures import Signatures
 from dirjobs.backends.memory import MemoryStore
+from dirjobs.files.checkpoints import Checkpoints
+from dirjobs.files.upload import Delivery
 from dirjobs.layers import Layer
 from dirjobs.layout import AGREEMENT, KEEP, CheckpointName, may_be_removed, parse_checkpoint
 from dirjobs.protocol.folders import make_folders
 from dirjobs.protocol.share import Share
-from dirjobs.runner.checkpoints import Checkpoints
-from dirjobs.runner.shutdown import Shutdown
-from dirjobs.runner.upload import Delivery
 from dirjobs.signing import SigningKey
 
 BEGAN = 1_800_000_000.0
@@ -60,7 +59,7 @@ def attempt(store, tmp_path):
         share = Share(store, sleep=lambda seconds: None)
         checkpoints = Checkpoints(
             share,
-            Delivery(share, Shutdown()),
+            Delivery(share),
             job="a",
             worker=worker,
             file=str(place / "a"),

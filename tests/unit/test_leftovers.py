@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from dirjobs.runner import leftovers
-from dirjobs.runner.leftovers import NotAFile, contents, files_in, opened
+from dirjobs.files import leftovers
+from dirjobs.files.leftovers import NotAFile, contents, files_in, opened
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs a POSIX system")
 

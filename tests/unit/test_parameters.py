@@ -6,12 +6,13 @@ import json
 
 import pytest
 
-from dirjobs.cli.sweep.naming import LONGEST, Naming, content_of, filled
-from dirjobs.cli.sweep.parameters import combinations, csv_rows, json_rows, parse_param, typed
 from dirjobs.errors import ConfigurationError, InvalidName
+from dirjobs.files.parameters import object_in, texts_of
 from dirjobs.layout import check_new_job
-from dirjobs.runner.parameters import object_in, texts_of
-from dirjobs.runner.template import Subject, UnknownParameter, environment, fill_argument
+from dirjobs.placeholders import UnknownParameter
+from dirjobs.runner.template import Subject, environment, fill_argument
+from dirjobs.sweep.naming import LONGEST, Naming, content_of, filled
+from dirjobs.sweep.parameters import axes_of, combinations, csv_rows, json_rows, parse_param, typed
 from dirjobs.typed import Number, text_of, to_json
 
 
@@ -88,10 +89,10 @@ def rows_of(*rows):
 
 
 def test_products():
-    rows = combinations(rows_of({}), ["lr=0.1,0.01", "seed=1..3"])
+    rows = combinations(rows_of({}), axes_of(["lr=0.1,0.01", "seed=1..3"]))
     assert len(list(rows())) == 6
     assert content_of(list(rows())[-1]) == b'{"lr": 0.01, "seed": 3}\n'
-    rows = combinations(rows_of({"a": 1}, {"a": 2}), ["b=x,y"])
+    rows = combinations(rows_of({"a": 1}, {"a": 2}), axes_of(["b=x,y"]))
     assert [row["a"] for row in rows()] == [1, 1, 2, 2]
 
 
@@ -118,7 +119,7 @@ def test_what_only_looks_like_a_logarithm_is_a_value():
 
 
 def test_values_that_belong_together():
-    rows = combinations(rows_of({}), ["a=1,2,3", "b=x,y,z"], paired=True, repeat=2)
+    rows = combinations(rows_of({}), axes_of(["a=1,2,3", "b=x,y,z"]), paired=True, repeat=2)
     found = [(row["a"], row["b"], row["repeat"]) for row in rows()]
     assert found == [
         *(("1", "x", "1"), ("1", "x", "2"), ("2", "y", "1"), ("2", "y", "2")),
@@ -130,17 +131,17 @@ def test_values_that_belong_together():
 def test_a_sample_is_a_part_of_all_and_of_every_larger_one(number):
     params = ["a=1..4", "b=1..5"]
     files = rows_of({"f": 1}, {"f": 2}, {"f": 3})
-    everything = list(combinations(files, params)())
-    found = list(combinations(files, params, sample=number)())
+    everything = list(combinations(files, axes_of(params))())
+    found = list(combinations(files, axes_of(params), sample=number)())
     assert len(found) == min(number, 60)
     assert found == [row for row in everything if row in found]
-    larger = list(combinations(files, params, sample=number + 3)())
+    larger = list(combinations(files, axes_of(params), sample=number + 3)())
     assert [row for row in found if row not in larger] == []
 
 
 def test_a_sample_of_more_than_could_be_added():
     params = [f"x{n}=1..1000" for n in range(5)]
-    assert len(list(combinations(rows_of({}), params, sample=10)())) == 10
+    assert len(list(combinations(rows_of({}), axes_of(params), sample=10)())) == 10
 
 
 @pytest.mark.parametrize(
@@ -153,7 +154,7 @@ def test_a_sample_of_more_than_could_be_added():
 )
 def test_products_that_make_no_sense(params, told):
     with pytest.raises(ConfigurationError, match=told):
-        list(combinations(rows_of({"a": 1}), params)())
+        list(combinations(rows_of({"a": 1}), axes_of(params))())
 
 
 # -- files ---------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from dirjobs.errors import ConfigurationError
-from dirjobs.runner.workspace import kept, make, new_note, opened, prepared
+from dirjobs.files.workspace import kept, make, new_note, opened, prepared
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs owners and modes")
 

@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import stat
+import sys
 import unicodedata
 from collections.abc import Iterator
 from contextlib import suppress
@@ -13,6 +14,8 @@ from functools import cache
 from itertools import islice
 from typing import BinaryIO, NamedTuple
 
+from dirjobs.backends.posix import windows
+from dirjobs.backends.posix.paths import extended
 from dirjobs.layout import names_in_turn
 
 _SHALLOW = 100
@@ -105,6 +108,8 @@ def _why_left_out(entry: os.DirEntry[str]) -> str:
 @cache
 def _proc() -> int | None:
     """The device number of Linux' file system that tells of processes; None if there is none."""
+    if sys.platform == "win32":  # where that is a path of some drive
+        return None
     try:
         return os.stat("/proc/self/environ").st_dev
     except OSError:
@@ -131,8 +136,14 @@ def opened(path: str, *, follow: bool = True) -> BinaryIO:
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     if not follow:
         flags |= getattr(os, "O_NOFOLLOW", 0)
+    kernel = windows.SYSTEM
     try:
-        handle = os.open(path, flags)
+        if kernel is None:
+            handle = os.open(path, flags)
+        else:  # whoever reads keeps nobody from claiming or ending a job
+            handle = windows.sharing_open(
+                kernel, extended(os.path.abspath(path)), flags, follow=follow
+            )
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENXIO):
             raise NotAFile(f"{path!r} is no regular file") from error

@@ -12,9 +12,9 @@ from typing import BinaryIO, TypeVar
 
 from dirjobs.admin.signatures import Signatures
 from dirjobs.clock import growing_pauses, monotonic
-from dirjobs.console.errors import say
-from dirjobs.console.text import and_more
-from dirjobs.errors import TRANSIENT_ERRORS, NoSpace, StoreError, TooLarge
+from dirjobs.errors import TRANSIENT_ERRORS, NoSpace, StoreError, TooLarge, and_more
+from dirjobs.files.leftovers import contents, opened
+from dirjobs.files.output_buffer import shortened
 from dirjobs.layout import AGREEMENT, ATTEMPTS, RESULTS, names_in_turn
 from dirjobs.policy import DEFAULT_HEARTBEAT
 from dirjobs.protocol import attempts, folders
@@ -23,9 +23,6 @@ from dirjobs.protocol.folders import write
 from dirjobs.protocol.journal import CANCELLED
 from dirjobs.protocol.outage import PatienceOver
 from dirjobs.protocol.share import Share
-from dirjobs.runner.leftovers import contents, opened
-from dirjobs.runner.output_buffer import shortened
-from dirjobs.runner.shutdown import Shutdown
 from dirjobs.signing import SigningKey
 from dirjobs.store import Entry, split
 from dirjobs.worker import retry_through_outages
@@ -45,17 +42,28 @@ class Delivery:
 
     Args:
         share: the queue.
-        shutdown: ends the patience with a full disk.
+        tell: is told, in a sentence, what a person should know.
+        wait_for_stop: waits so many seconds; True if whoever waits for room on a full disk is
+            to stop.  None waits as the share does, to the end.
         key: jobs must be signed by it.
     """
 
-    def __init__(self, share: Share, shutdown: Shutdown, key: SigningKey | None = None) -> None:
+    def __init__(
+        self,
+        share: Share,
+        *,
+        tell: Callable[[str], object] = log.warning,
+        wait_for_stop: Callable[[float], bool] | None = None,
+        key: SigningKey | None = None,
+    ) -> None:
         self._share = share
+        self._tell = tell
+        self._wait_for_stop = wait_for_stop or self._sleep
         self.signatures = None if key is None else Signatures(share, key)
         """Of jobs and checkpoints; None if they need none."""
-        self._shutdown = shutdown
         self._lock = Lock()
         self._noted: set[str] = set()
+        self._tried: set[str] = set()
         self._longest_log = sys.maxsize
         self._listed_at = -float("inf")
 
@@ -86,10 +94,10 @@ class Delivery:
                 if len(part) > SHORTEST_LOG:
                     self._longest_log = max(SHORTEST_LOG, len(part) // 2)
                     continue
-                say(f"{path!r} could not be written: {error}")
+                self._tell(f"{path!r} could not be written: {error}")
                 return False
             except StoreError as error:
-                say(f"{path!r} could not be written: {error}")
+                self._tell(f"{path!r} could not be written: {error}")
                 return False
             return True
 
@@ -97,14 +105,25 @@ class Delivery:
         """Note a failed attempt at a job."""
         attempts.note(self._share, job, worker, reason)
 
+    def times_noted(self, job: str, reason: str) -> int:
+        """How many attempts since somebody last retried a job ended for reasons that begin so."""
+        count = 0
+        for noted in attempts.read(self._share, job):
+            begins = str(noted.get("reason", "")).startswith(reason)
+            count = 0 if noted.get("retried") else count + begins
+        return count
+
     def is_cancelled(self, job: str) -> bool:
         """Whether a person has cancelled a job, as far as is noted."""
         noted = attempts.read(self._share, job)
         return bool(noted) and noted[-1].get("reason") == CANCELLED
 
     def attempts_at(self, job: str) -> int:
-        """How many tries of a job have been noted, so far as was known half a minute ago."""
+        """How many tries of a job have been noted, so far as was known half a minute ago, or are
+        known since this worker asked for it before."""
         with self._lock:
+            was_asked = job in self._tried
+            self._tried.add(job)
             now = monotonic()
             if now - self._listed_at >= DEFAULT_HEARTBEAT:
                 self._listed_at = now
@@ -112,7 +131,7 @@ class Delivery:
                     self._noted = {entry.name for entry in self._share.listed(ATTEMPTS)}
                 except StoreError as error:
                     log.info("%s can't be listed (%s)", ATTEMPTS, error)
-            if f"{job}.json" not in self._noted:
+            if not was_asked and f"{job}.json" not in self._noted:
                 return 0
         return attempts.tries(attempts.read(self._share, job))
 
@@ -182,7 +201,7 @@ class Delivery:
         free = (name for name in names_in_turn(worker) if name.casefold() not in taken)
         return f"{above}/{next(free)}"
 
-    def results(self, place: str, folder: str, tell: Callable[[str], object] = say) -> str:
+    def results(self, place: str, folder: str, tell: Callable[[str], object] | None = None) -> str:
         """Bring everything in a local folder to a folder of the queue.
 
         Outages are waited for, without end; a full share for `PATIENCE` seconds.
@@ -190,7 +209,8 @@ class Delivery:
         Args:
             place: from `place_for`.
             folder: may have folders in it, empty ones don't count.
-            tell: is told what is no result, and what has another name there.
+            tell: is told what is no result, and what has another name there; by default as this
+                delivery tells.
 
         Returns:
             what is not there in the end, and why; nothing if everything is.
@@ -199,7 +219,8 @@ class Delivery:
             StoreError: an outage that is waited for no longer.
         """
         problems, left_out = [], []
-        room = _WaitForRoom(self._shutdown)
+        tell = tell or self._tell
+        room = _WaitForRoom(self._tell, self._wait_for_stop)
         for found in contents(folder):
             if found.left_out:
                 left_out.append(f"{found.path!r}: {found.left_out}")
@@ -245,6 +266,10 @@ class Delivery:
                 if room.is_given_up(error):
                     raise
 
+    def _sleep(self, seconds: float) -> bool:
+        self._share.sleep(seconds)
+        return False
+
     def through_outages(self, call: Callable[[], T]) -> T:
         """What a call to the share gives.  While that can't be reached this waits.
 
@@ -260,8 +285,11 @@ class Delivery:
 class _WaitForRoom:
     """Gives somebody `PATIENCE` seconds to make room on a full share, for one job."""
 
-    def __init__(self, shutdown: Shutdown) -> None:
-        self._shutdown = shutdown
+    def __init__(
+        self, tell: Callable[[str], object], wait_for_stop: Callable[[float], bool]
+    ) -> None:
+        self._tell = tell
+        self._wait_for_stop = wait_for_stop
         self._until: float | None = None
         self._pauses = growing_pauses(_PAUSE, _LONGEST_PAUSE)
 
@@ -270,10 +298,10 @@ class _WaitForRoom:
         now = monotonic()
         if self._until is None:
             self._until = now + PATIENCE
-            say(f"{str(error).rstrip('.')}. Waiting for room, at most {PATIENCE:g} s.")
+            self._tell(f"{str(error).rstrip('.')}. Waiting for room, at most {PATIENCE:g} s.")
         if now >= self._until:
             return True
-        return self._shutdown.wait_for_stop(min(next(self._pauses), self._until - now))
+        return self._wait_for_stop(min(next(self._pauses), self._until - now))
 
 
 def _put_file(share: Share, path: str, file: BinaryIO) -> None:

@@ -26,9 +26,12 @@ from typing import Any
 import msgspec
 
 from dirjobs.errors import ConfigurationError, named_in_errors
+from dirjobs.files import leftovers
+from dirjobs.names import local_problem
 from dirjobs.protocol.records import decode
+from dirjobs.protocol.share import Share
 from dirjobs.recovery.process import Process, this_process
-from dirjobs.runner import leftovers
+from dirjobs.redaction import redacted
 
 SCRATCH_VARIABLE = "DIRJOBS_SCRATCH"
 """Names the folder of all workspaces."""
@@ -152,10 +155,11 @@ class Workspace:
         return False
 
     def path_for(self, job: str) -> str:
-        """Where the copy of a job's file may be."""
+        """Where the copy of a job's file may be: called as the job, if a file of this machine
+        can be."""
         folder = os.path.join(self.path, _JOB)
         os.makedirs(folder, exist_ok=True)
-        return os.path.join(folder, job)
+        return os.path.join(folder, job if local_problem(job) is None else _JOB)
 
     def empty_results(self) -> str:
         """The folder for the results, with nothing in it.
@@ -250,6 +254,12 @@ def opened(path: str) -> Workspace | None:
     except (OSError, ValueError):
         return None
     return Workspace(path, note, lock)
+
+
+def place_of(share: Share) -> str:
+    """What a note calls the queue: its absolute path, or its URL without secrets."""
+    local = share.store.local_path("")
+    return redacted(share.store.url) if local is None else os.path.abspath(local)
 
 
 def new_note(*, queue: str, queue_id: str, job: str, claim: str, worker: str, began: str) -> Note:

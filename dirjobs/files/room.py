@@ -10,7 +10,7 @@ import platform
 import shutil
 from typing import BinaryIO
 
-from dirjobs.runner.machine import told
+from dirjobs.sizes import told
 
 LARGE = 1 << 30
 """Bytes from which on it is a file's own fault that there is no room for it."""

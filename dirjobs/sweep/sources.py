@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import glob
 import io
 import os
 import shutil
@@ -15,8 +16,11 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from dirjobs import layout
-from dirjobs.cli.sweep.naming import Naming, content_of, filled, name_for, numbered
-from dirjobs.cli.sweep.parameters import (
+from dirjobs.errors import ConfigurationError, named_in_errors
+from dirjobs.placeholders import variable_of
+from dirjobs.sweep.naming import Naming, content_of, filled, name_for, numbered
+from dirjobs.sweep.parameters import (
+    Axes,
     Row,
     Rows,
     combinations,
@@ -24,8 +28,6 @@ from dirjobs.cli.sweep.parameters import (
     encoding_of,
     json_rows,
 )
-from dirjobs.errors import ConfigurationError, named_in_errors
-from dirjobs.runner.template import variable_of
 from dirjobs.typed import text_of
 
 INPUT = "-"
@@ -111,6 +113,16 @@ def from_files(paths: Sequence[str]) -> Batch:
             yield NewJob(os.path.basename(file), _opener(file), os.stat(file).st_size)
 
     return Batch([os.path.basename(file) for file in found], jobs)
+
+
+def matching(patterns: Iterable[str]) -> list[str]:
+    """The files that are meant by names and patterns such as ``parameters/*.json``, which the
+    shells of Windows leave to programs; a pattern that is like no file stays."""
+    found: list[str] = []
+    for pattern in patterns:
+        there = pattern == INPUT or os.path.lexists(pattern)
+        found += [pattern] if there else sorted(glob.glob(pattern)) or [pattern]
+    return found
 
 
 def _opener(path: str) -> Callable[[], BinaryIO]:
@@ -214,16 +226,16 @@ _ALL = Choice()
 
 
 def from_parameters(
-    params: Sequence[str],
-    table: tuple[str, str, str] | None,
-    template: str | None,
-    pattern: str | None,
+    axes: Axes,
+    table: tuple[str, str, str] | None = None,
+    template: str | None = None,
+    pattern: str | None = None,
     choice: Choice = _ALL,
 ) -> Batch:
     """A job for each set of parameters.
 
     Args:
-        params: what ``--param`` options say.
+        axes: the parameters of which each combination is made.
         table: ``csv`` or ``json``, the path of the file with the sets, and what to call it.
         template: path of a file whose placeholders are filled in; None for a JSON file of
             the parameters.
@@ -239,7 +251,7 @@ def from_parameters(
         path, shown = table[1:]
         rows = lambda: read(path, shown)  # noqa: E731
     rows = combinations(
-        rows, params, paired=choice.paired, repeat=choice.repeat, sample=choice.sample
+        rows, axes, paired=choice.paired, repeat=choice.repeat, sample=choice.sample
     )
     content: Callable[[Row], bytes] = content_of
     suffix = ".json"

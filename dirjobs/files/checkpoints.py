@@ -16,7 +16,7 @@ import hashlib
 import logging
 import os
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property
 from threading import Lock
@@ -25,15 +25,15 @@ from typing import BinaryIO, cast
 from dirjobs.admin.signatures import Signatures
 from dirjobs.clock import growing_pauses
 from dirjobs.errors import TRANSIENT_ERRORS, Denied, NotFound, StoreError
+from dirjobs.files import leftovers
+from dirjobs.files.leftovers import contents, opened
+from dirjobs.files.room import Copy, NoRoom, check_room
+from dirjobs.files.upload import Delivery
 from dirjobs.layout import KEEP, CheckpointName, parse_checkpoint
-from dirjobs.names import unportable_name, unsafe_name
+from dirjobs.names import local_problem
 from dirjobs.protocol import folders
 from dirjobs.protocol.outage import PatienceOver
 from dirjobs.protocol.share import Share
-from dirjobs.runner import leftovers
-from dirjobs.runner.leftovers import contents, opened
-from dirjobs.runner.room import Copy, NoRoom, check_room
-from dirjobs.runner.upload import Delivery
 from dirjobs.store import Entry, FileKind, split
 
 log = logging.getLogger(__name__)
@@ -224,6 +224,28 @@ class Checkpoints:
         """Whether there is something to save."""
         return self._snapshot() != self._saved
 
+    def save_changes(self, is_ours: Callable[[], bool], *, patient: bool) -> str:
+        """Bring the folder's checkpoint to the share, if it has changed and the job is still ours.
+
+        Args:
+            is_ours: whether it is; asked only if there is something to save.
+            patient: as of `save`; else the next checkpoint has to do.
+
+        Returns:
+            as `save`.
+
+        Raises:
+            StoreError: as `save`.
+        """
+        if not self.has_changed():
+            return ""
+        try:
+            return self.save(patient=patient) if is_ours() else ""
+        except TRANSIENT_ERRORS as error:
+            if patient:
+                raise
+            return f"what it keeps can't be stored now: {error}"
+
     def save(self, *, patient: bool) -> str:
         """Bring the folder's checkpoint to the share, if it has changed.
 
@@ -367,8 +389,7 @@ def _problem(path: str) -> str:
     names = path.split("/")
     if len(names) > _DEEPEST:
         return f"it is in more than {_DEEPEST - 1} folders inside each other"
-    problem_of = unportable_name if os.name == "nt" else unsafe_name
-    return next(filter(None, map(problem_of, names)), None) or ""
+    return next(filter(None, map(local_problem, names)), None) or ""
 
 
 def _digest(file: BinaryIO) -> str:

@@ -7,9 +7,9 @@ import re
 from collections.abc import Container, Iterable, Mapping
 
 from dirjobs import layout, names
-from dirjobs.cli.sweep.parameters import Row, Value
 from dirjobs.errors import ConfigurationError
-from dirjobs.runner.template import UnknownParameter, fill
+from dirjobs.placeholders import UnknownParameter, fill
+from dirjobs.sweep.parameters import Row, Value
 from dirjobs.typed import Number, text_of, to_json
 
 LONGEST = 100

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from dirjobs.files.leftovers import opened
 from dirjobs.layout import RESULT
 from dirjobs.protocol.journal import LARGEST_OBJECT
 from dirjobs.protocol.records import check_depth
-from dirjobs.runner.leftovers import opened
 from dirjobs.typed import Number, text_of
 
 LARGEST_JOB = 1 << 20
@@ -28,12 +28,16 @@ def object_in(path: str) -> dict[str, Any] | None:
     Raises:
         OSError: the file can't be read.
     """
-    return _object_in(path, LARGEST_JOB, partial(json.loads, parse_int=Number, parse_float=Number))
-
-
-def _object_in(path: str, largest: int, decoded: Callable[[bytes], Any]) -> dict[str, Any] | None:
     with opened(path, follow=False) as file:
-        data = file.read(largest + 1)
+        return object_of(file.read(LARGEST_JOB + 1))
+
+
+def object_of(data: bytes) -> dict[str, Any] | None:
+    """As `object_in`, of the content of the file."""
+    return _object_of(data, LARGEST_JOB, partial(json.loads, parse_int=Number, parse_float=Number))
+
+
+def _object_of(data: bytes, largest: int, decoded: Callable[[bytes], Any]) -> dict[str, Any] | None:
     if len(data) > largest:
         return None
     try:
@@ -55,7 +59,8 @@ def small_result(folder: str) -> dict[str, Any] | None:
     try:
         # A loss that is no number any more is a result, too; JSON has none but texts for it.
         decoded = partial(json.loads, parse_constant=str)
-        return _object_in(os.path.join(folder, RESULT), LARGEST_OBJECT, decoded)
+        with opened(os.path.join(folder, RESULT), follow=False) as file:
+            return _object_of(file.read(LARGEST_OBJECT + 1), LARGEST_OBJECT, decoded)
     except FileNotFoundError:
         return {}
     except OSError:

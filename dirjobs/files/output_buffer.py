@@ -7,7 +7,7 @@ import re
 import tempfile
 from collections.abc import Callable
 from threading import Lock, Thread
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from dirjobs import threads
 
@@ -47,6 +47,8 @@ class OutputBuffer:
         self._closed = False
         self.size = 0
         """How many bytes there were, kept or not."""
+        self.has_more_than_notes = False
+        """Whether anything but lines of our own was written."""
 
     def write(self, data: bytes) -> None:
         """Take in some output.  What can't be kept since the local disk is full is left out,
@@ -54,6 +56,7 @@ class OutputBuffer:
         with self._lock:
             if self._closed:
                 return
+            self.has_more_than_notes |= bool(data)
             self._put(data)
         if self._echo is not None:
             self._echo(data)
@@ -168,8 +171,19 @@ def _without_middle(head: bytes, tail: bytes, left_out: int) -> bytes:
     )
 
 
-def follow(stream: BinaryIO, output: OutputBuffer) -> Thread:
+class Sink(Protocol):
+    """Takes in what a program prints."""
+
+    def write(self, data: bytes, /) -> object: ...
+
+
+def follow(stream: BinaryIO, output: Sink, at_end: Callable[[], object] | None = None) -> Thread:
     """Read `stream` into `output` until its other end is closed, in a thread of its own.
+
+    Args:
+        stream: to be read, and closed.
+        output: gets it.
+        at_end: called after the last of it.
 
     A daemon that a program left behind may hold it open for ever: nobody needs to wait for
     the thread, and what comes after `OutputBuffer.close` is thrown away.
@@ -182,6 +196,8 @@ def follow(stream: BinaryIO, output: OutputBuffer) -> Thread:
         with stream:
             while piece := os.read(stream.fileno(), _PIECE):
                 output.write(piece)
+        if at_end is not None:
+            at_end()
 
     thread = Thread(target=read, name="dirjobs-output", daemon=True)
     try:

@@ -10,7 +10,7 @@ import math
 import random
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import TypeAlias
 
@@ -23,6 +23,8 @@ Value: TypeAlias = object
 Row: TypeAlias = dict[str, Value]
 Rows: TypeAlias = Callable[[], Iterable[Row]]
 """Gives the sets from the first to the last, each time that it is called."""
+Axes: TypeAlias = Mapping[str, Sequence[Value]]
+"""Parameters, and the values that each of them takes."""
 
 MOST = 1_000_000
 """So many jobs at once are a mistake."""
@@ -37,6 +39,13 @@ _MOST_DIGITS = 15
 _END = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?")
 _LONGEST_END = 100
 """Characters of a number in a range; Python makes no text of one with thousands of digits."""
+_LIKE_A_RANGE = re.compile(
+    r"(?<![^,])(?:"
+    r"(?P<open>range)\((?:(?P<from>[0-9]{1,9}),\s*)?(?P<until>[0-9]{1,9})\)"
+    r"|(?P<begin>[0-9]{1,9})[-:](?P<end>[0-9]{1,9})"
+    r")(?![^,])"
+)
+"""Whole values such as ``1:3``, ``1-3`` and ``range(3)``."""
 _LOG = re.compile(r"log\(([^(),]*),([^(),]*),([^(),]*)\)")
 _PART = re.compile(r"(?P<part>log\([^()]*\)(?=,|$)|[^,]*)(?P<comma>,?)")
 _DELIMITERS = ",;\t|"
@@ -72,18 +81,36 @@ def parse_param(text: str) -> tuple[str, list[Value]]:
     name, equals, values = text.partition("=")
     if not equals or not name.strip():
         raise ConfigurationError(f"--param {text!r}: write NAME=VALUES, such as lr=0.1,0.01.")
-    _check_text(text, f"--param {text!r}")
+    check_text(text, f"--param {text!r}")
     found: list[Value] = []
     if not values:
         raise ConfigurationError(f"--param {text!r} has no value: write NAME=VALUES.")
     for part in _parts(values):
         if not part:
             raise ConfigurationError(f"--param {text!r} has an empty value: leave out that comma.")
+        if part != part.strip():
+            raise ConfigurationError(
+                f"--param {text!r}: the value {part!r} has a blank around it, which would reach the"
+                " command: leave it out, or write the values into a file (--from-csv)."
+            )
         if steps := _LOG.fullmatch(part):
             found += _logarithmic(steps.groups(), text)
         else:
             found += _range(part, text) if _is_range(part) else [typed(part)]
     return name.strip(), found
+
+
+def taken_for_text(text: str) -> str:
+    """What to tell of a ``--param`` that has a range in the notation of another program, which is
+    a text here; empty if it has none."""
+    values = text.partition("=")[2]
+    match = _LIKE_A_RANGE.search(values)
+    if match is None:
+        return ""
+    first, last = match["begin"], match["end"]
+    if match["open"]:
+        first, last = match["from"] or "0", str(int(match["until"]) - 1)
+    return f"--param {text!r}: {match[0]!r} is taken as a text; a range is {first}..{last}."
 
 
 def _parts(values: str) -> Iterator[str]:
@@ -107,7 +134,7 @@ def _logarithmic(steps: Sequence[str], text: str) -> list[Value]:
             " how many values from the one to the other, such as log(1e-4,1e-1,7)."
         )
     if number > MOST:
-        raise _too_many(f"--param {text!r}")
+        raise too_many(f"--param {text!r}")
     inner = [first * (last / first) ** (step / (number - 1)) for step in range(1, number - 1)]
     for digits in range(4, 18):
         texts = [steps[0].strip(), *(f"{value:.{digits}g}" for value in inner), steps[1].strip()]
@@ -143,7 +170,7 @@ def _range(part: str, text: str) -> list[Value]:
             f"--param {text!r}: {part!r} is empty, since the step {step} leads away from {stop}."
         )
     if steps >= MOST:
-        raise _too_many(f"--param {text!r}")
+        raise too_many(f"--param {text!r}")
     if len(ends) == 2 and steps < 1 and start != stop:
         raise ConfigurationError(
             f"--param {text!r}: {part!r} has one value, {ends[0]}, since the step is 1: write"
@@ -157,43 +184,43 @@ def _range(part: str, text: str) -> list[Value]:
 
 def combinations(
     rows: Rows,
-    params: Sequence[str],
+    axes: Axes,
     *,
     paired: bool = False,
     repeat: int | None = None,
     sample: int | None = None,
 ) -> Rows:
-    """Each of `rows` with each combination of what ``--param`` options say.
+    """Each of `rows` with each combination of the values of some parameters.
 
     Args:
         rows: sets of a file, or one empty set.
-        params: the options.
+        axes: the parameters; see `axes_of`.
         paired: the first values together, the second ones, and so on, instead of all with all.
         repeat: each so many times, with a parameter ``repeat`` from 1 on.
         sample: so many of them, drawn by chance: of the same sets always the same ones, and
             among more of them all of fewer.
 
     Raises:
-        ConfigurationError: an option makes no sense, or there are two for one name.
+        ConfigurationError: they do not go together.
     """
-    axes: list[_Axis] = [
-        ((name,), [(value,) for value in values]) for name, values in _axes(params).items()
+    steps: list[_Axis] = [
+        ((name,), [(value,) for value in values]) for name, values in axes.items()
     ]
-    if paired and axes:
-        axes = [_zipped(axes)]
+    if paired and steps:
+        steps = [_zipped(steps)]
     if repeat is not None:
-        if any("repeat" in names for names, _ in axes):
+        if any("repeat" in names for names, _ in steps):
             raise ConfigurationError("--repeat makes a parameter 'repeat': call yours otherwise.")
-        axes.append((("repeat",), [(Number(number),) for number in range(1, repeat + 1)]))
-    if not axes and sample is None:
+        steps.append((("repeat",), [(Number(number),) for number in range(1, repeat + 1)]))
+    if not steps and sample is None:
         return rows
-    names = [name for some, _ in axes for name in some]
-    count = math.prod(len(values) for _, values in axes)
+    names = [name for some, _ in steps for name in some]
+    count = math.prod(len(values) for _, values in steps)
     chosen = None
     if sample is not None:
         chosen = _sample(count * sum(1 for _ in rows()), sample)
     elif count > MOST:
-        raise _too_many("these options")
+        raise too_many("these options")
 
     def combined() -> Iterator[Row]:
         left = None if chosen is None else deque(chosen)
@@ -210,7 +237,7 @@ def combinations(
                 while left and left[0] < first + count:
                     places.append(left.popleft() - first)
             for place in places:
-                yield {**row, **dict(zip(names, _at(axes, place), strict=True))}
+                yield {**row, **dict(zip(names, _at(steps, place), strict=True))}
 
     return combined
 
@@ -219,7 +246,12 @@ _Axis: TypeAlias = tuple[tuple[str, ...], list[tuple[Value, ...]]]
 """Parameters, and the values that they have together."""
 
 
-def _axes(params: Sequence[str]) -> dict[str, list[Value]]:
+def axes_of(params: Sequence[str]) -> dict[str, list[Value]]:
+    """The parameters that ``--param`` options name, and their values.
+
+    Raises:
+        ConfigurationError: an option makes no sense, or there are two for one name.
+    """
     axes: dict[str, list[Value]] = {}
     for text in params:
         name, values = parse_param(text)
@@ -258,7 +290,7 @@ def _at(axes: Sequence[_Axis], place: int) -> list[Value]:
 def _sample(total: int, number: int) -> list[int]:
     """The first `number` places of one shuffle of all."""
     if number > MOST:
-        raise _too_many("--sample")
+        raise too_many("--sample")
     chance = random.Random("sample")  # the same ones for everybody
     if total <= MOST:
         return sorted(chance.sample(range(total), total)[:number])
@@ -268,7 +300,7 @@ def _sample(total: int, number: int) -> list[int]:
     return sorted(found)
 
 
-def _too_many(what: str) -> ConfigurationError:
+def too_many(what: str) -> ConfigurationError:
     return ConfigurationError(f"{what} would make more than {MOST:,} jobs: use fewer values.")
 
 
@@ -399,7 +431,7 @@ def _no_constant(name: str) -> Value:
 def _object(value: Value, where: str) -> Row:
     if not isinstance(value, dict):
         raise ConfigurationError(f'{where}: an object such as {{"lr": 0.1}} is wanted.')
-    _check_text(json.dumps(value, ensure_ascii=False), where)
+    check_text(json.dumps(value, ensure_ascii=False), where)
     return value
 
 
@@ -407,7 +439,7 @@ def _not_text(shown: str, error: UnicodeDecodeError) -> ConfigurationError:
     return ConfigurationError(f"{shown!r} is not UTF-8 text ({error.reason}): save it as UTF-8.")
 
 
-def _check_text(text: str, where: str) -> None:
+def check_text(text: str, where: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:

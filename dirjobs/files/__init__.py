@@ -1,0 +1,1 @@
+"""Files that come of jobs: kept on this machine, and brought to the share and back."""
