@@ -1,43 +1,33 @@
-"""Any fsspec filesystem keeps the contract, promising nothing."""
+"""A filesystem of fsspec that is known to rename by one native operation keeps the contract."""
 
 from __future__ import annotations
 
 import functools
-import uuid
 
 import pytest
 
-from dirjobs.backends.fsspec import FsspecStore, open_store
-from dirjobs.layers import Retrying
+from dirjobs.backends.fsspec import open_store
+from dirjobs.store import Guarantees
 from dirjobs.testing import StoreTests
 
-
-class TestFsspecMemory(StoreTests):
-    @pytest.fixture
-    def store(self):
-        # Its listing fails when a name goes away meanwhile: every client must repeat it.
-        store = Retrying(open_store(f"memory://dirjobs-{uuid.uuid4().hex}", {}))
-        store.mkdir("")
-        return store
+PROMISED = Guarantees(
+    atomic_rename=True,
+    atomic_rename_in_folder=True,
+    rename_keeps_mtime=True,
+    exclusive_mkdir=True,
+    visible_after=0,
+)
+"""What is true of a local disk: all but `no_replace`."""
 
 
 class TestFsspecLocal(StoreTests):
     @pytest.fixture
-    def url(self, tmp_path):
-        return f"file://{tmp_path}/queue"
+    def reopen(self, tmp_path):
+        url = f"local://{tmp_path}/queue"
+        return functools.partial(open_store, url, {"guarantees": PROMISED})
 
     @pytest.fixture
-    def store(self, url):
-        store = open_store(url, {})
-        store.mkdir("")
-        return store
-
-    @pytest.fixture
-    def reopen(self, url):
-        return functools.partial(open_store, url, {})
-
-
-def test_two_stores_share_no_filesystem():
-    one, two = open_store("memory://x", {}), open_store("memory://x", {})
-    assert one._fs is not two._fs
-    assert isinstance(one.another(), FsspecStore)
+    def store(self, reopen):
+        with reopen() as store:
+            store.mkdir("")
+            yield store
