@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 
 from dirjobs.errors import (
     AlreadyExists,
@@ -52,6 +53,21 @@ SENTENCES = {
     errno.ELOOP: "it is a symbolic link, and links are not followed",
     errno.ENXIO: "it is not a regular file",
 }
+if sys.platform == "win32":
+    SENTENCES[errno.EBUSY] = "another program has it open, or it may not be changed; try later"
+
+
+_OF_WINDOWS = {
+    32: errno.EBUSY,  # ERROR_SHARING_VIOLATION
+    33: errno.EBUSY,  # ERROR_LOCK_VIOLATION
+    39: errno.ENOSPC,  # ERROR_HANDLE_DISK_FULL
+    123: errno.EILSEQ,  # ERROR_INVALID_NAME
+    161: errno.EILSEQ,  # ERROR_BAD_PATHNAME
+    206: errno.ENAMETOOLONG,  # ERROR_FILENAME_EXCED_RANGE
+    267: errno.ENOTDIR,  # ERROR_DIRECTORY
+    1295: errno.EDQUOT,  # ERROR_DISK_QUOTA_EXCEEDED
+}
+"""What surely changed nothing, of what Python has no better name for."""
 
 
 def refusal(code: int, what: str) -> StoreError:
@@ -69,10 +85,8 @@ def errno_of(error: OSError) -> int:
     """
     code = error.errno or errno.EIO
     winerror = getattr(error, "winerror", None)
-    if winerror in (32, 33):
-        return errno.EBUSY
-    if winerror in (123, 161):  # a bad name, a bad path
-        return errno.EILSEQ
+    if winerror in _OF_WINDOWS:
+        return _OF_WINDOWS[winerror]
     if winerror is not None and code == errno.EINVAL:
         return errno.EIO
     return code

@@ -15,9 +15,12 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, TypeVar
 
+from dirjobs.backends.posix import windows
 from dirjobs.backends.posix.errnos import errno_of
+
+T = TypeVar("T")
 
 AT_FDCWD = -2 if sys.platform == "darwin" else -100
 """Stands for the working directory where an open folder is asked for."""
@@ -35,9 +38,12 @@ RENAME_EXCL = 4  # sys/stdio.h on macOS
 NOT_HERE = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
 """The kernel or the file system does not know how to rename without replacing."""
 
-_TRANSIENT = frozenset({5, 32, 33})  # access denied, sharing violation, lock violation
+_TRANSIENT = windows.HELD | {windows.ACCESS_DENIED}
 PATIENCE = 3.0
 """Seconds for which Windows is asked again: scanners and NAS hold files for up to 0.8 s."""
+CLAIM_PATIENCE = 0.01
+"""The same for a claim: rivals hold a file for less than that, and with whoever holds it for longer
+the other jobs need not wait."""
 
 
 def native() -> Rename | None:
@@ -102,20 +108,38 @@ def look_first(src: bytes, dst: bytes, at: int = AT_FDCWD, to: int = AT_FDCWD) -
 
 
 def refusing_rename(src: bytes, dst: bytes, at: int = AT_FDCWD, to: int = AT_FDCWD) -> int:  # noqa: ARG001
-    """Rename where ``os.rename`` itself refuses to replace: on Windows, which knows no open
-    folders."""
+    """Rename on Windows, which knows no open folders; who holds the file is waited for."""
+    return _patient_rename(src, dst, PATIENCE)
+
+
+def claiming_rename(src: bytes, dst: bytes) -> int:
+    """The same, for a worker that may have another file as well: `errno.EBUSY` at once if somebody
+    holds this one.
+
+    "Access denied" is the same to it: said of a file that is being deleted or scanned, it passes,
+    and a worker that has tried all jobs tells what it knows.
+    """
+    code = _patient_rename(src, dst, CLAIM_PATIENCE)
+    return errno.EBUSY if code == errno.EACCES else code
+
+
+def _patient_rename(src: bytes, dst: bytes, patience: float) -> int:
+    kernel = windows.SYSTEM
+    assert kernel is not None
+    one, other = os.fsdecode(src), os.fsdecode(dst)
     try:
-        patiently(lambda: os.rename(src, dst))
+        patiently(lambda: windows.rename(kernel, one, other), patience)
     except OSError as error:
         return errno_of(error)
     return 0
 
 
 def patiently(
-    action: Callable[[], None],
+    action: Callable[[], T],
+    patience: float = PATIENCE,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
-) -> None:
+) -> T:
     """Do `action`, again while Windows says that somebody holds the file.
 
     These refusals change nothing and mostly pass within a second (virus scanners,
@@ -123,11 +147,12 @@ def patiently(
 
     Args:
         action: what to do; raises OSError.
+        patience: for how many seconds.
         clock: seconds, monotonic.
         sleep: waits for so many seconds.
     """
-    until = clock() + PATIENCE
-    pause = 0.01
+    until = clock() + patience
+    pause = min(0.01, patience / 5)
     while True:
         try:
             return action()

@@ -17,6 +17,7 @@ from dataclasses import replace
 from typing import BinaryIO, NamedTuple, NoReturn
 
 from dirjobs.backends.posix import rename as native_rename
+from dirjobs.backends.posix import windows
 from dirjobs.backends.posix.errnos import errno_of, refusal
 from dirjobs.backends.posix.paths import (
     absolute,
@@ -25,8 +26,8 @@ from dirjobs.backends.posix.paths import (
     spelled,
 )
 from dirjobs.backends.posix.paths import mountinfo as _mountinfo
-from dirjobs.errors import ConfigurationError, Denied, StoreError, Unsupported
-from dirjobs.names import nonce, unportable_name, unsafe_name
+from dirjobs.errors import ConfigurationError, Denied, InvalidName, StoreError, Unsupported
+from dirjobs.names import nonce, unportable_name, unsafe_name, windows_problem
 from dirjobs.store import Entry, FileKind, Guarantees, SmallFile, Store, check_path, split
 
 _PIECE = 1 << 20
@@ -51,6 +52,16 @@ _OPENS_FOLDERS = (
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 log = logging.getLogger(__name__)
 _warned: set[str] = set()
+_OF_A_DISK = Guarantees(
+    atomic_rename=True,
+    atomic_rename_in_folder=True,
+    rename_keeps_mtime=True,
+    no_replace=True,
+    exclusive_mkdir=True,
+    final_refusals=True,
+    visible_after=0,
+)
+"""What a disk of this machine promises."""
 
 
 class _Folder(NamedTuple):
@@ -84,25 +95,35 @@ class PosixStore(Store):
         self._encoding = sys.getfilesystemencoding()
         native = native_rename.native()
         self._move: native_rename.Rename = native or native_rename.look_first
-        real, mounts = os.path.realpath(self._base), _mountinfo()
-        kind = network_file_system(real, mounts)
+        self._guarantees = self._promises(can_refuse=native is not None)
         # A server's answer may be missing, or be that to a request sent once more.
-        asks_no_server = bool(mounts) and not kind
-        self._guarantees = Guarantees(
-            atomic_rename=True,
-            atomic_rename_in_folder=True,
-            rename_keeps_mtime=True,
-            no_replace=native is not None,  # until the file system says otherwise
-            exclusive_mkdir=True,
-            final_refusals=asks_no_server,
-            visible_after=0,
-        )
-        if kind:
-            _warn_once(self._root, kind)
-        self.names_suffice = asks_no_server
+        self.names_suffice = self.appends = self._guarantees.final_refusals
         self._followed: frozenset[str] = frozenset()
         self._is_shared = False
         self._look_who_writes()
+
+    def _promises(self, *, can_refuse: bool) -> Guarantees:
+        """What holds at this place, as the system tells; with a warning if that is not all.
+
+        Args:
+            can_refuse: whether the system can rename without replacing; a file system may say
+                otherwise later.
+        """
+        kernel = windows.SYSTEM
+        if kernel is not None:
+            volume = windows.volume_of(kernel, windows.real_path(self._base))
+            if not volume.is_disk:
+                _propose_once(self._root, volume)
+            return guarantees_of(volume)
+        mounts = _mountinfo()
+        kind = network_file_system(os.path.realpath(self._base), mounts)
+        if kind:
+            _warn_once(
+                self._root,
+                f"on a mounted network file system ({kind}): the share's own URL (https://, smb://)"
+                " or worker_sync=True is safer.",
+            )
+        return replace(_OF_A_DISK, no_replace=can_refuse, final_refusals=bool(mounts) and not kind)
 
     @property
     def url(self) -> str:
@@ -164,7 +185,18 @@ class PosixStore(Store):
             if code and code in native_rename.NOT_HERE:
                 code = self._look_first(one, other, code)
         if code:
-            self._refuse(code, f"{self.full_path(src)!r} -> {self.full_path(dst)!r}")
+            self._refuse_rename(code, src, dst)
+
+    def claim(self, src: str, dst: str) -> None:
+        if not _WINDOWS:
+            self.rename(src, dst)
+            return
+        one, other = os.fsencode(self._at(src)), os.fsencode(self._at(dst))
+        if code := native_rename.claiming_rename(one, other):
+            self._refuse_rename(code, src, dst)
+
+    def _refuse_rename(self, code: int, src: str, dst: str) -> NoReturn:
+        self._refuse(code, f"{self.full_path(src)!r} -> {self.full_path(dst)!r}")
 
     def _rename_between_open_folders(self, src: str, dst: str) -> int:
         try:
@@ -291,7 +323,11 @@ class PosixStore(Store):
     def full_path(self, path: str) -> str:
         return spelled(self._root, path, windows=_WINDOWS)
 
-    local_path = full_path
+    def local_path(self, path: str) -> str:
+        spelling = self.full_path(path)
+        if _WINDOWS and len(whole := self._at(path)) > windows.LONGEST_PLAIN_PATH:
+            return whole
+        return spelling
 
     def follow(self, folders: Iterable[str]) -> None:
         """Let `folders` be symbolic links that root or this user made.
@@ -310,8 +346,9 @@ class PosixStore(Store):
         check_path(path)
         if not _WINDOWS:
             return self._base + path
-        if "\\" in path or ":" in path:
-            raise ValueError(f"{path!r} is not a store path: Windows splits it elsewhere")
+        for name in path.split("/") if path else ():
+            if problem := windows_problem(name):
+                raise InvalidName(f"{path!r} is no path on Windows: {problem}.")
         return self._base + path.replace("/", "\\")
 
     # -- folders, without links ------------------------------------------------------------
@@ -323,7 +360,7 @@ class PosixStore(Store):
         except OSError:
             return  # whoever asks for something in it is told
         if _OPENS_FOLDERS:
-            mine = status.st_uid in (0, os.geteuid())
+            mine = status.st_uid in _owners()
             self._is_shared = not mine or bool(status.st_mode & _OTHERS_WRITE)
 
     @contextmanager
@@ -386,7 +423,7 @@ class PosixStore(Store):
                 before = os.lstat(where, dir_fd=at)
                 if not stat.S_ISLNK(before.st_mode):
                     raise
-            if path in self._followed and before.st_uid in (0, os.geteuid()):
+            if path in self._followed and before.st_uid in _owners():
                 handle = os.open(where, flags, dir_fd=at)
                 after = os.lstat(where, dir_fd=at)
                 if (after.st_ino, after.st_ctime_ns) == (before.st_ino, before.st_ctime_ns):
@@ -417,7 +454,13 @@ class PosixStore(Store):
         Errors speak of `shown`, the path that the caller knows.
         """
         flags |= _CAREFULLY
-        handle = os.open(folder.prefix + name, flags, 0o666, dir_fd=folder.handle)
+        kernel = windows.SYSTEM
+        if kernel is None:
+            handle = os.open(folder.prefix + name, flags, 0o666, dir_fd=folder.handle)
+        else:
+            handle = native_rename.patiently(
+                lambda: windows.sharing_open(kernel, folder.prefix + name, flags)
+            )
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             os.close(handle)
             raise Denied(f"{self.full_path(shown)!r}: it is not a regular file")
@@ -485,12 +528,43 @@ def open_store(url: str, options: Mapping[str, object]) -> PosixStore:
     return PosixStore(root)
 
 
-def _warn_once(root: str, kind: str) -> None:
+def _owners() -> tuple[int, ...]:
+    """Who may have made what is followed: root and this user; on Windows nobody."""
+    if sys.platform == "win32":
+        return ()
+    return 0, os.geteuid()
+
+
+def guarantees_of(volume: windows.Volume) -> Guarantees:
+    """What is promised of a place on Windows.
+
+    A server behind Windows' own client decides by what that sends, which lists folders from a
+    cache: nothing is promised of renames there until `dirjobs check` has tried them.
+    """
+    if volume.is_disk:
+        return _OF_A_DISK
+    return Guarantees(
+        no_replace=True,
+        exclusive_mkdir=True,
+        visible_after=windows.CLIENT_LAG if volume.is_network else 0,
+    )
+
+
+def _propose_once(root: str, volume: windows.Volume) -> None:
+    """Say what is better than a place where nothing is promised of renames."""
+    better = f"the share's own URL ({volume.url}) is safer" if volume.url else "a disk is safer"
+    kind = volume.file_system or "unknown"
+    where = (
+        f"reached by Windows' own client ({kind})" if volume.is_network else f"{kind} to Windows"
+    )
+    _warn_once(
+        root,
+        f"{where}, where nothing is promised of renames until `dirjobs check` has tried them:"
+        f" {better}.",
+    )
+
+
+def _warn_once(root: str, what: str) -> None:
     if root not in _warned:
         _warned.add(root)
-        log.warning(
-            "%r is on a mounted network file system (%s): the share's own URL (https://, smb://)"
-            " or worker_sync=True is safer.",
-            root,
-            kind,
-        )
+        log.warning("%r is %s", root, what)

@@ -1,0 +1,87 @@
+"""What Windows is given to start a command: the very program that is meant, and its arguments in
+the words of whoever parses them again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+
+_BATCH = (".bat", ".cmd")
+_PYTHON = (".py", ".pyw")
+_RUN_BY_CMD = frozenset('"%&<>^|!\r\n')
+"""What cmd, which runs batch files, takes for code or for the name of a variable."""
+_CMD = r'"{root}\System32\cmd.exe" /d /e:on /v:off /s /c "{line}"'
+
+
+def find_program(name: str) -> str | None:
+    """The file that the first word of a command names; None if there is none, or if it may not be
+    executed.
+
+    Windows itself would look beside the running Python first, where another ``python`` may be.
+
+    Args:
+        name: as it is typed, with or without folder and extension.
+    """
+    found = shutil.which(name)
+    if sys.platform != "win32":
+        return found
+    if found is None and is_python_file(name) and os.path.isfile(name):
+        found = name  # PATHEXT need not have .py
+    if found is None or not _is_started(found):
+        return None
+    return os.path.abspath(found)
+
+
+def _is_started(path: str) -> bool:
+    """Whether Windows, or somebody whom it asks, runs files that are called like this."""
+    extension = os.path.splitext(path)[1].lower()
+    known = os.environ.get("PATHEXT", ".COM;.EXE;.BAT;.CMD").lower().split(";")
+    return extension in (".exe", ".com", *_BATCH, *_PYTHON) or extension in known
+
+
+def is_batch(program: str) -> bool:
+    """Whether cmd runs this file, and parses its arguments again."""
+    return program.lower().endswith(_BATCH)
+
+
+def is_python_file(program: str) -> bool:
+    """Whether it is a program in Python that is started by its own name."""
+    return program.lower().endswith(_PYTHON)
+
+
+def is_run_by_batch(argument: str) -> bool:
+    """Whether a batch file that is given `argument` may run a part of it."""
+    return not _RUN_BY_CMD.isdisjoint(argument)
+
+
+def started_as(program: str, arguments: Sequence[str]) -> list[str] | str:
+    """What `subprocess.Popen` is given on Windows.
+
+    Args:
+        program: from `find_program`.
+        arguments: for it; those of a batch file have nothing in them that `is_run_by_batch`, but
+            for what the user wrote.
+
+    Raises:
+        FileNotFoundError: there is no Python launcher for a program in Python.
+    """
+    if is_batch(program):
+        line = " ".join([f'"{program}"', *map(_for_batch, arguments)])
+        return _CMD.format(root=os.environ.get("SYSTEMROOT", r"C:\Windows"), line=line)
+    if is_python_file(program):
+        launcher = find_program("py") or find_program("python")
+        if launcher is None:
+            raise FileNotFoundError(2, "neither py nor python was found, which run it", program)
+        return [launcher, program, *arguments]
+    return [program, *arguments]
+
+
+def _for_batch(argument: str) -> str:
+    """An argument in quotes: to cmd ``a=1`` and ``a,b`` are two arguments each."""
+    if argument.isalnum():
+        return argument
+    quoted = subprocess.list2cmdline([argument])
+    return quoted if quoted.startswith('"') else f'"{argument}"'
