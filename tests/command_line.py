@@ -18,7 +18,7 @@ DIRJOBS = [sys.executable, "-m", "dirjobs"]
 AS_NOBODY = """
 import codecs, os, pathlib, sys
 import dirjobs.backends.posix, dirjobs.runner.run, dirjobs.cli.commands.work, psutil
-import dirjobs.runner.deliver, dirjobs.runner.workspace, dirjobs.recovery.silence
+import dirjobs.runner.deliver, dirjobs.files.workspace, dirjobs.recovery.silence
 import importlib.metadata, tempfile
 for name in ("ascii", "idna", "latin-1", "unicode_escape", "utf-8-sig", "utf-16", "utf-16-le",
              "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"):

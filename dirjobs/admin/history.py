@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from io import BytesIO
 from typing import NamedTuple
 
+from dirjobs.admin.audience import LOG, Audience
 from dirjobs.admin.enqueue import key
-from dirjobs.errors import TRANSIENT_ERRORS, NotFound, StoreError, TooLarge
+from dirjobs.admin.parallel import read_all
+from dirjobs.errors import TRANSIENT_ERRORS, NotFound, StoreError, TooLarge, and_more
 from dirjobs.layout import DONE, FAILED, JOURNAL, RESULTS, JobFile
 from dirjobs.names import unsafe_name
 from dirjobs.protocol import journal
@@ -149,3 +151,22 @@ def time_of(told: str) -> float | None:
         return datetime.fromisoformat(told).timestamp()
     except (ValueError, OverflowError, OSError):
         return None
+
+
+def history_of_failures(share: Share, audience: Audience = LOG) -> History:
+    """What tells which jobs in ``99_failed`` were cancelled; one request where nobody has
+    cancelled any, and all that `read_history` needs where somebody has."""
+    files = journals(share)
+    return _read_files(share, files, audience) if has_cancelled(files) else History()
+
+
+def read_history(share: Share, audience: Audience = LOG) -> History:
+    """All attempts that the journals of a queue tell of; a request for each file, and one."""
+    return _read_files(share, journals(share), audience)
+
+
+def _read_files(share: Share, files: Sequence[Entry], audience: Audience) -> History:
+    found = read_all(share, files, read, audience)
+    if problems := [one.problem for one in found if one.problem]:
+        audience.tell(f"some attempts are left out: {problems[0]}{and_more(problems)}.")
+    return History(record for one in found for record in one.records)

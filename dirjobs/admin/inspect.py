@@ -20,6 +20,7 @@ from dirjobs.layout import (
     WAITING,
     WORKERS,
     JobFile,
+    is_call,
     is_left_behind,
     job_files,
 )
@@ -174,7 +175,8 @@ def count(share: Share) -> Counts:
         for place in running
         if place.job not in ended
     ]
-    return Counts(left, done, parked, failed, claims, left_behind, changed=changed)
+    calls = sum(is_call(place.job.name) for place in waiting if place.job not in claimed)
+    return Counts(left, done, parked, failed, claims, left_behind, changed=changed, calls=calls)
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import difflib
 import fnmatch
 import logging
+import os
 import re
 from collections.abc import Callable, Collection, Iterable
 
 from dirjobs.admin.enqueue import key
 from dirjobs.errors import ConfigurationError
-from dirjobs.layout import DONE, FAILED, PARKED, RUNNING, WAITING, JobFile
+from dirjobs.layout import DONE, FAILED, PARKED, RUNNING, TRASH, WAITING, JobFile
 from dirjobs.names import unsafe_name
+from dirjobs.protocol.candidates import natural_key
 from dirjobs.protocol.exits import GROWING_PAUSE
 from dirjobs.protocol.look import differ
 from dirjobs.protocol.parts import Parts
@@ -20,6 +23,8 @@ from dirjobs.store import Entry, FileKind
 log = logging.getLogger(__name__)
 
 _PATTERN = re.compile(r"[*?\[]")
+_CLOSE, _FEW = 0.85, 2000
+"""How like a name is that may be meant, and among how many it is looked for."""
 
 
 def chosen(files: Iterable[JobFile], wanted: Collection[str]) -> tuple[list[JobFile], list[str]]:
@@ -56,7 +61,7 @@ def missed(
         share: the queue.
         missing: the names, one at least.
         what: which jobs were asked for, such as ``failed``.
-        state: what a person calls the state of a job.
+        state: what a person calls the state of a job, and perhaps what helps then.
     """
     name = next(iter(missing))
     more = f" (nor are {len(missing) - 1:,} others)" if len(missing) > 1 else ""
@@ -66,8 +71,50 @@ def missed(
         places = locate(share, name) if unsafe_name(name) is None else []
         where = " and ".join(state(place) for place in places if entry_at(share, place))
         text = f"job {name!r} is not {what}{more}: "
-        text += f"it is {where}" if where else "this queue has no job of that name"
+        if where:
+            text += f"it is {where}"
+        else:
+            known = _traces(share, name) if unsafe_name(name) is None else ""
+            text += f"this queue has no job of that name{f' ({known})' if known else ''}"
     return ConfigurationError(f"{text}; nothing was changed.")
+
+
+def unknown(share: Share, name: str, command: str, more: str = "") -> ConfigurationError:
+    """What to tell somebody who asks for one job, by a name that none has; up to five requests.
+
+    Args:
+        share: the queue.
+        name: that was asked for.
+        command: what takes one job.
+        more: what else is known of it.
+    """
+    if _PATTERN.search(name) and (like := _like(share, lambda job: fnmatch.fnmatchcase(job, name))):
+        are = "is" if len(like) == 1 else "are"
+        return ConfigurationError(
+            f"{command} takes one job; {len(like):,} {are} like {name!r}, such as {like[0]!r}."
+        )
+    known = "; ".join(filter(None, (_traces(share, name), more)))
+    return ConfigurationError(
+        f"this queue has no job {name!r}{f' ({known})' if known else ''}; `dirjobs list` tells."
+    )
+
+
+def _traces(share: Share, name: str) -> str:
+    """What may be meant by a name that no job has; up to five requests."""
+    if share.exists(f"{TRASH}/{name}"):
+        return f"it was removed: its file is {f'{TRASH}/{name}'!r}"
+    jobs = _like(share, lambda job: job != name)
+    like = [job for job in jobs if os.path.splitext(job)[0] == name]
+    if not like and len(jobs) <= _FEW:
+        like = difflib.get_close_matches(name, jobs, 1, _CLOSE)
+    return f"did you mean {like[0]!r}?" if like else ""
+
+
+def _like(share: Share, wanted: Callable[[str], bool]) -> list[str]:
+    """The names of jobs that are wanted, in natural order; four requests."""
+    folders = (WAITING, RUNNING, DONE, FAILED)
+    names = {file.job.name for folder in folders for file in share.jobs_in(folder)}
+    return sorted(filter(wanted, names), key=natural_key)
 
 
 def locate(share: Share, job: str) -> list[JobFile]:

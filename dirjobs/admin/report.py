@@ -64,6 +64,7 @@ class Seen:
         mode: how it makes sure of its jobs.
         age: seconds since its last heartbeat, by the store's clock; None if unknown.
         draining: it was told to take no other job.
+        lease: seconds without a sign of life after which others take over its jobs.
         jobs: what it runs.
     """
 
@@ -74,7 +75,13 @@ class Seen:
     mode: str = ""
     age: float | None = None
     draining: bool = False
+    lease: float = 0.0
     jobs: tuple[Claimed, ...] = ()
+
+    @property
+    def may_work(self) -> bool:
+        """Whether it lives, as far as is known."""
+        return self.state in (State.WORKING, State.IDLE, State.STARTING, State.SILENT)
 
 
 @dataclass(frozen=True)
@@ -107,6 +114,8 @@ class Overview:
         changed: how many of the waiting jobs are not taken, since it is recorded that their names
             would be changed on the way.
         changed_example: the name of one; empty if there is none.
+        calls: how many of the waiting jobs are calls of functions.
+        call_slots: how many of these can run at once.
         paused: no worker takes another job.
         workers: those that live, and those that died or left something.
         failures: the latest, newest first.
@@ -127,6 +136,8 @@ class Overview:
     left_behind_example: str = ""
     changed: int = 0
     changed_example: str = ""
+    calls: int = 0
+    call_slots: int = 0
     paused: bool = False
     workers: tuple[Seen, ...] = ()
     failures: tuple[Failure, ...] = ()
@@ -143,6 +154,11 @@ class Overview:
     def total(self) -> int:
         """All jobs; second copies that were parked are none."""
         return self.waiting + self.running + self.done + self.failed + self.cancelled
+
+    @property
+    def nobody_works(self) -> bool:
+        """Whether jobs wait for a worker, be it for one that takes calls."""
+        return self.waiting > self.calls and not any(worker.may_work for worker in self.workers)
 
     def as_json(self) -> dict[str, Any]:
         """The same in types that JSON knows."""
@@ -202,6 +218,8 @@ class Counts:
     """Those in ``99_failed`` that are not in `failed`, since somebody has cancelled them."""
     changed: list[str] = field(default_factory=list)
     """Waiting jobs whose names would be changed on the way, as recorded."""
+    calls: int = 0
+    """How many of the waiting jobs are calls of functions."""
 
 
 def rounded(value: Any) -> Any:
@@ -228,10 +246,11 @@ def describe(
     by_worker: dict[str, list[Claimed]] = {}
     for claim in counts.claims:
         by_worker.setdefault(claim.worker, []).append(claim)
-    workers, rate, ended, worked = [], 0.0, 0, 0.0
+    workers, rate, ended, worked, call_slots = [], 0.0, 0, 0.0, 0
     # Of those that have had one id, the one that lives has the claims.
     for one in sorted(heard, key=lambda one: (not one.is_at_work, one.heartbeat.ended)):
         claims = by_worker.pop(one.heartbeat.worker, [])
+        call_slots += one.heartbeat.call_slots if one.is_at_work else 0
         if one.is_at_work and one.heartbeat.pace.seconds > 0:
             rate += 3600 * one.heartbeat.pace.jobs / one.heartbeat.pace.seconds
             ended += one.heartbeat.pace.jobs
@@ -259,6 +278,8 @@ def describe(
         left_behind_example=min(counts.left_behind, default=""),
         changed=len(counts.changed),
         changed_example=min(counts.changed, default=""),
+        calls=counts.calls,
+        call_slots=call_slots,
         paused=paused,
         workers=tuple(sorted(workers, key=_natural)),
         failures=tuple(failures),
@@ -292,6 +313,7 @@ def _seen(heard: Heard, claims: list[Claimed]) -> Seen:
         mode=heartbeat.policy.mode.value,
         age=heard.age,
         draining=heard.draining,
+        lease=heartbeat.policy.lease,
         jobs=tuple(_with_times(claims, heartbeat.held_for, heard.age)),
     )
 

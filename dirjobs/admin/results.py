@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from dirjobs.admin.history import files_of, state_of, time_of
+from dirjobs.admin.audience import LOG, Audience
+from dirjobs.admin.history import files_of, read_history, state_of, time_of
+from dirjobs.admin.parallel import read_all
 from dirjobs.admin.report import iso
 from dirjobs.errors import TRANSIENT_ERRORS, NotFound, StoreError
 from dirjobs.layout import DONE, FAILED, RESULT, RESULTS, JobFile
@@ -19,6 +21,8 @@ from dirjobs.store import FileKind
 LARGEST = 1 << 20
 """Bytes: a larger job is no set of parameters."""
 
+STATES = ("done", "failed", "cancelled")
+"""What a person calls the states of jobs that have ended."""
 _FIRST, _LAST = ("job", "state"), ("seconds", "host", "ended")
 _OURS = (*_FIRST, *_LAST)
 
@@ -112,3 +116,39 @@ def columns(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     for row in rows:
         found.update(dict.fromkeys(row))
     return [name for name in found if name not in _LAST] + [n for n in _LAST if n in found]
+
+
+def table(
+    share: Share,
+    state: str | None = None,
+    audience: Audience = LOG,
+    choose: Callable[[Sequence[JobFile]], Sequence[JobFile]] = lambda places: places,
+) -> list[dict[str, Any]]:
+    """The rows of all jobs that have ended, in natural order; see `outcome`.
+
+    Args:
+        share: the queue.
+        state: ``done``, ``failed`` or ``cancelled``: only these jobs; None for all.
+        audience: sees how far it is, and is told of results that can't be read.
+        choose: those jobs that are wanted.
+
+    Raises:
+        StoreError: the store refuses.
+    """
+    history = read_history(share, audience)
+    places = [place for place in choose(ended(share)) if state in (None, history.state(place))]
+    decisive = [history.decisive(place) for place in places]
+    have = with_results(share) if None in decisive else frozenset()
+
+    def row_of(share: Share, one: tuple[JobFile, Record | None]) -> Outcome:
+        place, record = one
+        return outcome(share, place, record, place.job.name in have)
+
+    found = read_all(share, [*zip(places, decisive, strict=True)], row_of, audience)
+    odd = [place.job.name for place, one in zip(places, found, strict=True) if not one.is_readable]
+    if odd:
+        audience.tell(
+            f"{RESULT} of {len(odd)} {'job' if len(odd) == 1 else 'jobs'} is no JSON object of at"
+            f" most 1 MiB, such as that of {odd[0]!r}: nothing of it is in the table."
+        )
+    return [one.row for one in found]

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import shlex
+from collections.abc import Collection, Sequence
 from itertools import islice
 
-from dirjobs.admin.locate import at_rest, locate, unchanged, underway
+from dirjobs.admin.audience import LOG, Audience
+from dirjobs.admin.history import history_of_failures
+from dirjobs.admin.locate import at_rest, chosen, locate, missed, unchanged, underway
+from dirjobs.admin.visit import visit
 from dirjobs.layout import (
+    DONE,
+    FAILED,
     PARKED,
     RUNNING,
     WAITING,
@@ -17,6 +23,7 @@ from dirjobs.layout import (
     staged_return,
 )
 from dirjobs.protocol import attempts
+from dirjobs.protocol.journal import CANCELLED
 from dirjobs.protocol.parts import Parts
 from dirjobs.protocol.share import Share
 from dirjobs.store import Entry
@@ -54,7 +61,8 @@ def retry(parts: Parts, file: JobFile) -> str | None:
         name = _free_number(parts.share, name)
     elif parts.share.exists(f"{WAITING}/{name}"):
         return None
-    attempts.note(parts.share, name, "", "retried by hand", retried=True)
+    was_done = file.folder == DONE
+    attempts.note(parts.share, name, "", "retried by hand", retried=True, was_done=was_done)
     moved = _carry_back(parts, file, Entry(name, job.mtime, job.size))
     return name if moved else None
 
@@ -89,3 +97,70 @@ def _carry_back(parts: Parts, file: JobFile, job: Entry) -> bool:
         back = back and parts.exits.put_back(staged, job)
         staging.resolved = True
         return back
+
+
+def done_jobs(
+    share: Share, wanted: Collection[str] | None, audience: Audience = LOG
+) -> list[JobFile]:
+    """The jobs that are done and meant to be repeated.
+
+    Args:
+        share: the queue.
+        wanted: names and patterns; None for all.
+        audience: sees how far it is.
+
+    Raises:
+        ConfigurationError: one of them is of no such job.
+    """
+    done = share.jobs_in(DONE)
+    if wanted is None:
+        return done
+    found, missing = chosen(done, wanted)
+    if missing:
+        raise missed(share, missing, "done", history_of_failures(share, audience).state)
+    return found
+
+
+def failed_jobs(
+    share: Share, wanted: Collection[str] | None, audience: Audience = LOG
+) -> list[JobFile]:
+    """The failed jobs, and parked copies, that are meant to be tried again.
+
+    Args:
+        share: the queue.
+        wanted: names and patterns; None for all that failed, but for those that were cancelled.
+        audience: sees how far it is.
+
+    Raises:
+        ConfigurationError: one of them is of no such job.
+    """
+    failed = share.jobs_in(FAILED)
+    if wanted is None:
+        history = history_of_failures(share, audience)
+        return [place for place in failed if history.state(place) != CANCELLED]
+    found, missing = chosen(failed, wanted)
+    if missing:
+        parked, missing = chosen(share.jobs_in(PARKED), missing)
+        found += parked
+    if missing:
+        raise missed(share, missing, "failed", _state)
+    return found
+
+
+def _state(place: JobFile) -> str:
+    if place.folder != DONE:
+        return place.state
+    again = f"`dirjobs retry --done {shlex.quote(place.job.name)}` runs it once more"
+    return f"{place.state} ({again})"
+
+
+def retry_each(
+    share: Share, places: Sequence[JobFile], audience: Audience = LOG
+) -> list[tuple[JobFile, str | None]]:
+    """Retry the jobs at `places`; see `retry` and `visit`.
+
+    Returns:
+        each place that could be retried, and the name under which the job waits now; None if it
+        is gone, or waits already.
+    """
+    return visit(share, "retry", "retrying", places, retry, retriable, audience=audience)

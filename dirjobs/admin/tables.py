@@ -44,18 +44,20 @@ class Condition:
 
     Args:
         text: in the language above.
+        called: what the person calls it.
 
     Raises:
         ConfigurationError: it is no condition; the message says what is wrong.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, called: str = "--where") -> None:
         self._text = text
+        self._called = called
         self._quoted: list[str] = []
         self.columns: dict[str, None] = {}
         """The columns that it asks for."""
         if len(text) > _LONGEST:
-            raise ConfigurationError(f"--where takes {_LONGEST} characters at most.")
+            raise ConfigurationError(f"{called} takes {_LONGEST} characters at most.")
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # an odd backslash is no business of the parser
@@ -77,7 +79,7 @@ class Condition:
     def _refusal(self, about: str) -> ConfigurationError:
         told = f" ({about})" if about else ""
         return ConfigurationError(
-            f"--where {self._text!r} is no condition{told}: write such as"
+            f"{self._called} {self._text!r} is no condition{told}: write one such as"
             " 'lr < 0.1 and seed == 3', texts in quotes, odd names of columns in backticks."
         )
 
@@ -229,3 +231,54 @@ def _key(value: object, *, down: bool) -> tuple[int, float | int, str]:
     else:
         rank, key = 1, (0, natural_key(str(value)))
     return (-rank if down else rank, *key)
+
+
+class Selection:
+    """Which rows of a table a person wants to see, in which order, and which columns of them.
+
+    Args:
+        where: a condition, as above; None for all rows.
+        sort_by: columns; see `sort`.
+        chosen: the columns that are wanted; None for all.
+        called: what the person calls the condition.
+
+    Raises:
+        ConfigurationError: `where` is no condition.
+    """
+
+    def __init__(
+        self,
+        where: str | None,
+        sort_by: Sequence[str],
+        chosen: Sequence[str] | None,
+        called: str = "--where",
+    ) -> None:
+        self._condition = None if where is None else Condition(where, called)
+        self._by = sort_by
+        self._chosen = chosen
+
+    def check(self, columns: Iterable[str]) -> None:
+        """Refuse what asks for other columns than the table has.
+
+        Raises:
+            ConfigurationError: it does.
+        """
+        asked = () if self._condition is None else self._condition.columns
+        by = (name.removeprefix("-") for name in self._by)
+        known(columns, [*asked, *by, *(self._chosen or ())])
+
+    def header(self, columns: Sequence[str]) -> Sequence[str]:
+        """The wanted ones of a table's columns."""
+        return columns if self._chosen is None else self._chosen
+
+    def rows(self, rows: Iterable[dict[str, Any]]) -> Iterable[dict[str, Any]]:
+        """The wanted rows, with the wanted columns as far as they have them; one after the other
+        unless they are to be sorted."""
+        if self._condition is not None:
+            rows = filter(self._condition.matches, rows)
+        if self._by:
+            rows = sort([*rows], self._by)
+        chosen = self._chosen
+        if chosen is None:
+            return rows
+        return ({name: row[name] for name in chosen if name in row} for row in rows)

@@ -85,6 +85,8 @@ class Commands(click.Group):
         **extra: Any,
     ) -> Any:
         _forget_the_scripts_folder()
+        # click would put names of files for * in any argument, on Windows, and values for %NAME%.
+        extra.setdefault("windows_expand_args", False)
         program = partial(super().main, args, prog_name, complete_var, False, **extra)
         if standalone_mode:
             exit_with(program)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import math
 import os
 import platform
 import re
-from collections.abc import Callable, Iterator, Mapping
+import shlex
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,6 +22,7 @@ from dirjobs.layers import Logged, with_retries
 from dirjobs.layout import DONE, FAILED, RUNNING, WAITING, queue_around
 from dirjobs.names import nonce
 from dirjobs.policy import DEFAULT_TIMEOUT, seconds
+from dirjobs.protocol import markers
 from dirjobs.protocol.folders import follow_links
 from dirjobs.protocol.outage import SameQueue
 from dirjobs.protocol.share import Share
@@ -33,34 +38,50 @@ else:
     _ParamType = click.ParamType
 
 
+_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([smhd])")
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def _duration(text: str) -> float | None:
+    """Seconds in ``90m`` and the like; None if that is no number with its unit."""
+    found = _DURATION.fullmatch(text)
+    return None if found is None else float(found[1]) * _UNITS[found[2]]
+
+
 class Seconds(_ParamType):
-    """A duration.
+    """A duration: a number, or one with its unit, such as ``90m``.
 
     Args:
         least: the shortest that makes sense.
+        unit: of a number without one, and of what comes of it: ``s`` or ``h``.
     """
 
     name = "S"
 
-    def __init__(self, least: float = 0.0) -> None:
+    def __init__(self, least: float = 0.0, unit: str = "s") -> None:
         self._least = least
+        self._unit = unit
 
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
         name = param.opts[0] if param is not None else "seconds"
+        told = _duration(str(value))
         try:
-            number: object = float(str(value))
+            number = float(str(value)) if told is None else told / _UNITS[self._unit]
         except ValueError:
-            number = value
+            number = math.nan
+        if not math.isfinite(number):
+            what = "hours" if self._unit == "h" else "seconds"
+            raise click.UsageError(
+                f"{name}={value!r} must be a number of {what}, such as 70, or one with its unit,"
+                " such as 90m or 2h",
+                ctx,
+            )
         try:
             return seconds(name, number, least=self._least)
         except ConfigurationError as error:
             raise click.UsageError(str(error), ctx) from None
-
-
-_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([smhd])")
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 class Duration(_ParamType):
@@ -72,19 +93,23 @@ class Duration(_ParamType):
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
         name = param.opts[0] if param is not None else "duration"
-        found = _DURATION.fullmatch(str(value))
+        found = _duration(str(value))
         if found is None:
             raise click.UsageError(
                 f"{name}={value!r} must be a number and its unit, such as 30d, 12h, 90m or 45s", ctx
             )
-        return float(found[1]) * _UNITS[found[2]]
+        return found
 
 
 class QueueCommand(click.Command):
     """A command whose first argument is JOBS; left out, `with_queue` finds it."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, with_queue(self, ctx, args))
+        full = with_queue(self, ctx, args)
+        try:
+            return super().parse_args(ctx, [*full])  # which it consumes
+        except click.MissingParameter as error:
+            raise _no_queue(self, ctx, args, full) or error from None
 
 
 class TrailingCommand(click.Command):
@@ -104,14 +129,51 @@ class TrailingCommand(click.Command):
             ctx.meta["command"] = args[at + 1 :]
             args = args[:at]
         has_none = "command" not in ctx.meta and not self._may_be_missing
-        rest = super().parse_args(ctx, with_queue(self, ctx, args))
+        full = with_queue(self, ctx, args)
+        try:
+            rest = super().parse_args(ctx, [*full])  # which it consumes
+        except click.MissingParameter as error:
+            raise _no_queue(self, ctx, args, full) or error from None
+        except click.UsageError as error:
+            raise self._no_dashes(ctx, args, full) or error from None
         if not ctx.resilient_parsing and (has_none or ctx.meta.get("command") == []):
             raise click.UsageError(
                 f"the command to run is missing: write it after --, such as `dirjobs {self.name}"
                 f" jobs/ -- {_EXAMPLES[self.name or '']}`",
                 ctx,
             )
+        _refuse_quoted(ctx)
+        _refuse_encoded(ctx)
         return rest
+
+    def _no_dashes(
+        self, ctx: click.Context, args: list[str], full: list[str]
+    ) -> click.UsageError | None:
+        """What to tell somebody who has forgotten the ``--`` before the command; None if that
+        is not what happened.
+
+        Args:
+            ctx: of the command line.
+            args: that were typed.
+            full: the same, with the queue.
+        """
+        if "command" in ctx.meta:
+            return None
+        parser = self.make_parser(ctx)
+        parser.ignore_unknown_options = True
+        try:
+            given, rest, _ = parser.parse_args(list(full))
+        except click.UsageError:
+            return None
+        first: object = given.get("jobs")
+        is_program = isinstance(first, str) and full is args and not looks_like_a_place(first)
+        word = str(first) if is_program else next(iter(rest), "-")
+        if not rest or word.startswith("-"):
+            return None
+        at = args.index(word)
+        before, command = args[:at], args[at:]
+        line = _shown(["dirjobs", self.name or "", *before, "--", *command])
+        return click.UsageError(f"write -- before the command: `{line}`", ctx)
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         command = "COMMAND" if self.name != "work" else "COMMAND {}"
@@ -119,6 +181,72 @@ class TrailingCommand(click.Command):
 
 
 _EXAMPLES = {"work": "python simulate.py {}", "submit": "python train.py --lr 0.1"}
+
+
+def _refuse_quoted(ctx: click.Context) -> None:
+    """Refuse a command that is one word, since somebody put quotes around all of it.
+
+    Raises:
+        UsageError: it is.
+    """
+    command = ctx.meta.get("command", ())
+    words = command[0].split() if len(command) == 1 else []
+    if len(words) > 1 and not os.path.exists(command[0]) and shutil.which(words[0]):
+        raise click.UsageError(
+            f"{command[0]!r} is one argument, and no program: write the command without the quotes",
+            ctx,
+        )
+
+
+def _refuse_encoded(ctx: click.Context) -> None:
+    """Refuse what PowerShell makes of a placeholder without quotes, which to it is a block of code:
+    ``-encodedCommand BASE64 -inputFormat xml -outputFormat text``.
+
+    Raises:
+        UsageError: there is one.
+    """
+    command = ctx.meta.get("command", ())
+    for at, word in enumerate(command[:-2]):
+        if word.lower() != "-encodedcommand" or command[at + 2].lower() != "-inputformat":
+            continue
+        try:
+            block = base64.b64decode(command[at + 1], validate=True).decode("utf-16-le")
+        except ValueError:
+            block = ""
+        raise click.UsageError(
+            f"PowerShell takes {{{block}}} for code: write '{{{block}}}', with quotes around it",
+            ctx,
+        )
+
+
+_PLAIN_WORD = re.compile(r"[\w./:@%+,={}-]+")
+
+
+def _shown(words: Iterable[str]) -> str:
+    """A command line as a person types it: the braces of placeholders need no quotes."""
+    return " ".join(word if _PLAIN_WORD.fullmatch(word) else shlex.quote(word) for word in words)
+
+
+def _no_queue(
+    command: click.Command, ctx: click.Context, args: list[str], full: list[str]
+) -> click.UsageError | None:
+    """What to tell somebody whose arguments name no queue; None if they do, and something else is
+    missing.
+
+    Args:
+        command: which one.
+        ctx: of the command line.
+        args: that were typed.
+        full: the same, with the queue if one was found.
+    """
+    found: object = _given(command, ctx, full).get("jobs")
+    first = found if isinstance(found, str) else ""
+    if full is not args or looks_like_a_place(first):
+        return None
+    wanted = [param for param in command.params if isinstance(param, click.Argument)][1:]
+    rest = [first] if first else [p.metavar or "" for p in wanted if p.required]
+    line = _shown(["dirjobs", command.name or "", "FOLDER-OR-URL", *rest])
+    return click.UsageError(f"say which queue: `{line}`, or export {URL_VARIABLE}=...", ctx)
 
 
 def with_queue(command: click.Command, ctx: click.Context, args: list[str]) -> list[str]:
@@ -226,7 +354,7 @@ def _jobs(ctx: click.Context, _param: click.Parameter, text: str) -> list[Comple
 def _names_of_jobs(queue: str) -> Iterator[str]:
     if not queue:
         return
-    with open_store(queue, timeout=_COMPLETION_TAKES) as store:
+    with markers.renaming(open_store(queue, timeout=_COMPLETION_TAKES)) as store:
         for folder in (WAITING, RUNNING, DONE, FAILED):
             with suppress(NotFound):
                 for entry in store.list(folder):
@@ -307,7 +435,7 @@ def opened_store(jobs: str, verbose: int = 0) -> Iterator[Store]:
     show_log(verbose)
     store = open_store(jobs, timeout=DEFAULT_TIMEOUT)
     try:
-        yield Logged(store) if verbose > 1 else store
+        yield markers.renaming(Logged(store) if verbose > 1 else store)
     finally:
         store.close()
 

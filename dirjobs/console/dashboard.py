@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from dirjobs.admin.report import Failure, Overview, Seen, State
-from dirjobs.console.text import brief_duration, clock_time, printable
-from dirjobs.console.words import how_long, remarks
+from dirjobs.console.text import brief_duration, clock_time, cut, printable
+from dirjobs.console.words import how_long, remarks, shown_workers
 
 _STYLES = {
     State.WORKING: "green",
@@ -43,6 +46,9 @@ _BLOCKS, _LETTERS = "█▓▚▒░", "#x->."
 _MORE_JOBS = 3
 _WIDE = 100
 _FAILURES = 5
+_NARROW = 8
+"""Cells that a name gets at least."""
+_EXIT_CODE = re.compile(r"^exit code \d+: ")
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,8 @@ class Board:
     printed: Mapping[str, str] = field(default_factory=dict)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        width, found = options.max_width, self.found
+        width = options.max_width
+        found = replace(self.found, workers=shown_workers(self.found))
         marks = _LETTERS if options.ascii_only else _BLOCKS
         head = [self._title(width), bar(found, width, marks), legend(found, marks)]
         head += [_line(remark.text, remark.style) for remark in remarks(found)]
@@ -190,11 +197,13 @@ def workers_table(
             since = "" if job.seconds is None else brief_duration(job.seconds)
             more = f"+{len(worker.jobs) - each:,}" if at == each < len(worker.jobs) else ""
             folded = [Text(more)] if len(table.columns) > len(cells) + 2 else []
-            runs = _line(job.job)
-            if long := how_long(found, job):
-                runs = _line(f"{long}: {job.job}", "yellow")
-            if printed and (last := printed.get(job.job)):
-                runs.append(f"  {printable(last)}", "dim")
+            long = how_long(found, job)
+            runs = _Cell(
+                job.job,
+                "yellow" if long else "",
+                before=f"{long}: " if long else "",
+                after=(printed or {}).get(job.job, ""),
+            )
             table.add_row(*cells, Text(since), *folded, runs)
             cells = [Text() for _ in cells]
     if not left:
@@ -222,9 +231,49 @@ def failures_table(failures: Sequence[Failure], failed: int, width: int) -> Tabl
     table.add_column(latest, no_wrap=True, overflow="ellipsis", max_width=max(16, width * 2 // 5))
     table.add_column("", style="red", ratio=1, no_wrap=True, overflow="ellipsis")
     for failure in failures:
-        reason = " ".join(failure.reason.split())
-        table.add_row(clock_time(failure.at), _line(failure.job), _line(reason))
+        reason = _Cell(" ".join(failure.reason.split()), shorten=_without_code)
+        table.add_row(clock_time(failure.at), _Cell(failure.job), reason)
     return table
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """What somebody else may have written, in as much room as it gets: nothing in it is obeyed.
+
+    Attributes:
+        text: a name, or the like.
+        style: rich's name of its colour.
+        before: stands before it, whole.
+        after: is told after it, if there is room.
+        shorten: makes `text` fit into so many cells.
+    """
+
+    text: str
+    style: str = ""
+    before: str = ""
+    after: str = ""
+    shorten: Callable[[str, int], str] = cut
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        room = options.max_width - len(self.before)
+        line = _line(self.before + self.shorten(printable(self.text), room), self.style)
+        if self.after:
+            line.append(f"  {printable(self.after)}", "dim")
+        yield line
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        wide = cell_len(self.before + printable(self.text))
+        if self.after:
+            wide += cell_len(printable(self.after)) + 2
+        return Measurement(min(wide, _NARROW), wide).with_maximum(options.max_width)
+
+
+def _without_code(reason: str, room: int) -> str:
+    """Why a job failed, without the exit code before what its program said if the two don't
+    fit."""
+    if cell_len(reason) <= room:
+        return reason
+    return _EXIT_CODE.sub("", reason) or reason
 
 
 def _table() -> Table:

@@ -40,28 +40,6 @@ def say(text: object) -> None:
     click.echo(f"dirjobs: {sentence(text)}", err=True)
 
 
-class Outage:
-    """Tells, once for each outage, that the store can't be reached."""
-
-    def __init__(self) -> None:
-        self._is_told = False
-
-    def note(self, error: Exception) -> None:
-        """A request failed for it."""
-        if not self._is_told:
-            say(out_of_reach(error))
-        self._is_told = True
-
-    def is_over(self) -> None:
-        """A request was answered."""
-        self._is_told = False
-
-
-def out_of_reach(error: Exception) -> str:
-    """What to tell while the store is away."""
-    return f"the store can't be reached ({error}); waiting until it can"
-
-
 class Mistake(click.ClickException):
     """Something that the user can put right; ends the program with exit code 2."""
 
@@ -138,11 +116,18 @@ def survive_closed_streams() -> None:
 
 
 def survive_odd_names() -> None:
-    """Print what the terminal's encoding can't show as escapes instead of failing."""
+    """Print what the terminal's encoding can't show as escapes instead of failing.  Files and pipes
+    get UTF-8 and line feeds on Windows, too, unless PYTHONIOENCODING asks for something else."""
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:
-            reconfigure(errors="backslashreplace")
+        if reconfigure is None:
+            continue
+        settings = {"errors": "backslashreplace"}
+        if sys.platform == "win32" and not stream.isatty():
+            settings["newline"] = "\n"
+            if not os.environ.get("PYTHONIOENCODING"):
+                settings["encoding"] = "utf-8"
+        reconfigure(**settings)
 
 
 class _OnOneLine(logging.Formatter):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dirjobs.console.spreadsheet import defused
 from dirjobs.errors import ConfigurationError
 from dirjobs.typed import Number, text_of
+
+if TYPE_CHECKING:
+    import pyarrow
 
 _LARGEST = 2**63
 
@@ -27,20 +30,44 @@ def write_table(
     Raises:
         ConfigurationError: there is no pyarrow, or the file can't be written.
     """
+    table = arrow_table(header, rows, "--parquet", defuses=not raw)
+    from pyarrow import parquet
+
     try:
-        import pyarrow as pa
-        from pyarrow import parquet
-    except ImportError as error:
-        raise ConfigurationError(
-            "--parquet needs pyarrow: install it with `pip install pyarrow`."
-        ) from error
-    columns = {name: _column([row.get(name) for row in rows], raw) for name in header}
-    try:
-        parquet.write_table(pa.table(columns), path)
+        parquet.write_table(table, path)
     except OSError as error:
         raise ConfigurationError(
             f"{path!r} can't be written: {error.strerror or error}."
         ) from error
+
+
+def arrow_table(
+    header: Sequence[str],
+    rows: Sequence[Mapping[str, Any]],
+    asked_by: str,
+    *,
+    defuses: bool = False,
+) -> pyarrow.Table:
+    """Rows as a table of Arrow, with columns as of `write_table`.
+
+    Args:
+        header: the columns.
+        rows: their values.
+        asked_by: what needs it, in a sentence.
+        defuses: put a ``'`` before texts that a spreadsheet takes for formulas.
+
+    Raises:
+        ConfigurationError: there is no pyarrow.
+    """
+    try:
+        import pyarrow
+    except ImportError as error:
+        raise ConfigurationError(
+            f"{asked_by} needs pyarrow: install it with `pip install pyarrow`."
+        ) from error
+    return pyarrow.table(
+        {name: _column([row.get(name) for row in rows], not defuses) for name in header}
+    )
 
 
 def _column(values: Sequence[Any], raw: bool) -> list[Any]:

@@ -13,7 +13,7 @@ import math
 import sys
 import time
 import unicodedata
-from collections.abc import Iterable, Sequence, Sized
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Self
 
@@ -63,6 +63,7 @@ def show_table(
     *,
     wraps: bool = False,
     fits: bool = False,
+    right: Sequence[int] = (),
 ) -> None:
     """Print rows with aligned columns.
 
@@ -73,6 +74,7 @@ def show_table(
         styles: rich's names of the columns' colours, for terminals.
         wraps: cells that don't fit take more lines, but for the first column.
         fits: of columns that don't fit only the names are told, which the first row has.
+        right: the numbers, from 0, of columns that stand at the right.
     """
     from rich.console import Console
     from rich.table import Table
@@ -80,14 +82,24 @@ def show_table(
 
     left_out: Sequence[str] = ()
     if fits and on_terminal():
-        rows, left_out = _fitting(list(rows), Console().width)
+        rows = list(rows)
+        shown = _fitting(rows, Console().width)
+        left_out = [name for at, name in enumerate(rows[0]) if at not in shown] if rows else ()
+        rows = [[row[at] for at in shown] for row in rows]
+        styles = [styles[at] if at < len(styles) else "" for at in shown]
+        right = [place for place, at in enumerate(shown) if at in right]
     table = Table(box=None, show_header=False, padding=(0, _BETWEEN, 0, 0), pad_edge=False)
     for row in rows:
         while len(table.columns) < len(row):
             at = len(table.columns)
             style = styles[at] if at < len(styles) else ""
             cut = not (wraps and at)
-            table.add_column(style=style, no_wrap=cut, overflow="ellipsis" if cut else "fold")
+            table.add_column(
+                style=style,
+                no_wrap=cut,
+                overflow="ellipsis" if cut else "fold",
+                justify="right" if at in right else "left",
+            )
         table.add_row(*(Text(printable(cell)) for cell in row))
     if not table.columns:
         return
@@ -102,27 +114,47 @@ def show_table(
     click.echo("\n".join(line.rstrip() for line in lines.get().splitlines()))
 
 
-def _fitting(
-    rows: Sequence[Sequence[str]], width: int
-) -> tuple[Sequence[Sequence[str]], Sequence[str]]:
-    """As many of the first columns as are not wider than `width`, and the names of the others."""
+def fits(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether a table is not wider than the terminal."""
+    from rich.console import Console
+
+    return not rows or len(_fitting(rows, Console().width)) == len(rows[0])
+
+
+def _fitting(rows: Sequence[Sequence[str]], width: int) -> list[int]:
+    """Which columns are shown: the first one, and each that fits into what those before it have
+    left of `width`."""
     from rich.cells import cell_len
 
     widths = [
         max(cell_len(printable(cell)) for cell in column) for column in zip(*rows, strict=True)
     ]
-    count = used = 0
-    for one in widths:
-        used += one + _BETWEEN
-        if count and used - _BETWEEN > width:
+    shown: list[int] = []
+    left = width
+    for at, one in enumerate(widths):
+        if not shown or one <= left:
+            shown.append(at)
+            left -= one + _BETWEEN
+    return shown
+
+
+def cut(text: str, room: int) -> str:
+    """`text` in `room` cells: what is too much is left out of its middle, since names of a sweep
+    differ at their ends."""
+    from rich.cells import cell_len
+
+    if cell_len(text) <= room:
+        return text
+    head, tail, left = "", "", max(0, room - 1)
+    for char in reversed(text):
+        if cell_len(char + tail) > left // 2:
             break
-        count += 1
-    return [row[:count] for row in rows], rows[0][count:] if rows else ()
-
-
-def and_more(told: Sized) -> str:
-    """What follows the first of several things, of which only that one is told."""
-    return f" (and {len(told) - 1} more)" if len(told) > 1 else ""
+        tail = char + tail
+    for char in text:
+        if cell_len(head + char) > left - cell_len(tail):
+            break
+        head += char
+    return f"{head}\u2026{tail}" if room > 0 else ""
 
 
 def printable(text: str) -> str:
@@ -194,8 +226,13 @@ class TerminalText(io.RawIOBase):
         click.echo("\n".join(lines), nl=False)
 
 
+def _in_notebook() -> bool:
+    """Whether this is the process behind a notebook, where rich shows its bars."""
+    return "ipykernel" in sys.modules
+
+
 class Bar:
-    """A progress bar on standard error: on a terminal only, and after a second.
+    """A progress bar on standard error: on a terminal or in a notebook only, and after a second.
 
     Args:
         what: is done, such as ``adding``.
@@ -222,7 +259,7 @@ class Bar:
             return
         self._shown = now
         if self._progress is None:
-            if not sys.stderr.isatty():
+            if not (sys.stderr.isatty() or _in_notebook()):
                 return
             self._progress = self._start()
         self._progress.update(self._task, completed=number, total=self.total)
@@ -277,14 +314,29 @@ def brief_duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.0f} d"
 
 
+def short_time(at: float | None) -> str:
+    """A moment as `clock_time`, to the minute, in a column: ``11-29 05:46``, with the year
+    instead of the time if it wasn't this one."""
+    moment = _moment(at)
+    if moment is None:
+        return ""
+    this_year = moment.year == datetime.now().year
+    return moment.strftime("%m-%d %H:%M" if this_year else "%Y-%m-%d")
+
+
 def clock_time(at: float | None) -> str:
     """A moment, in seconds since the epoch, by the clock on this wall: ``09:01:05``, with the
     day before it if it wasn't today."""
-    if at is None:
-        return ""
-    try:
-        moment = datetime.fromtimestamp(at)
-    except (OverflowError, OSError, ValueError):
+    moment = _moment(at)
+    if moment is None:
         return ""
     same_day = moment.date() == datetime.now().date()
     return moment.strftime("%H:%M:%S" if same_day else "%Y-%m-%d %H:%M:%S")
+
+
+def _moment(at: float | None) -> datetime | None:
+    """Seconds since the epoch, by the clock on this wall; None if that can't be told."""
+    try:
+        return None if at is None else datetime.fromtimestamp(at)
+    except (OverflowError, OSError, ValueError):
+        return None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from dirjobs.admin.report import HANGS, Claimed, Failure, Overview, Seen, State
-from dirjobs.console.text import clock_time, duration
+from dirjobs.console.text import brief_duration, clock_time, duration
 
 _SHOWN_JOBS = 3
 
@@ -24,7 +25,7 @@ def counted(found: Overview) -> str:
         parts["cancelled"] = found.cancelled
     over = found.done + found.failed + found.cancelled
     told = ", ".join(f"{number:,} {how}" for how, number in parts.items())
-    return f"{told} ({100 * over // found.total} % of {found.total:,} over)"
+    return f"{told} ({over:,} of {found.total:,} ended)"
 
 
 class Remark(NamedTuple):
@@ -48,13 +49,18 @@ def remarks(found: Overview) -> list[Remark]:
         lines.append(Remark(f"{speed(found)}."))
     if found.total and not found.waiting and not found.running:
         lines.append(ended(found))
-    if nobody_works(found):
+    if found.nobody_works:
         lines.append(Remark("Nobody works: start `dirjobs work`.", "yellow"))
+    if found.calls and not found.call_slots:
+        calls = "1 call waits" if found.calls == 1 else f"{found.calls:,} calls wait"
+        text = f"{calls}, and no worker takes any: start `dirjobs work --functions`."
+        lines.append(Remark(text, "yellow"))
     dead = [worker for worker in found.workers if worker.state is State.DEAD and worker.jobs]
     if dead:
         jobs = sum(len(worker.jobs) for worker in dead)
         text = f"{jobs:,} running of dead workers: `dirjobs requeue --dead` gives them back."
         lines.append(Remark(text, "red"))
+    lines += _about_silent(found)
     if found.parked:
         copies = "copy is" if found.parked == 1 else "copies are"
         text = f"{found.parked:,} second {copies} parked in _queue/parked."
@@ -75,6 +81,40 @@ def remarks(found: Overview) -> list[Remark]:
         )
         lines.append(Remark(text, "yellow"))
     return lines
+
+
+def _about_silent(found: Overview) -> list[Remark]:
+    """What becomes of jobs whose workers are silent, and what helps where nobody sees to it."""
+    silent = [worker for worker in found.workers if worker.state is State.SILENT and worker.jobs]
+    if not silent:
+        return []
+    jobs = sum(len(worker.jobs) for worker in silent)
+    what, they = ("job is", "it goes") if jobs == 1 else ("jobs are", "they go")
+    others = f" and {len(silent) - 1:,} more" if len(silent) > 1 else ""
+    within = brief_duration(max(worker.lease for worker in silent))
+    told = f"{jobs:,} {what} held by {silent[0].id}{others}, silent for {_silence(silent)}:"
+    if any(worker.may_work and worker.state is not State.SILENT for worker in found.workers):
+        told += f" {they} to another worker within {within}, unless there is a sign of life."
+    else:
+        told += (
+            f" start `dirjobs work`, and {they} to it within {within}; `dirjobs requeue JOB` gives"
+            " one back at once."
+        )
+    return [Remark(told, "yellow")]
+
+
+def _silence(silent: Sequence[Seen]) -> str:
+    """For how long there was no sign of life of any of them."""
+    ages = [worker.age for worker in silent if worker.age is not None]
+    return brief_duration(min(ages)) if ages else "some time"
+
+
+def shown_workers(found: Overview) -> tuple[Seen, ...]:
+    """The workers that a person wants to see: when all is over, none that is dead and has
+    nothing."""
+    if found.waiting or found.running:
+        return found.workers
+    return tuple(worker for worker in found.workers if worker.state is not State.DEAD)
 
 
 def ended(found: Overview) -> Remark:
@@ -103,16 +143,6 @@ def how_long(found: Overview, job: Claimed) -> str:
     """``40 x the usual time`` of a job that takes long; else empty."""
     times = found.times_usual(job)
     return f"{times:,.0f} x the usual time" if times > HANGS else ""
-
-
-def nobody_works(found: Overview) -> bool:
-    """Whether jobs wait for a worker."""
-    return bool(found.waiting) and not any(is_at_work(worker) for worker in found.workers)
-
-
-def is_at_work(worker: Seen) -> bool:
-    """Whether a worker lives, as far as is known."""
-    return worker.state in (State.WORKING, State.IDLE, State.STARTING, State.SILENT)
 
 
 def worker_row(found: Overview, worker: Seen) -> tuple[str, ...]:

@@ -58,9 +58,9 @@ class Queue:
     def refused(self, command, *args, **options):
         """The one sentence that a mistake gets."""
         assert self.run(command, *args, code=2, **options) == ""
-        (line,) = self.stderr.splitlines()
-        assert line.startswith("dirjobs: ")
-        return line
+        assert len(self.stderr.splitlines()) == 1, self.stderr
+        assert self.stderr.startswith("dirjobs: ")
+        return self.stderr.rstrip("\n")
 
     def json(self, command, *args, **options):
         return json.loads(self.run(command, *args, "--json", **options))

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from dirjobs.cli.commands import add
+from dirjobs.admin import enqueue
 from dirjobs.errors import Unavailable
 from dirjobs.layers import Layer
 from dirjobs.protocol.share import Share
+from dirjobs.sweep import adding
 from tests.cli.conftest import Queue
 from tests.fake_webdav import PERSONALITIES
 
@@ -242,12 +243,12 @@ class Failing(Layer):
 
 
 def test_what_was_added_before_a_failure_is_told_and_the_rest_can_be_added(queue, monkeypatch):
-    each = add.each
+    each = adding.each
 
     def failing(share, items, call):
         return each(Share(Failing(queue.store)), items, call, threads=1)
 
-    monkeypatch.setattr(add, "each", failing)
+    monkeypatch.setattr(adding, "each", failing)
     told = queue.refused("add", "--param", "x=1..9")
     assert "5 of 9 jobs were added; the same command with --skip-existing adds the rest" in told
     assert "full of water" in told
@@ -258,13 +259,13 @@ def test_what_was_added_before_a_failure_is_told_and_the_rest_can_be_added(queue
 
 
 def test_a_job_that_somebody_else_adds_meanwhile(queue, monkeypatch):
-    each = add.each
+    each = adding.each
 
     def raced(share, items, call):
         queue.put("00_waiting", "x1.json", data=b"theirs")
         return each(share, items, call)
 
-    monkeypatch.setattr(add, "each", raced)
+    monkeypatch.setattr(adding, "each", raced)
     found = queue.json("add", "--param", "x=1..3", "--skip-existing")
     assert (found["added"], found["skipped"]) == (["x2.json", "x3.json"], 1)
     assert queue.store.read("00_waiting/x1.json") == b"theirs"
@@ -272,7 +273,7 @@ def test_a_job_that_somebody_else_adds_meanwhile(queue, monkeypatch):
 
 
 def test_ctrl_c_tells_how_far_it_came(local, monkeypatch):
-    each = add.each
+    each = adding.each
 
     def interrupted(share, items, call):
         for number, pair in enumerate(each(share, items, call, threads=1)):
@@ -280,7 +281,7 @@ def test_ctrl_c_tells_how_far_it_came(local, monkeypatch):
                 raise KeyboardInterrupt
             yield pair
 
-    monkeypatch.setattr(add, "each", interrupted)
+    monkeypatch.setattr(adding, "each", interrupted)
     assert local.run("add", "--param", "x=1..9", code=130).strip() == ""
     assert "dirjobs: 3 of 9 jobs were added" in local.stderr
     assert not [name for name in local.names("00_waiting") if name.startswith("~")]
@@ -289,13 +290,13 @@ def test_ctrl_c_tells_how_far_it_came(local, monkeypatch):
 def test_a_table_that_changes_meanwhile(local, tmp_path, monkeypatch):
     table = tmp_path / "t.csv"
     table.write_text("a\n1\n2\n")
-    known = add.enqueue.known_jobs
+    known = enqueue.known_jobs
 
     def shrinking(share):
         table.write_text("a\n1\n")
         return known(share)
 
-    monkeypatch.setattr(add.enqueue, "known_jobs", shrinking)
+    monkeypatch.setattr(enqueue, "known_jobs", shrinking)
     assert "changed meanwhile" in local.refused("add", "--from-csv", table)
 
 
@@ -330,3 +331,28 @@ def test_names_that_a_server_changes_are_refused_before_anything_is_added(serve_
     assert queue.names("00_waiting") == []
     queue.run("add", tmp_path / "a.txt")
     queue.store.close()
+
+
+@pytest.mark.parametrize(
+    ("value", "meant"),
+    [
+        ("1:3", "'1:3' is taken as a text; a range is 1..3."),
+        ("1-3", "'1-3' is taken as a text; a range is 1..3."),
+        ("range(3)", "'range(3)' is taken as a text; a range is 0..2."),
+        ("range(1,4)", "'range(1,4)' is taken as a text; a range is 1..3."),
+        ("7,2-3", "'2-3' is taken as a text; a range is 2..3."),
+        ("1..3", ""),
+        ("a-3,2024-01-02,10:30:00,1:3x", ""),
+    ],
+)
+def test_a_range_in_another_notation_is_told_of(local, value, meant):
+    local.run("add", "--param", f"seed={value}", "--dry-run")
+    assert local.stderr == (f"dirjobs: --param 'seed={value}': {meant}\n" if meant else "")
+
+
+@pytest.mark.parametrize("param", ["lr=0.1, 0.2", "lr= 0.1", "lr=0.1 ,0.2", "lr=a, "])
+def test_blanks_around_values(local, param):
+    told = local.refused("add", "--param", param)
+    assert f"--param {param!r}" in told
+    assert "has a blank around it" in told
+    assert local.jobs() == {}

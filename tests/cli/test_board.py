@@ -9,6 +9,7 @@ from rich.console import Console
 
 from dirjobs.admin.report import Claimed, Failure, Overview, Seen, State
 from dirjobs.console.dashboard import Board, divided, fold, shares
+from dirjobs.console.html import overview_as_html
 from dirjobs.console.text import brief_duration
 
 
@@ -155,3 +156,52 @@ def test_the_last_line_that_a_job_has_printed():
     )
     lines = drawn(found, printed={"a.json": "epoch 3\x1b[2J loss 0.2"})
     assert any(line.endswith("a.json  epoch 3\\x1b[2J loss 0.2") for line in lines)
+
+
+def test_names_are_cut_in_the_middle():
+    """What tells the jobs of a sweep apart is at the end of their names."""
+    names = [f"{'model_resnet_' * 6}lr0.1_seed{number}.json" for number in (13, 14)]
+    jobs = tuple(Claimed(name, "w1", 95.0) for name in names)
+    found = replace(
+        BUSY,
+        workers=(Seen("w1", State.WORKING, "node0", 1, age=7.0, jobs=jobs),),
+        failures=tuple(Failure(name, 60.0, "exit code 1: too hot") for name in names),
+    )
+    for width in (60, 80):
+        lines = drawn(found, width)
+        for number in (13, 14):
+            told = [line for line in lines if f"seed{number}.json" in line]
+            assert len(told) == 2
+            assert all("model_" in line and "\u2026" in line for line in told)
+        assert max(map(cell_len, lines)) <= width
+
+
+def test_an_exit_code_makes_room_for_what_the_program_said():
+    said = "ValueError: the matrix is not definite"
+    found = replace(BUSY, failures=(Failure("a.json", 60.0, f"exit code 1: {said}"),))
+    assert any(line.endswith(f"  exit code 1: {said}") for line in drawn(found, 120))
+    assert any(line.endswith(f"  {said}") for line in drawn(found, 80))
+    assert not any("exit code" in line for line in drawn(found, 80))
+
+
+def test_dead_workers_are_shown_until_all_is_over():
+    dead = (Seen("w1", State.DEAD, "node0", 1, age=7e5),)
+    assert any(line.startswith("w1 ") for line in drawn(replace(BUSY, workers=dead)))
+    assert not any("dead" in line for line in drawn(Overview(done=3, workers=dead)))
+    assert "node0" in overview_as_html(replace(BUSY, workers=dead), "jobs")
+    assert "node0" not in overview_as_html(Overview(done=3, workers=dead), "jobs")
+
+
+SILENT = Seen(
+    "far", State.SILENT, age=130.0, lease=300.0, jobs=(Claimed("a", "far"), Claimed("b", "far"))
+)
+
+
+def test_what_becomes_of_jobs_whose_worker_is_silent():
+    text = " ".join(drawn(replace(BUSY, workers=(SILENT,)), 300))
+    assert "2 jobs are held by far, silent for 2 min: start `dirjobs work`, and they go to" in text
+    assert "within 5 min; `dirjobs requeue JOB` gives one back at once." in text
+    one = replace(SILENT, jobs=SILENT.jobs[:1])
+    text = " ".join(drawn(replace(BUSY, workers=(one, *workers(1))), 300))
+    assert "1 job is held by far, silent for 2 min: it goes to another worker within 5 min" in text
+    assert "requeue JOB" not in text

@@ -1,6 +1,7 @@
 """A job that somebody has cancelled did not fail: everywhere it is told so."""
 
 import json
+import re
 import sys
 import threading
 
@@ -39,7 +40,10 @@ def test_everywhere_it_is_told(mixed):
     assert [row["job"] for row in mixed.json("list", "--failed")] == ["b"]
     assert [row["job"] for row in mixed.json("list", "--state", "cancelled")] == ["c", "d"]
     assert [row["job"] for row in mixed.json("results", "--state", "cancelled")] == ["c", "d"]
-    assert "c: cancelled (99_failed/c" in mixed.run("show", "c")
+    told = mixed.run("show", "c")
+    assert "c: cancelled (99_failed/c" in told
+    assert "  -  cancelled by hand, " in told
+    assert "?" not in told
 
 
 def test_what_failed_is_tried_again_and_what_was_cancelled_only_by_name(mixed):
@@ -100,6 +104,12 @@ def test_its_command_is_ended_and_the_worker_says_so(local, tmp_path, monkeypatc
     other.join(PATIENCE)
     assert "a ... cancelled" in out
     assert "1 cancelled" in out
+    told = local.run("show", "a")
+    (worker,) = {one["worker"] for one in local.json("show", "a")["attempts"]}
+    assert f"  -  cancelled by hand (was running at {worker}), " in told
+    assert re.search(
+        rf"  1  ended after \S+ s by {worker} on .*, because the job was cancelled", told
+    )
     assert local.jobs() == {"99_failed": ["a"]}
     assert [row["state"] for row in local.json("list")] == ["cancelled"]
 

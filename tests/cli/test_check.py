@@ -65,7 +65,9 @@ def test_a_new_queue_is_tried(local, tmp_path, monkeypatch):
     monkeypatch.setattr("dirjobs.check.probe.ENOUGH", 4)
     local.url = str(tmp_path / "new")
     text = local.run("init")
+    assert "This place is safe for a queue, and fast.  Recorded in" in text
     assert "Recorded in _queue/queue.json: mode trust." in text
+    assert local.stderr.count("\n") == 1
     agreed = (tmp_path / "new" / "_queue" / "queue.json").read_text()
     assert json.loads(agreed)["checked"]["verdict"] == "trust"
     assert local.json("init") == {"queue": local.url, "made": False}

@@ -9,9 +9,9 @@ from threading import Thread
 import pytest
 
 from dirjobs import Denied, NoSpace
-from dirjobs.runner import workspace
+from dirjobs.files import workspace
+from dirjobs.files.workspace import opened
 from dirjobs.runner.signals import Interruption
-from dirjobs.runner.workspace import opened
 from tests.cli.test_work import log_of, reasons
 from tests.cli.test_work_delivery import kept, refusing
 from tests.command_line import wait_until
@@ -24,7 +24,7 @@ RESULT = ("sh", "-c", 'echo said; echo 1 > "$DIRJOBS_OUT/a.txt"; mkdir "$DIRJOBS
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch):
-    monkeypatch.setattr("dirjobs.runner.upload.PATIENCE", 0.0)
+    monkeypatch.setattr("dirjobs.files.upload.PATIENCE", 0.0)
 
 
 def notes(scratch):

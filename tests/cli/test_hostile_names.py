@@ -12,11 +12,11 @@ from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 
 from dirjobs.cli import SECTIONS, main
+from dirjobs.files.workspace import make, new_note
 from dirjobs.layout import JOURNAL, TRASH, WORKERS
 from dirjobs.policy import Mode, Policy
 from dirjobs.recovery.heartbeat import Heartbeat
 from dirjobs.recovery.process import Process
-from dirjobs.runner.workspace import make, new_note
 from tests.amounts import PATIENCE
 from tests.cli.conftest import Queue
 from tests.command_line import DIRJOBS, environment

@@ -99,11 +99,20 @@ def test_a_wrong_one_is_not_kept(guarded, keyring, home):
     assert not home.exists()
 
 
-def test_without_a_keyring_the_variables_are_told(guarded, monkeypatch):
+def test_without_a_keyring_nobody_is_asked_and_the_other_ways_are_told(guarded, monkeypatch):
     monkeypatch.setitem(sys.modules, "keyring", None)
-    told = login(f"{guarded.url}/jobs", "--user", "me", typed=f"{PASSWORD}\n", code=2)
-    assert "set FSSPEC_WEBDAV_USERNAME and FSSPEC_WEBDAV_PASSWORD instead" in told
+    told = login(f"{guarded.url}/jobs", "--user", "me", code=2)  # nothing is typed
+    assert "set FSSPEC_WEBDAV_USERNAME and FSSPEC_WEBDAV_PASSWORD, or write them into" in told
+    assert "~/.netrc, instead" in told
     assert "pip install keyring" in told
+    told = login("smb://nas/share/jobs", "--user", "me", code=2)
+    assert "FSSPEC_SMB_PASSWORD instead" in told
+    assert "netrc" not in told
+
+
+def test_a_keyring_that_is_no_use_is_told_of_before_the_question(guarded, keyring):
+    keyring.error = RuntimeError("no backend")
+    assert "(no backend)" in login(f"{guarded.url}/jobs", "--user", "me", code=2)
 
 
 def test_a_keyring_that_is_locked_later_is_told_of(guarded, keyring, caplog):

@@ -42,7 +42,7 @@ def test_no_log_yet(local):
     local.put("00_waiting", "a.txt")
     local.put("01_running", "w1.b.txt")
     assert "it was not started yet" in local.refused("logs", "a.txt")
-    assert "within a minute" in local.refused("logs", "b.txt")
+    assert "within half a minute" in local.refused("logs", "b.txt")
     assert "-f and --json" in local.refused("logs", "b.txt", "-f", "--json")
 
 

@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from dirjobs import DirJobs, Unavailable
-from dirjobs.cli.commands import wait
+from dirjobs.admin import wait
 from tests.unit.lives import World
 
 
@@ -83,7 +83,7 @@ def test_show_a_running_job_with_a_history(queue):
         found = queue.json("show", "a.txt")
     assert text.startswith("a.txt: running (01_running/w2.a.txt, 4 bytes)\n  claimed by w2 on ")
     assert "that worker is working; last heartbeat" in text
-    assert re.search(r"  -  failed after [0-9.]+ s by w1 on .*\n     why +exit code 3\n", text)
+    assert re.search(r"  1  failed after [0-9.]+ s by w1 on .*\n     why +exit code 3\n", text)
     assert "retried by hand" in text
     assert text.count("exit code 3") == 1
     assert text.endswith("Log: logs/a.txt.w1.log\n")

@@ -85,7 +85,7 @@ def peak_of(*args, code=0):
 def test_status(crowd):
     store = crowd(MANY)
     out = run("status", "jobs")
-    assert "50,000 waiting, 0 running, 50,000 done, 0 failed (50 % of 100,000 over)" in out
+    assert "50,000 waiting, 0 running, 50,000 done, 0 failed (50,000 of 100,000 ended)" in out
     assert store.calls == {"exists": 1, "list": 6}
 
 

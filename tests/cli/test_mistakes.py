@@ -1,6 +1,7 @@
 """Each command with each mistake: one sentence, exit code 2, never a traceback."""
 
 import os
+import sys
 
 import click
 import pytest
@@ -48,7 +49,8 @@ def refused(args):
     assert result.exit_code == 2, (args, result.output, result.exception)
     assert isinstance(result.exception, SystemExit), result.exception
     assert result.stdout == ""
-    (told,) = result.stderr.splitlines()
+    assert len(result.stderr.splitlines()) == 1, result.stderr
+    told = result.stderr.rstrip("\n")
     assert told.startswith("dirjobs: ")
     assert told.endswith((".", "`)."))
     assert SECRET not in told
@@ -61,7 +63,7 @@ def test_every_command_is_in_the_table():
     for name in COMMANDS:
         command = main.get_command(context, name)
         assert command.name == name
-        assert command.get_short_help_str(200)
+        assert 0 < len(command.get_short_help_str(200)) <= 55
         assert all(option.help for option in command.params if isinstance(option, click.Option))
 
 
@@ -76,14 +78,14 @@ def test_help(command):
 @pytest.mark.parametrize(
     ("args", "told"),
     [
-        ([], "JOBS"),
+        ([], "say which queue: `dirjobs "),
         (["jobs", "--bogus"], "--bogus"),
         (["jobs", "a", "b", "c", "--bogus=1"], "--bogus"),
-        (["-v"], "JOBS"),
+        (["-v"], "FOLDER-OR-URL"),
     ],
 )
 def test_wrong_arguments(command, args, told):
-    if command in MAY_NAME_NONE and told == "JOBS":
+    if command in MAY_NAME_NONE and "--bogus" not in told:
         return
     after = COMPLETE[command] if command in ("work", "submit") else []
     assert told in refused([command, *args, *after])
@@ -105,10 +107,22 @@ def test_wrong_arguments_without_a_queue(command):
         ("https://no-such-host.invalid/jobs", "no-such-host.invalid"),
         ("https:/one-slash/jobs", "https://"),
         ("smb://127.0.0.1:9/share/jobs", "127.0.0.1"),
+        ("ftp://me:c4n4ry@host/jobs", "can't hold a queue: a rename over FTP replaces"),
+        ("zip://jobs::https://me:c4n4ry@host/x.zip", "can't hold a queue: an archive is one file"),
+        ("hdfs://host/jobs", "can't hold a queue: nobody has tried"),
     ],
 )
 def test_a_place_that_is_none(command, place, told, monkeypatch):
     assert told in refused(line(command, place))
+
+
+def test_a_place_of_which_nobody_knows_how_late_its_listings_are(tmp_path):
+    place = f"local://{tmp_path}/jobs"
+    made = CliRunner().invoke(main, ["init", place, "--no-check"])
+    assert made.exit_code == 0
+    assert "give sync_time=SECONDS" in refused(["work", place, "--", "true"])
+    done = CliRunner().invoke(main, ["work", place, "--sync-time", "0.1", "--", "true"])
+    assert done.exit_code == 0, done.output
 
 
 @pytest.mark.parametrize("command", [c for c in ON_A_QUEUE if c not in MAKES_ONE])
@@ -192,3 +206,64 @@ def test_a_queue_where_a_share_is_not_mounted(tmp_path):
     assert f"there is no folder '{tmp_path / 'nas'}' for this queue" in result.stderr
     assert "mkdir -p" in result.stderr
     assert not (tmp_path / "nas").exists()
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (["show", "a b.json"], "`dirjobs show FOLDER-OR-URL 'a b.json'`, or export DIRJOBS_URL="),
+        (["show"], "say which queue: `dirjobs show FOLDER-OR-URL JOB`"),
+        (["show", "empty"], "Missing argument 'JOB'"),
+    ],
+)
+def test_no_queue_is_named(args, told):
+    assert told in refused(args)
+
+
+WORDS = ["python", "train.py", "{lr}", "a b"]
+DASHES = "write -- before the command: `dirjobs work"
+
+
+@pytest.mark.parametrize(
+    ("before", "more", "told"),
+    [
+        (["jobs/", "--slots", "2"], [], " jobs/ --slots 2 -- python train.py {lr} 'a b'`"),
+        (
+            [f"https://me:{SECRET}@h/jobs"],
+            [],
+            " https://me:***@h/jobs -- python train.py {lr} 'a b'`",
+        ),
+        (["--slots", "2"], [], " --slots 2 -- python train.py {lr} 'a b'`"),
+        (["-q", "jobs/"], ["--lr", "3"], " -q jobs/ -- python train.py {lr} 'a b' --lr 3`"),
+    ],
+)
+@pytest.mark.parametrize("known", [False, True])
+def test_no_dashes_before_the_command(before, more, told, known, monkeypatch):
+    if known:
+        monkeypatch.setenv("DIRJOBS_URL", "jobs/")
+    assert f"{DASHES}{told}" in refused(["work", *before, *WORDS, *more])
+
+
+def test_a_duration_may_have_a_unit(local):
+    local.put("00_waiting", "a")
+    for told in ("0m", "0.0001h", "0"):
+        local.run("wait", "--timeout", told, code=3)
+    assert "such as 70, or one with its unit, such as 90m" in local.refused(
+        "wait", "--timeout", "x"
+    )
+    assert "number of hours" in local.refused("work", "--max-hours", "2w", "--", "true")
+    out = local.run("work", "--max-hours", "0s", "--timeout", "1m", "--", "true")
+    assert "0 hours are over" in out
+
+
+def test_how_old_is_to_be_said(local):
+    assert "say how old: --older-than 30d, or --older-than 0d for all" in local.refused("clean")
+
+
+@pytest.mark.parametrize("command", ["work", "submit"])
+def test_a_command_in_quotes(local, command, tmp_path):
+    line = f"{sys.executable} train.py {{seed}}"
+    told = local.refused(command, "--", line)
+    assert f"{line!r} is one argument, and no program: write the command without" in told
+    (tmp_path / "a program").touch()
+    local.run("submit", "--", str(tmp_path / "a program"))

@@ -23,7 +23,11 @@ ln -s nowhere dangling
 """
 
 
-MAKE = {"folder": os.mkdir, "fifo": os.mkfifo, "link": lambda path: os.symlink("x", path)}
+MAKE = {
+    "folder": os.mkdir,
+    "fifo": lambda path: os.mkfifo(path),
+    "link": lambda path: os.symlink("x", path),
+}
 
 
 @pytest.fixture

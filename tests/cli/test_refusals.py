@@ -32,7 +32,7 @@ REQUESTS = {
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch):
-    monkeypatch.setattr("dirjobs.runner.upload._PAUSE", 0.02)
+    monkeypatch.setattr("dirjobs.files.upload._PAUSE", 0.02)
     monkeypatch.setattr(Control, "sleep_unless_aborted", lambda *_: None)
 
 
@@ -66,6 +66,16 @@ def test_a_job_that_stays_locked_is_told_and_the_others_are_done(far, server):
     assert "1 done" in told
     assert "No job is waiting" not in told
     assert far.jobs() == {"00_waiting": ["a"], "02_done": ["b"]}
+
+
+def test_jobs_that_are_listed_and_always_gone_are_no_empty_queue(far, server, monkeypatch):
+    monkeypatch.setattr("dirjobs.worker._MAX_FRUITLESS_PASSES", 2)
+    far.put("00_waiting", "a", "b")
+    server.faults.add(Fault("status", "MOVE", "jobs/00_waiting/*", status=404, times=None))
+    told = far.run("work", "--", "true", code=2)
+    assert "2 jobs could not be taken, such as 'a': " in far.stderr
+    assert "No job is waiting" not in told
+    assert far.jobs() == {"00_waiting": ["a", "b"]}
 
 
 def test_who_waits_for_jobs_goes_on_beside_one_that_is_locked(far, server):

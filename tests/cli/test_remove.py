@@ -141,17 +141,17 @@ def test_a_job_stays_while_somebody_has_another_file_of_it(queue, worker, path, 
 
 
 def test_a_job_that_is_claimed_meanwhile_stays(queue, worker, monkeypatch):
-    from dirjobs.cli import intervene
+    from dirjobs.admin import visit
 
     queue.put("00_waiting", "a.txt", "b.txt")
-    temporary_member = intervene.temporary_member
+    temporary_member = visit.temporary_member
 
     def claimed_first(share, purpose):
         if not queue.names("01_running"):
             worker.next_and_lock()
         return temporary_member(share, purpose)
 
-    monkeypatch.setattr(intervene, "temporary_member", claimed_first)
+    monkeypatch.setattr(visit, "temporary_member", claimed_first)
     told = queue.run("remove", "a.txt", "b.txt")
     assert "Removed b.txt" in told
     assert "Left alone, since they are gone, have begun or still change: a.txt." in told

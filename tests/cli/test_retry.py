@@ -83,7 +83,7 @@ def test_nothing_is_retried_if_one_name_is_wrong(queue, worker):
     failed(queue, worker, "a.txt")
     queue.put("02_done", "b.txt")
     told = queue.refused("retry", "a.txt", "b.txt")
-    assert "job 'b.txt' is not failed: it is done; nothing was changed" in told
+    assert "job 'b.txt' is not failed: it is done (" in told
     assert "no job of that name" in queue.refused("retry", "c.txt")
     assert "no job of that name" in queue.refused("retry", "../a.txt")
     assert "no failed job is like 'x*'" in queue.refused("retry", "x*")
@@ -213,13 +213,15 @@ def test_deaths_before_a_retry_do_not_count():
 def test_cancel_waiting_and_running(queue, worker):
     queue.put("00_waiting", "a.txt", "b.txt", "c.txt")
     job = worker.next_and_lock()
-    assert queue.run("cancel", "a.txt", "b*") == "Cancelled a.txt, b.txt.\n"
+    assert queue.run("cancel", "a.txt", "b*") == (
+        "Cancelled a.txt, b.txt; the command of a.txt ends within half a minute.\n"
+    )
     assert queue.jobs() == {"00_waiting": ["c.txt"], "99_failed": ["a.txt", "b.txt"]}
     assert [note["reason"] for note in notes(queue, "a.txt")] == ["cancelled"]
     assert notes(queue, "a.txt")[0]["worker"] == "w1"
     with pytest.raises(ClaimLost):
         job.done()
-    assert "it is failed" in queue.refused("cancel", "a.txt")
+    assert "it is cancelled already" in queue.refused("cancel", "a.txt")
     assert queue.json("retry", "a.txt")["retried"] == ["a.txt"]
 
 
@@ -232,17 +234,17 @@ def test_cancel_never_writes_over_a_failed_job(queue, worker):
 
 
 def test_cancel_what_is_claimed_meanwhile(queue, worker, monkeypatch):
-    from dirjobs.cli import intervene
+    from dirjobs.admin import visit
 
     queue.put("00_waiting", "a.txt")
-    temporary_member = intervene.temporary_member
+    temporary_member = visit.temporary_member
 
     def claimed_first(share, purpose):
         if not queue.names("01_running"):
             worker.next_and_lock()
         return temporary_member(share, purpose)
 
-    monkeypatch.setattr(intervene, "temporary_member", claimed_first)
+    monkeypatch.setattr(visit, "temporary_member", claimed_first)
     assert queue.json("cancel", "a.txt") == {"cancelled": ["a.txt"], "left": []}
     assert queue.jobs() == {"99_failed": ["a.txt"]}
 

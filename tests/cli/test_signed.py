@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from dirjobs.cli import main
+from dirjobs.files import room
 from dirjobs.job import Job
-from dirjobs.runner import room
 from dirjobs.signing import subject, this_machines_key
 from tests.cli.conftest import NOTHING
 

@@ -24,7 +24,7 @@ def test_a_queue_at_work(queue):
         worker._membership.beat()
         text = queue.run("status")
         found = queue.json("status")
-    assert "1 waiting, 1 running, 1 done, 1 failed (50 % of 4 over)" in text
+    assert "1 waiting, 1 running, 1 done, 1 failed (2 of 4 ended)" in text
     assert "w1" in text
     assert f":{os.getpid()}" in text
     assert re.search(r"c\.txt \(\d+ s\)", text)

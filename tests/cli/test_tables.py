@@ -2,10 +2,13 @@
 
 import json
 import sys
+from datetime import datetime
 
 import pytest
 
 from dirjobs.console import text
+from dirjobs.protocol import attempts
+from dirjobs.protocol.share import Share
 
 
 @pytest.fixture
@@ -98,6 +101,94 @@ def test_columns_that_do_not_fit_are_named_and_no_number_is_cut(sweep, monkeypat
     assert [line.split()[-1] for line in lines[:-1]] == ["lr", "0.1", "0.2", "0.3", "9"]
 
 
+def test_only_the_column_that_does_not_fit_is_left_out(sweep, monkeypatch):
+    monkeypatch.setattr(text, "on_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", "28")
+    columns = ["--columns", "job,lr,state,loss,opt", "--state", "done"]
+    lines = sweep.run("results", *columns).splitlines()
+    assert lines[-1] == "Not shown, since they don't fit: opt (choose with --columns)."
+    monkeypatch.setenv("COLUMNS", "22")
+    lines = sweep.run("results", "--columns", "job,state,opt,lr", "--state", "done").splitlines()
+    assert lines[0].split() == ["job", "state", "lr"]
+
+
+def test_a_table_for_a_person(local, monkeypatch):
+    """Numbers have six digits, at the right; texts are cut where it is too wide, numbers never."""
+    note, big = "x" * 40 + "!", 123456789012345
+    params = {"lr": 1 / 3, "note": note, "flag": True, "big": big}
+    name = f"{'n' * 40}.json"
+    local.put("02_done", name, data=json.dumps(params).encode())
+    local.put("02_done", "b.json", data=b'{"lr": 20, "note": 7, "big": 1}')
+    plain = local.run("results")
+    assert f"{1 / 3!r}" in plain
+    assert note in plain
+    monkeypatch.setattr(text, "on_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", "200")
+    wide = local.run("results").splitlines()
+    assert note in wide[2]
+    assert [line[wide[0].index("lr") - 6 :][:8] for line in wide[:2]] == ["      lr", "      20"]
+    monkeypatch.setenv("COLUMNS", "120")
+    header, one, other = local.run("results").splitlines()
+    assert other.split() == [name, "done", "0.333333", f"{'x' * 15}…{'x' * 13}!", str(big), "true"]
+    assert one.split() == ["b.json", "done", "20", "7", "1"]
+    for line in (header, one, other):
+        assert len(line.rstrip()) <= 120
+
+
+def test_times_are_local_on_a_terminal_and_in_utc_elsewhere(queue, monkeypatch):
+    queue.put("00_waiting", "a")
+    queue.run("work", "--", sys.executable, "-c", "")
+    ended = queue.json("results")[0]["ended"]
+    (at,) = [row["modified"] for row in queue.json("list")]
+    for column, told, command in (("ended", ended, "results"), ("modified", at, "list")):
+        assert told.endswith("+00:00")
+        assert told in queue.run(command, "--columns", f"job,{column}")
+        with monkeypatch.context() as patch:
+            patch.setattr(text, "on_terminal", lambda: True)
+            shown = queue.run(command, "--columns", f"job,{column}").splitlines()[-1]
+        local = datetime.fromisoformat(told).astimezone()
+        assert shown.split(maxsplit=1)[1].strip() == local.strftime("%m-%d %H:%M")
+
+
+def test_only_jobs_like_a_pattern(sweep):
+    printed = sweep.run("results", "--filter", "lr0.[12]*", "--columns", "job")
+    assert table(printed) == [["job"], ["lr0.1.json"], ["lr0.2.json"]]
+    assert sweep.run("results", "--filter", "x*") == "No job is like that.\n"
+
+
+def test_reasons_stand_below_each_other(local):
+    local.run("pause")
+    for name in ("a", "long", "x" * 60):
+        local.put("99_failed", name)
+        attempts.note(Share(local.store), name, "w1", "oh")
+    lines = local.run("list", "--failed", "--reason").splitlines()
+    assert lines[0] == f"failed     {'a':40}  oh"
+    assert lines[1] == f"failed     {'long':40}  oh"
+    assert lines[2] == f"failed     {'x' * 60}  oh"
+    assert local.run("list", "--failed").splitlines()[0] == "failed     a"
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--failed"], "no job has failed."),
+        (["--filter", "T9*"], "no job is like 'T9*'."),
+        (["--filter", "T\x1b*", "--failed"], r"no failed job is like 'T\x1b*'."),
+        (["--state", "running"], "no job is running."),
+        (["--where", "size > 9"], "no job is like that."),
+        (["--where", "size > 9", "--columns", "job"], "no job is like that."),
+    ],
+)
+def test_an_empty_list_says_so_on_a_terminal(local, monkeypatch, options, told):
+    local.put("00_waiting", "a")
+    assert local.run("list", "--failed") == local.stderr == ""
+    monkeypatch.setattr("dirjobs.cli.commands.list.on_terminal", lambda: True)
+    local.run("list", *options)
+    assert local.stderr == f"dirjobs: {told}\n"
+    assert local.json("list", *options) == []
+    assert local.stderr == ""
+
+
 def test_why_jobs_failed(sweep):
     assert sweep.run("list", "--failed", "--reason") == (
         "failed     lr9.json  exit code 1: too\\x1b[2J hot\n"
@@ -115,15 +206,15 @@ def test_why_is_read_in_the_journal(far, server):
     far.run("work", "--wid", "w1", "--keep-going", "--", "sh", "-c", "echo too hot; exit 3", code=1)
     server.log.clear()
     assert far.run("list", "--failed", "--reason").splitlines() == [
-        f"failed     {job}  exit code 3: too hot" for job in jobs
+        f"failed     {job:5}  exit code 3: too hot" for job in jobs
     ]
     assert len(server.log) < 10
     note = {"format": 1, "attempts": [{"worker": "w2", "reason": "3 workers died at it"}]}
     path = "jobs/_queue/attempts/job7.json"
     server.write(path, json.dumps(note).encode(), mtime=4e9)
     lines = far.run("list", "--failed", "--reason").splitlines()
-    assert lines[7] == "failed     job7  3 workers died at it"
-    assert lines[8] == "failed     job8  exit code 3: too hot"
+    assert lines[7] == "failed     job7   3 workers died at it"
+    assert lines[8] == "failed     job8   exit code 3: too hot"
 
 
 def test_a_list_is_a_table_too(sweep):

@@ -14,7 +14,7 @@ from dirjobs.protocol.share import Share
 def test_a_queue_that_is_done(queue):
     queue.put("02_done", "a.txt", "b.txt")
     (line,) = queue.run("watch", "--until-done").splitlines()
-    assert line.endswith("  0 waiting, 0 running, 2 done, 0 failed (100 % of 2 over)")
+    assert line.endswith("  0 waiting, 0 running, 2 done, 0 failed (2 of 2 ended)")
 
 
 def test_a_document_on_a_line(local):
@@ -28,7 +28,7 @@ def test_failed_jobs_are_told_by_the_exit_code(local):
     with DirJobs(local.store, "w1") as worker:
         worker.next_and_lock().failed("it was\nodd \x1b[31m")
     text = local.run("watch", "--until-done", code=1)
-    assert "1 failed (100 % of 1 over)" in text
+    assert "1 failed (1 of 1 ended)" in text
     assert r"failed: a.txt: it was odd \x1b[31m" in text
 
 
@@ -50,7 +50,7 @@ def test_what_is_worth_a_line():
         failures=(Failure("b.json", 5.0, "exit\n3"),),
     )
     assert changes(before, after) == [
-        "2 waiting, 1 running, 0 done, 1 failed (25 % of 4 over)",
+        "2 waiting, 1 running, 0 done, 1 failed (1 of 4 ended)",
         "paused",
         "worker w1 is dead",
         "worker w2 is idle",

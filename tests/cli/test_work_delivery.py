@@ -21,7 +21,7 @@ RESULT = ("sh", "-c", 'echo 1 > "$DIRJOBS_OUT/a.txt"; echo 2 > "$DIRJOBS_OUT/b.t
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch):
-    monkeypatch.setattr("dirjobs.runner.upload._PAUSE", 0.02)
+    monkeypatch.setattr("dirjobs.files.upload._PAUSE", 0.02)
 
 
 def refusing(local, monkeypatch, error, *, folder="results", times=10**9):
@@ -120,7 +120,7 @@ def kept(reason):
 def test_a_share_that_stays_full_fails_the_job_and_results_are_kept(
     local, monkeypatch, scratch, code
 ):
-    monkeypatch.setattr("dirjobs.runner.upload.PATIENCE", 0.1)
+    monkeypatch.setattr("dirjobs.files.upload.PATIENCE", 0.1)
     refusing(local, monkeypatch, NoSpace)
     local.put("00_waiting", "a")
     local.run("work", "--wid", "w1", "--", "sh", "-c", f"{RESULT[2]}; exit {code}", code=1)

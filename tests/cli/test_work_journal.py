@@ -52,7 +52,7 @@ def test_an_attempt_from_its_parameters_to_its_memory(queue):
     ("script", "code", "signal", "reason"),
     [
         ("echo why >&2; exit 3", 3, None, "exit code 3: why"),
-        ("kill -9 $$", None, "SIGKILL", "killed by signal 9"),
+        ("kill -9 $$", None, "SIGKILL", "killed by signal 9 (SIGKILL)"),
         ("sleep 60", None, "SIGTERM", "timeout after 0.3 s"),
     ],
 )

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="killed by a POS
 VICTIM = """
 import os, signal, sys
 from dirjobs.backends.posix.store import PosixStore
-from dirjobs.runner.workspace import Workspace
+from dirjobs.files.workspace import Workspace
 
 left, ended = int(sys.argv.pop(1)), []
 command_ended = Workspace.command_ended

@@ -11,8 +11,8 @@ from threading import Thread
 
 import pytest
 
+from dirjobs.files.output_buffer import shortened
 from dirjobs.runner import children
-from dirjobs.runner.output_buffer import shortened
 from tests.cli.test_work import log_of
 from tests.command_line import environment
 from tests.fake_webdav.faults import Fault

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from dirjobs import DirJobs
 from dirjobs.cli.commands import logs
 from dirjobs.runner.tee import Tee
 from tests.command_line import wait_until
@@ -18,12 +19,12 @@ def test_a_line_when_a_job_starts_and_one_when_it_ends(queue):
     out = queue.run("work", "--", "sh", "-c", 'test "$DIRJOBS_NAME" != b', code=1)
     lines = [re.sub(r"\d+\.\d s", "T", line) for line in out.splitlines()]
     assert lines[:6] == [
-        "[1/3] a ...",
-        "[1/3] a ... done in T",
-        "[2/3] b ...",
-        "[2/3] b ... failed in T: exit code 1",
-        "[3/3] c ...",
-        "[3/3] c ... done in T",
+        "[1, 2 wait] a ...",
+        "[1] a ... done in T",
+        "[2, 1 waits] b ...",
+        "[2] b ... failed in T: exit code 1",
+        "[3, 0 wait] c ...",
+        "[3] c ... done in T",
     ]
 
 
@@ -31,7 +32,7 @@ def test_jobs_that_come_meanwhile_are_counted(local):
     local.put("00_waiting", "a", "b")
     add = f"touch {local.url}/00_waiting/c"
     out = local.run("work", "--", "sh", "-c", f'[ "$DIRJOBS_NAME" = c ] || {add}')
-    assert "[3/3] c ..." in out
+    assert "[3, 0 wait] c ..." in out
 
 
 def test_tee(queue):
@@ -101,3 +102,24 @@ def test_who_follows_from_afar_is_told_how_late_it_is(queue, monkeypatch):
     end.join()
     is_far = queue.store.local_path("") is None
     assert queue.stderr.count("every half minute") == is_far
+
+
+def test_the_summary_has_one_order(local):
+    local.put("00_waiting", "a", "b", "c")
+    out = local.run("work", "--", "sh", "-c", 'test "$DIRJOBS_NAME" != a', code=1)
+    assert "\n2 done, 1 failed in " in out
+    assert out.endswith("See `dirjobs list --failed --reason` and `dirjobs logs JOB`.\n")
+
+
+def test_no_job_is_waiting_and_others_run_some(local):
+    local.put("00_waiting", "a.txt", "b.txt")
+    assert local.run("work", "--filter", "x", "--", "true").endswith("/00_waiting.\n")
+    with DirJobs(local.store, "far") as other:
+        other.next_and_lock()
+        other.next_and_lock()
+        out = local.run("work", "--", "true")
+    assert re.search(
+        r"No job is waiting in \S+/00_waiting; 2 jobs run at far \(last heartbeat \d+ s ago\):"
+        " --wait stays, and takes over what dead workers leave.\n$",
+        out,
+    )

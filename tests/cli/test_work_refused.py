@@ -11,7 +11,8 @@ import pytest
 from dirjobs import DirJobs
 from dirjobs.backends.posix import store as posix
 from dirjobs.backends.posix.errnos import refusal
-from dirjobs.runner import slots, workspace
+from dirjobs.files import workspace
+from dirjobs.runner import slots
 from tests.amounts import THOROUGH, amount
 from tests.cli.conftest import Queue
 from tests.cli.test_work import said
@@ -38,11 +39,11 @@ ANSWERS = {
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch):
-    monkeypatch.setattr("dirjobs.runner.upload._PAUSE", 0.02)
+    monkeypatch.setattr("dirjobs.files.upload._PAUSE", 0.02)
     monkeypatch.setattr("dirjobs.worker._FIRST_PAUSE", 0.05)
     monkeypatch.setattr("dirjobs.worker._LONGEST_PAUSE", 0.05)
     if not THOROUGH:
-        monkeypatch.setattr("dirjobs.protocol.outage.LOGON_PAUSES", (0.2, 1e6))
+        monkeypatch.setattr("dirjobs.protocol.outage.LOGON_PAUSES", (0.2,) * 10_000)
 
 
 class Far:
@@ -72,7 +73,7 @@ class Near:
         self.queue = Queue(folder)
         self.requests = 0
         self.error = None
-        with DirJobs(f"{folder}.another", "other", job_ext="") as other:
+        with DirJobs(f"{folder}.another", "other", job_ext="", create=True) as other:
             other.add("foreign")
             other.next_and_lock().done()
         verbs = ("list", "names_of_files", "exists", "rename", "read", "write", "upload", "mkdir")
@@ -197,9 +198,9 @@ def test_when_a_job_has_just_ended(place, scratch, monkeypatch):
 
 def test_while_a_worker_waits_for_jobs(place, scratch):
     idle = []
-    original = DirJobs.next_and_lock
+    original = DirJobs.look_for_job
 
-    def next_and_lock(queue):
+    def look_for_job(queue):
         job = original(queue)
         if job is None:
             idle.append(queue)
@@ -215,7 +216,7 @@ def test_while_a_worker_waits_for_jobs(place, scratch):
 
     thread = Thread(target=outage, daemon=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(DirJobs, "next_and_lock", next_and_lock)
+        patch.setattr(DirJobs, "look_for_job", look_for_job)
         thread.start()
         script = 'echo said; echo 1 > "$DIRJOBS_OUT/a.txt"'
         options = ("--wait", "--poll", 0.05, "--max-jobs", 1)

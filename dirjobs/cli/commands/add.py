@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import ExitStack
 
 import click
 
-from dirjobs.admin import enqueue
 from dirjobs.admin.signatures import Signatures
 from dirjobs.cli.options import (
     QueueCommand,
@@ -17,36 +17,27 @@ from dirjobs.cli.options import (
     opened,
     verbose_option,
 )
-from dirjobs.cli.parallel import each
-from dirjobs.cli.sweep.parameters import MOST
-from dirjobs.cli.sweep.sources import (
+from dirjobs.console.errors import say, told_in_one_sentence
+from dirjobs.console.terminal import TERMINAL
+from dirjobs.console.text import show, show_json
+from dirjobs.errors import ConfigurationError
+from dirjobs.signing import this_machines_key
+from dirjobs.sweep.adding import add_all, names_to_add
+from dirjobs.sweep.parameters import MOST, axes_of, taken_for_text
+from dirjobs.sweep.sources import (
     INPUT,
     Batch,
     Choice,
-    NewJob,
     called,
     from_files,
     from_lines,
     from_parameters,
+    matching,
     readable,
 )
-from dirjobs.console.errors import say, told_in_one_sentence
-from dirjobs.console.text import Bar, show, show_json
-from dirjobs.errors import (
-    ConfigurationError,
-    DirJobsError,
-    InvalidName,
-    JobExists,
-    StoreError,
-)
-from dirjobs.layout import WAITING
-from dirjobs.names import nonce
-from dirjobs.policy import cautious
-from dirjobs.protocol.intents import Intents
-from dirjobs.protocol.me import Me
-from dirjobs.protocol.parts import Parts
-from dirjobs.protocol.share import Share
-from dirjobs.signing import this_machines_key
+
+WITH_SKIP_EXISTING = "the same command with --skip-existing"
+_OTHER_NAMES = "give the new ones other names, or write --skip-existing to leave them out"
 
 
 @click.command(cls=QueueCommand)
@@ -106,7 +97,9 @@ def add(
     as_json: bool,
     verbose: int,
 ) -> None:
-    """Put jobs into the queue, each whole or not at all, and none over another one.
+    """Put jobs into the queue, none over another one.
+
+    Each is added whole or not at all.
 
     \b
       dirjobs add jobs/ parameters/*.json                    the files, under their names
@@ -122,20 +115,26 @@ def add(
     If anything is wrong with the input nothing is added.  If adding is interrupted, the same
     command with --skip-existing adds the rest.
     """  # noqa: D301 - click wants the very character
+    for told in filter(None, map(taken_for_text, params)):
+        say(told)
     with ExitStack() as stack:
         key = this_machines_key(key_file) if sign or key_file else None
         share = stack.enter_context(opened(jobs, verbose))
         choice = Choice(paired, repeat, sample)
+        if sys.platform == "win32":
+            files = tuple(matching(files))
         batch = _batch(
             stack, files, each_line, params, from_csv, from_json, template, pattern, choice
         )
-        wanted = names_to_add(share, batch, skip_existing)
+        wanted = names_to_add(share, batch, skip_existing, _OTHER_NAMES)
         skipped = len(batch.names) - len(wanted)
         if dry_run:
             added = [name for name in batch.names if name in wanted]
         else:
             signatures = None if key is None else Signatures(share, key)
-            added = add_all(share, batch, wanted, skip_existing, signatures)
+            added = add_all(
+                share, batch, wanted, skip_existing, signatures, TERMINAL, WITH_SKIP_EXISTING
+            )
             skipped = len(batch.names) - len(added)
         where = share.store.url
     if as_json:
@@ -164,13 +163,16 @@ def _batch(
     given = [(kind, path) for kind, path in tables if path is not None]
     if params or given:
         if files or each_line:
-            raise click.UsageError("give either files or parameters")
+            raise click.UsageError(
+                "give either files or parameters; PowerShell makes several arguments of"
+                " lr=0.1,0.01 without quotes"
+            )
         if len(given) > 1:
             raise click.UsageError("give either --from-csv or --from-json")
         table = None
         for kind, path in given:
             table = kind, stack.enter_context(readable(path)), called(path)
-        batch = from_parameters(params, table, template, pattern, choice)
+        batch = from_parameters(axes_of(params), table, template, pattern, choice)
         return _not_empty(batch, "parameters")
     if choice != Choice():
         raise click.UsageError("--zip, --repeat and --sample want parameters, such as --param")
@@ -191,88 +193,3 @@ def _not_empty(batch: Batch, what: str) -> Batch:
     if not batch.names:
         raise ConfigurationError(f"there is nothing to add in {called(what)}.")
     return batch
-
-
-def names_to_add(
-    share: Share,
-    batch: Batch,
-    skip_existing: bool,
-    advice: str = "give the new ones other names, or write --skip-existing to leave them out",
-) -> frozenset[str]:
-    """The names of a batch that no job in the queue has.
-
-    Raises:
-        JobExists: some have, and that is not allowed.
-        InvalidName: the store can't carry a name.
-    """
-    enqueue.refuse_changed_names(share, batch.names)
-    for name in batch.names:
-        if problem := share.store.rename_problem(WAITING, name):
-            raise InvalidName(f"job name {name!r} can't be used here: {problem}.")
-    known = enqueue.known_jobs(share)
-    clashes = [name for name in batch.names if enqueue.key(name) in known]
-    if clashes and not skip_existing:
-        more = f" (and {len(clashes) - 1:,} more names are in use)" if len(clashes) > 1 else ""
-        where = known[enqueue.key(clashes[0])]
-        raise JobExists(
-            f"job {clashes[0]!r} exists already in {where}{more}: nothing was added; {advice}."
-        )
-    return frozenset(batch.names).difference(clashes)
-
-
-def add_all(
-    share: Share,
-    batch: Batch,
-    wanted: frozenset[str],
-    skip_existing: bool,
-    signatures: Signatures | None,
-) -> list[str]:
-    """Add the jobs of a batch whose names are wanted; returns the names of those that were added.
-
-    Raises:
-        StoreError, ConfigurationError: some were not; the message says how many were.
-    """
-    guarantees = share.store.guarantees
-    me = Me(f"add-{nonce()}", cautious(guarantees), guarantees)
-    intents = Intents()
-
-    def place(share: Share, job: NewJob) -> bool:
-        parts = Parts(share, me, intents)
-        try:
-            if signatures is not None:
-                with job.open() as source:
-                    signatures.sign(share, job.name, source)
-            with job.open() as source:
-                enqueue.upload_and_rename(parts, job.name, source, job.size)
-        except JobExists:
-            if not skip_existing:
-                raise
-            return False
-        return True
-
-    # By threads: they end in any order.
-    added: list[str] = []
-    todo = (job for job in batch.jobs() if job.name in wanted)
-    try:
-        with Bar("adding", len(wanted)) as bar:
-            for job, done in each(share, todo, place):
-                if done:
-                    added.append(job.name)
-                bar.show(len(added))
-    except (DirJobsError, OSError) as error:
-        if not added:
-            raise
-        kind = StoreError if isinstance(error, OSError) else ConfigurationError
-        raise kind(f"{_so_far(added, wanted)}  What happened: {error}") from error
-    except KeyboardInterrupt:
-        say(_so_far(added, wanted))
-        raise
-    places = {name: number for number, name in enumerate(batch.names)}
-    return sorted(added, key=places.__getitem__)
-
-
-def _so_far(added: list[str], wanted: frozenset[str]) -> str:
-    return (
-        f"{len(added):,} of {len(wanted):,} jobs were added; the same command with"
-        " --skip-existing adds the rest."
-    )

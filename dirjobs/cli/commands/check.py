@@ -20,6 +20,8 @@ from dirjobs.cli.options import (
 )
 from dirjobs.console.errors import say, told_in_one_sentence
 from dirjobs.console.text import duration, show, show_json, show_table
+from dirjobs.policy import Mode
+from dirjobs.protocol import markers
 
 _PARTIAL = {
     Partial.HIDDEN: "hidden from others",
@@ -62,13 +64,16 @@ def check_command(
     as_json: bool,
     verbose: int,
 ) -> None:
-    """Try what the share of JOBS really guarantees, and say which mode is right there.
+    """Try what the share of JOBS really guarantees.
 
-    Several callers race for files in a scratch folder of their own, which is removed
-    afterwards; nothing else is touched.  It takes a minute at most.  With --record the
-    outcome is written into _queue/queue.json, and workers go by it.
+    It says which mode is right there.  Several callers race for files in a scratch folder of their
+    own, which is removed afterwards; nothing else is touched.  It takes a minute at most.  With
+    --record the outcome is written into _queue/queue.json, and workers go by it.
     """
     with opened_store(jobs, verbose) as store, check_progress() as tell:
+        if isinstance(store, markers.Markers):
+            _check_objects(store, rounds or 100, as_json=as_json)
+            return
         done = check(jobs, mount=mount, rounds=rounds, connections=connections, tell=tell)
         recorded = record(store, done) if keep else None
     if as_json:
@@ -78,15 +83,28 @@ def check_command(
         _show(done, recorded)
 
 
+def _check_objects(store: markers.Markers, rounds: int, *, as_json: bool) -> None:
+    """Say whether a queue can rest on this object storage: it can if creates are exclusive."""
+    markers.require_conditions(store, rounds)
+    if as_json:
+        show_json({"mode": Mode.TRUST.value, "rounds": rounds})
+        return
+    show(
+        f"Of several who create one object one is told so, in {rounds:,} of {rounds:,} races: a"
+        " queue can be here, in mode trust."
+    )
+
+
 @contextmanager
-def check_progress() -> Iterator[Callable[[str, float], None]]:
-    """What is being done, on standard error: a bar on a terminal, lines elsewhere."""
+def check_progress(*, in_lines: bool = True) -> Iterator[Callable[[str, float], None]]:
+    """What is being done, on standard error: a bar on a terminal, lines elsewhere unless nobody
+    has asked for them."""
     if not sys.stderr.isatty():
         told = ""
 
         def tell(what: str, part: float) -> None:  # noqa: ARG001
             nonlocal told
-            if what != told:
+            if what != told and in_lines:
                 say(f"{what} ...")
             told = what
 
@@ -125,6 +143,7 @@ def _rows(found: Findings) -> Iterator[tuple[str, str]]:
         yield "file system", f"{found.surroundings.file_system} ({found.surroundings.source})"
     yield "rename, across folders", _race(found.across)
     yield "rename, in a folder", _race(found.inside)
+    yield "rename, to one name", _race(found.collisions)
     if found.write is not None:
         yield "writing one file", _race(found.write)
     if found.across.losers:

@@ -8,7 +8,8 @@ import click
 
 from dirjobs.admin import clean as cleaning
 from dirjobs.admin.clean import Found
-from dirjobs.cli.intervene import MOST_REFUSED
+from dirjobs.admin.parallel import read_all
+from dirjobs.admin.visit import MOST_REFUSED
 from dirjobs.cli.options import (
     Duration,
     QueueCommand,
@@ -17,8 +18,8 @@ from dirjobs.cli.options import (
     opened,
     verbose_option,
 )
-from dirjobs.cli.tables import read_all
 from dirjobs.console.errors import told_in_one_sentence
+from dirjobs.console.terminal import TERMINAL
 from dirjobs.console.text import show, show_json
 from dirjobs.errors import Denied, FileStays, JobsRefused, StoreError
 from dirjobs.layout import TRASH
@@ -33,21 +34,22 @@ from dirjobs.store import Entry
     "--older-than",
     "age",
     type=Duration(),
-    required=True,
     help="Only files written longer ago, such as 30d, 12h or 90m; 0d: all.",
 )
 @click.option("--dry-run", is_flag=True, help="Only say which files it would be.")
 @json_option
 @verbose_option
 @told_in_one_sentence
-def clean(jobs: str, age: float, dry_run: bool, as_json: bool, verbose: int) -> None:
-    """Delete for good what is in the trash, _queue/trash, and old enough.
+def clean(jobs: str, age: float | None, dry_run: bool, as_json: bool, verbose: int) -> None:
+    """Delete for good what is old in the trash.
 
-    It is the only command that deletes files of jobs.  A file's age is by its time of
-    modification and the share's clock: most stores don't change that when `dirjobs remove` moves
-    it, so that a job written two months ago is two months old at once.  Links and folders in the
-    trash stay.
+    That is _queue/trash.  It is the only command that deletes files of jobs.  A file's age is by
+    its time of modification and the share's clock: most stores don't change that when `dirjobs
+    remove` moves it, so that a job written two months ago is two months old at once.  Links and
+    folders in the trash stay.
     """
+    if age is None:
+        raise click.UsageError("say how old: --older-than 30d, or --older-than 0d for all")
     with opened(jobs, verbose) as share:
         found = cleaning.look(share, age)
         deleted = found.old if dry_run else _delete(share, found)
@@ -87,7 +89,7 @@ def _delete(share: Share, found: Found) -> Sequence[Entry]:
                 raise
             return False
 
-    were = read_all(share, found.old, delete, "removing")
+    were = read_all(share, found.old, delete, TERMINAL, "removing")
     if refused:
         raise JobsRefused.of(refused, "removed")
     return [entry for entry, was in zip(found.old, were, strict=True) if was]

@@ -17,7 +17,9 @@ SHELLS = ("bash", "fish", "zsh")
 @click.argument("shell", required=False, type=click.Choice(SHELLS))
 @told_in_one_sentence
 def completion(shell: str | None) -> None:
-    """Print what makes SHELL complete the command line; without SHELL, yours.
+    """Print what makes a shell complete command lines.
+
+    Without SHELL it is yours.
 
     \b
       bash  dirjobs completion bash > ~/.local/share/bash-completion/completions/dirjobs

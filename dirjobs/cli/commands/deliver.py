@@ -12,13 +12,12 @@ from dirjobs.cli.options import opened, queue_option, scratch_option, verbose_op
 from dirjobs.console.errors import MISTAKE, explained, say, told_in_one_sentence
 from dirjobs.console.text import show, show_table
 from dirjobs.errors import ConfigurationError, DirJobsError, StoreError
+from dirjobs.files.upload import Delivery
+from dirjobs.files.workspace import Workspace, kept, place_of, scratch_folder
+from dirjobs.files.workspace import opened as opened_workspace
 from dirjobs.recovery.membership import new_member
 from dirjobs.redaction import URL_VARIABLE
-from dirjobs.runner.deliver import HandIn, check_is_same_queue, is_for, place_of
-from dirjobs.runner.shutdown import Shutdown
-from dirjobs.runner.upload import Delivery
-from dirjobs.runner.workspace import Workspace, kept, scratch_folder
-from dirjobs.runner.workspace import opened as opened_workspace
+from dirjobs.runner.deliver import HandIn, check_is_same_queue, is_for
 
 
 @click.command()
@@ -35,7 +34,7 @@ def deliver(
     scratch: str | None,
     verbose: int,
 ) -> int:
-    """Hand in results and logs that could not be stored when their jobs ended.
+    """Hand in results that could not be stored.
 
     When the share is away, or refuses, at the end of a job, `dirjobs work` keeps what the
     command has written and printed in a folder on its machine.  This brings it to the queue
@@ -136,7 +135,7 @@ def _hand_in(url: str, workspaces: Sequence[Workspace], named: bool, verbose: in
         verbose: see `opened`.
     """
     with opened(url, verbose) as share:
-        place, queue_id = place_of(share), Delivery(share, Shutdown()).queue_id()
+        place, queue_id = place_of(share), Delivery(share).queue_id()
         for workspace in workspaces:
             if named or workspace.note.queue == place:
                 check_is_same_queue(workspace.note, place, queue_id)

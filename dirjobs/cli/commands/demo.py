@@ -57,7 +57,7 @@ Your own sweep goes just like this; `dirjobs --help` tells the rest."""
 )
 @told_in_one_sentence
 def demo(number: int, folder: Path | None) -> int:
-    """Work through a small parameter sweep with three workers, in a few seconds.
+    """Show a sweep with three workers, in a few seconds.
 
     Makes a queue in a temporary folder, adds a job for each value of a parameter, starts
     three workers, watches them, and prints the table of results: by the commands that you

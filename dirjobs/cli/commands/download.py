@@ -6,7 +6,9 @@ import os
 
 import click
 
+from dirjobs.admin.history import read_history
 from dirjobs.admin.locate import chosen, missed
+from dirjobs.admin.parallel import read_all
 from dirjobs.admin.results import ended
 from dirjobs.cli.options import (
     QueueCommand,
@@ -16,9 +18,11 @@ from dirjobs.cli.options import (
     opened,
     verbose_option,
 )
-from dirjobs.cli.tables import read_all, read_history, state_option
+from dirjobs.cli.tables import state_option
 from dirjobs.console.errors import say, told_in_one_sentence
-from dirjobs.console.text import and_more, show, show_json
+from dirjobs.console.terminal import TERMINAL
+from dirjobs.console.text import show, show_json
+from dirjobs.errors import and_more
 from dirjobs.protocol.share import Share
 from dirjobs.runner import download as downloading
 from dirjobs.runner.download import Remote
@@ -42,7 +46,7 @@ def download(
     as_json: bool,
     verbose: int,
 ) -> None:
-    """Copy the files of ended jobs into a folder of this machine.
+    """Copy the files of jobs to this machine.
 
     JOB is a name or a pattern such as 'lr0.1*'; without any, all jobs that have ended.  What a
     command wrote into $DIRJOBS_OUT, at the attempt that ended its job, comes to DIR/JOB/.  Files
@@ -53,7 +57,7 @@ def download(
       dirjobs download jobs/ 'lr0.1*' -o plots
     """  # noqa: D301 - click wants the very character
     with opened(jobs, verbose) as share:
-        history = read_history(share)
+        history = read_history(share, TERMINAL)
         places = [place for place in ended(share) if state in (None, history.state(place))]
         if names:
             places, missing = chosen(places, names)
@@ -69,13 +73,17 @@ def download(
             job, folder = one
             return [*downloading.files_below(share, folder, job)]
 
-        files = [file for found in read_all(share, folders, listed) for file in found]
+        files = [file for found in read_all(share, folders, listed, TERMINAL) for file in found]
         odd = [file for file in files if file.problem]
         if odd:
             say(f"left out: {odd[0].path!r}: {odd[0].problem}{and_more(odd)}.")
         wanted = [file for file in files if not file.problem]
         brought = read_all(
-            share, wanted, lambda share, file: downloading.fetch(share, file, output), "fetching"
+            share,
+            wanted,
+            lambda share, file: downloading.fetch(share, file, output),
+            TERMINAL,
+            "fetching",
         )
     new = [file for file, is_new in zip(wanted, brought, strict=True) if is_new]
     count, there = len(new), len(wanted) - len(new)
@@ -87,4 +95,5 @@ def download(
         show("No job left files." if places else "No job has ended yet.")
         return
     had = f"; {there:,} were there already" if there else ""
-    show(f"Fetched {count:,} files ({size:,} bytes) into {output}{had}.")
+    what = "file" if count == 1 else "files"
+    show(f"Fetched {count:,} {what} ({size:,} bytes) into {output}{had}.")

@@ -20,10 +20,11 @@ from dirjobs.console.text import show, show_json
 def drain(
     jobs: str, workers: tuple[str, ...], everybody: bool, as_json: bool, verbose: int
 ) -> None:
-    """Let workers end what they run, take no other job, and end.
+    """Let workers end what they run, and then end.
 
-    WORKER is an id as `dirjobs status` shows it.  The order is for the process that goes by
-    this id now; another one that is started later under the same id works as usual.
+    They take no other job from now on.  WORKER is an id as `dirjobs status` shows it.  The order
+    is for the process that goes by this id now; another one that is started later under the same
+    id works as usual.
     """
     if bool(workers) == everybody:
         raise click.UsageError("name the workers to drain, or write --all")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Sequence
 
@@ -25,17 +24,16 @@ from dirjobs.errors import ConfigurationError, NotFound
 from dirjobs.layers import with_retries
 from dirjobs.layout import AGREEMENT, WAITING
 from dirjobs.names import nonce
-from dirjobs.policy import Mode, Settings, cautious
-from dirjobs.protocol import folders
+from dirjobs.policy import Mode, Policy, Settings, cautious
+from dirjobs.protocol import folders, markers
 from dirjobs.protocol.agreement import ID_LENGTH, from_bytes, further_keys, to_bytes
-from dirjobs.protocol.folders import linked_folders, make_folders
+from dirjobs.protocol.folders import check_parent, linked_folders, make_folders
 from dirjobs.protocol.share import Share
-from dirjobs.store import Store
 
 _MEANING = {
-    Mode.TRUST: "A rename alone is a claim here: no mode is faster.",
-    Mode.VERIFY: "Claims are looked at again here: a job costs some more requests.",
-    Mode.SYNC: "Changes are seen late here: each claim waits until it is sure.",
+    Mode.TRUST: "This place is safe for a queue, and fast.",
+    Mode.VERIFY: "This place is safe for a queue; looking twice costs some requests for each job.",
+    Mode.SYNC: "This place is safe for a queue, if slow: each job waits, as changes are seen late.",
 }
 """What a person has of a mode."""
 
@@ -70,7 +68,7 @@ def init(
     as_json: bool,
     verbose: int,
 ) -> None:
-    """Make a queue: the folders for waiting, running, done and failed jobs.
+    """Make a queue: the folders in which jobs wait and end.
 
     JOBS is a folder or a URL; what is there already stays as it is.  The mode is best left
     out: what the share guarantees is tried then, within half a minute (`dirjobs check` takes
@@ -90,15 +88,19 @@ def init(
         else:
             folders.follow_links(store)
         wish = Mode(mode) if mode else Mode.SYNC if sync_time is not None else None
-        _check_parent(store)
+        check_parent(store)
+        if is_on_objects := isinstance(store, markers.Markers):
+            if wish not in (None, Mode.TRUST):
+                markers.check_policy(store, Policy(wish, sync_time or 0.0))
+            markers.require_conditions(store, rounds=3)
         made = _make(share, wish, sync_time)
         url = store.url
         if problem := share.store.rename_problem(WAITING, "a name \u00e4.txt"):
             say(f"Mind the names of jobs: {problem}.")
         tried = None
-        if tries and wish is None and not share.exists(AGREEMENT):
+        if tries and wish is None and not is_on_objects and not share.exists(AGREEMENT):
             say("trying what the share guarantees: some 10 s, half a minute by URL (--no-check).")
-            with check_progress() as tell:
+            with check_progress(in_lines=False) as tell:
                 tried = record(store, check(jobs, short=True, tell=tell))
         if links:
             _note_links(share, links)
@@ -108,27 +110,10 @@ def init(
         return
     show(f"{'Made' if made else 'There was already'} a queue in {url}.")
     if tried is not None:
-        show(f"{tried.sentence}  {_MEANING[tried.mode]}")
+        show(f"{_MEANING[tried.mode]}  {tried.sentence}")
     where = shlex.quote(url)  # not what was typed, which may hold a password
     by_hand = f", or just put files into {WAITING}" if store.local_path(WAITING) else ""
     show(f"Add jobs with `dirjobs add {where} FILE...`{by_hand}.")
-
-
-def _check_parent(store: Store) -> None:
-    """Refuse to make a queue where a share may be missing: it would be one of this machine.
-
-    Raises:
-        ConfigurationError: the folder around the queue is not there.
-    """
-    local = store.local_path("")
-    if local is None or os.path.isdir(local):
-        return
-    parent = os.path.dirname(os.path.abspath(local))
-    if not os.path.isdir(parent):
-        raise ConfigurationError(
-            f"there is no folder {parent!r} for this queue: mount the share it is on, or make the"
-            f" folder with `mkdir -p {shlex.quote(parent)}`."
-        )
 
 
 def _make(share: Share, mode: Mode | None, sync_time: float | None) -> bool:

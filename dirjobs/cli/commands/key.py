@@ -15,7 +15,7 @@ from dirjobs.signing import KEY_FILE_VARIABLE, make_key
 @click.option("--file", "path", metavar="FILE", help="Keep it in a new file, not in the keyring.")
 @told_in_one_sentence
 def key(path: str | None) -> None:
-    """Make the key with which `dirjobs add --sign` signs jobs.
+    """Make the key for `dirjobs add --sign`.
 
     It is kept in this user's keyring, or in a file that only this user can read.  Bring it to
     each machine that adds jobs or runs `dirjobs work --signed-only`, and never to the share:

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import click
 
-from dirjobs.admin.history import History, time_of
+from dirjobs.admin.history import History, history_of_failures, read_history, time_of
+from dirjobs.admin.parallel import read_all
 from dirjobs.admin.report import iso
+from dirjobs.admin.tables import Selection, names_in
 from dirjobs.cli.options import QueueCommand, jobs_argument, json_option, opened, verbose_option
-from dirjobs.cli.tables import (
-    Selection,
-    cells,
-    history_of_failures,
-    read_all,
-    read_history,
-    table_options,
-)
-from dirjobs.console.errors import told_in_one_sentence
-from dirjobs.console.text import json_text, show, show_table
+from dirjobs.cli.tables import filter_option, like, table_options
+from dirjobs.console.errors import say, told_in_one_sentence
+from dirjobs.console.tables import show_rows
+from dirjobs.console.terminal import TERMINAL
+from dirjobs.console.text import json_text, on_terminal, printable, show
 from dirjobs.layout import ATTEMPTS, FAILED, PARKED, STATES, JobFile
 from dirjobs.protocol import attempts
 from dirjobs.protocol.candidates import natural_key
@@ -30,6 +26,8 @@ from dirjobs.store import Entry
 
 _CLOCKS_AGREE = 2.0
 """Seconds by which a note of the same attempt may seem to be later than its record."""
+_WIDEST = 40
+"""Characters of a job's name, so far as the reasons after it stand below each other."""
 _COLUMNS = ("job", "state", "worker", "size", "modified")
 
 
@@ -44,7 +42,7 @@ _COLUMNS = ("job", "state", "worker", "size", "modified")
 )
 @click.option("--failed", is_flag=True, help="The same as --state failed.")
 @click.option("--reason", "with_reasons", is_flag=True, help="Say why a job failed.")
-@click.option("--filter", "pattern", metavar="GLOB", help="Only jobs like 'lr0.1*'.")
+@filter_option
 @click.option("--names", "only_names", is_flag=True, help="Print nothing but the names.")
 @table_options
 @json_option
@@ -63,7 +61,7 @@ def list_jobs(
     as_json: bool,
     verbose: int,
 ) -> None:
-    """List the jobs: state, name, and for running ones the worker.
+    """List the jobs, with their states and workers.
 
     One request for each state, however many jobs there are, and one to know whether jobs were
     cancelled.
@@ -77,7 +75,7 @@ def list_jobs(
     """  # noqa: D301 - click wants the very character
     if only_names and chosen is not None:
         raise click.UsageError("give either --names or --columns")
-    selection = Selection(where, sort_by, chosen)
+    selection = Selection(where, names_in(sort_by), None if chosen is None else names_in(chosen))
     if failed:
         states = (*states, STATES[FAILED])
     folders = [
@@ -101,29 +99,37 @@ def list_jobs(
             if with_reasons
             else (_row(place, history) for place in places)
         )
+        number = 0
         if as_json:
             for line in _json_lines(rows):
                 show(line)
         elif chosen is not None:
-            show_table([header, *(cells(header, row) for row in rows)], ("bold",), fits=True)
+            found = [*rows]
+            number = len(found)
+            show_rows(header, found)
         else:
+            width = 0
+            if with_reasons and not only_names:
+                rows = [*rows]
+                width = min(_WIDEST, max((len(printable(row["job"])) for row in rows), default=0))
             for row in rows:
-                show(row["job"] if only_names else _line(row))
+                number += 1
+                show(row["job"] if only_names else _line(row, width))
+    if not number and not as_json and on_terminal():
+        say(_nothing(states, pattern, is_part=where is not None))
 
 
 def _history(share: Share, folders: Sequence[str], with_reasons: bool) -> History:
     """What the journals say of the jobs in these folders, as far as it is asked for."""
     if FAILED not in folders:
         return History()
-    return read_history(share) if with_reasons else history_of_failures(share)
+    return read_history(share, TERMINAL) if with_reasons else history_of_failures(share, TERMINAL)
 
 
 def _places(share: Share, folders: Iterable[str], pattern: str | None) -> Iterator[JobFile]:
     """Folder by folder, so that one listing at a time is in memory."""
     for folder in folders:
-        found = share.jobs_in(folder)
-        if pattern is not None:
-            found = [each for each in found if fnmatch.fnmatchcase(each.job.name, pattern)]
+        found = like(pattern, share.jobs_in(folder))
         found.sort(key=lambda place: natural_key(place.job.name))
         yield from found
 
@@ -153,7 +159,9 @@ def _with_reasons(
             asked.append(place)
         elif record is not None:
             reasons[place.path] = _in_one_line(record.reason)
-    reasons.update(zip((p.path for p in asked), read_all(share, asked, _noted_last), strict=True))
+    reasons.update(
+        zip((p.path for p in asked), read_all(share, asked, _noted_last, TERMINAL), strict=True)
+    )
     for place in places:
         yield {**_row(place, history), "reason": reasons.get(place.path)}
 
@@ -173,9 +181,25 @@ def _in_one_line(reason: str) -> str | None:
     return " ".join(reason.split()) or None
 
 
-def _line(row: Mapping[str, Any]) -> str:
+def _line(row: Mapping[str, Any], width: int = 0) -> str:
+    """A job on a line, in which its name takes `width` characters at least if more follows."""
     more = "".join(f"  {row[name]}" for name in ("worker", "reason") if row.get(name))
-    return f"{row['state']:9}  {row['job']}{more}"
+    name = f"{printable(row['job']):{width}}" if more else row["job"]
+    return f"{row['state']:9}  {name}{more}"
+
+
+def _nothing(states: Sequence[str], pattern: str | None, *, is_part: bool) -> str:
+    """That no job is in the list."""
+    if pattern is not None:
+        which = f"no {' or '.join(states)} job" if states else "no job"
+        return f"{which} is like {pattern!r}."
+    if is_part:
+        return "no job is like that."
+    if not states:
+        return "there are no jobs yet: `dirjobs add` brings some."
+    return (
+        "no job has failed." if set(states) == {"failed"} else f"no job is {' or '.join(states)}."
+    )
 
 
 def _json_lines(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:

@@ -27,12 +27,13 @@ from dirjobs.registry import open_store, scheme_of
 @verbose_option
 @told_in_one_sentence
 def login(url: str, user: str | None, forget: bool, verbose: int) -> None:
-    """Keep the password for the server of URL in this user's keyring.
+    """Keep the password for a server in the keyring.
 
     It is asked for once, and tried.  From then on all commands and workers of this user on this
     machine use it for that server, unless they are told another one (in the URL, by options, by
     FSSPEC_WEBDAV_USERNAME and FSSPEC_WEBDAV_PASSWORD, or FSSPEC_SMB_...).  Clouds with a second
-    factor want an app password.
+    factor want an app password.  On a machine without a desktop there is mostly no keyring: set
+    these variables there, or (WebDAV) write ~/.netrc.
 
     \b
       dirjobs login https://cloud.example.org/remote.php/dav/files/me/jobs
@@ -45,6 +46,7 @@ def login(url: str, user: str | None, forget: bool, verbose: int) -> None:
             was_kept = logins.forget(server.name)
             show(f"{'Forgot the' if was_kept else 'There was no'} login for {server.name}.")
             return
+        logins.check_keyring(server.name)
         user = user or server.user or _asked("User")
         password = _asked(f"Password of {user} at {server.name}", hidden=True)
         _try(url, user, password)
@@ -57,9 +59,11 @@ def login(url: str, user: str | None, forget: bool, verbose: int) -> None:
         ) from error
     except NoKeyring as error:
         variable = f"FSSPEC_{server.kind}"
+        # Only for WebDAV is that file read.
+        netrc = ", or write them into ~/.netrc," if server.kind == "WEBDAV" else ""
         raise ConfigurationError(
-            f"this user's keyring can't be used ({error}): set {variable}_USERNAME and"
-            f" {variable}_PASSWORD instead."
+            f"this user's keyring can't be used ({error}), as on most machines without a desktop:"
+            f" set {variable}_USERNAME and {variable}_PASSWORD{netrc} instead."
         ) from error
     show(f"The login of {user} for {server.name} is in this user's keyring.")
 

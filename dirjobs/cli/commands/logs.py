@@ -15,7 +15,8 @@ from typing import BinaryIO, NamedTuple, cast
 
 import click
 
-from dirjobs.admin.locate import locate
+from dirjobs.admin.audience import Outage
+from dirjobs.admin.locate import locate, unknown
 from dirjobs.admin.logs import Log, logs_of
 from dirjobs.cli.options import (
     QueueCommand,
@@ -25,10 +26,10 @@ from dirjobs.cli.options import (
     opened,
     verbose_option,
 )
-from dirjobs.console.errors import Outage, say, told_in_one_sentence
+from dirjobs.console.errors import say, told_in_one_sentence
 from dirjobs.console.text import TerminalText, json_text, on_terminal
 from dirjobs.errors import TRANSIENT_ERRORS, ConfigurationError, NotFound
-from dirjobs.layout import RUNNING, WAITING
+from dirjobs.layout import RUNNING, WAITING, is_call
 from dirjobs.names import unsafe_name
 from dirjobs.protocol.share import Share
 
@@ -118,14 +119,19 @@ def _latest(share: Share, job: str, worker: str | None) -> Log | None:
 def _nothing(share: Share, job: str, worker: str | None) -> ConfigurationError:
     places = locate(share, job)
     if not places:
-        return ConfigurationError(f"this queue has no job {job!r}; `dirjobs list` tells.")
+        return unknown(share, job, "logs")
     if worker is not None:
         return ConfigurationError(f"job {job!r} has no log of worker {worker!r}.")
     state = places[0].state
     why = {
-        "running": "it comes within a minute if `dirjobs work` runs the job; -f waits for it",
+        "running": "it comes within half a minute if `dirjobs work` runs the job; -f waits for it",
         "waiting": "it was not started yet",
-    }.get(state, "it was not run by `dirjobs work`, or its log could not be stored")
+    }.get(
+        state,
+        "it has printed nothing"
+        if is_call(job)
+        else "it was not run by `dirjobs work`, or its log could not be stored",
+    )
     return ConfigurationError(f"job {job!r} is {state} and has no log: {why}.")
 
 
@@ -157,7 +163,7 @@ class Follower:
         """
         if not locate(self._share, self._job):
             raise _nothing(self._share, self._job, self._worker)
-        outage = Outage()
+        outage = Outage(say)
         has_told = self._is_local
         while True:
             try:

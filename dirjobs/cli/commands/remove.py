@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import click
 
 from dirjobs.admin import remove as removing
-from dirjobs.admin.history import History
+from dirjobs.admin.history import History, history_of_failures
 from dirjobs.admin.locate import at_rest, chosen, missed, underway
+from dirjobs.admin.visit import visit
 from dirjobs.cli.intervene import (
     ask_before_many,
     dry_run_option,
     say_which,
     some,
-    visit,
     yes_option,
 )
 from dirjobs.cli.options import (
@@ -25,10 +25,10 @@ from dirjobs.cli.options import (
     opened,
     verbose_option,
 )
-from dirjobs.cli.tables import history_of_failures
 from dirjobs.console.errors import told_in_one_sentence
-from dirjobs.console.text import and_more, show, show_json
-from dirjobs.errors import ConfigurationError
+from dirjobs.console.terminal import TERMINAL
+from dirjobs.console.text import show, show_json
+from dirjobs.errors import ConfigurationError, and_more
 from dirjobs.layout import DONE, FAILED, RUNNING, STATES, TRASH, WAITING, JobFile
 from dirjobs.protocol.journal import CANCELLED
 from dirjobs.protocol.share import Share
@@ -61,12 +61,12 @@ def remove(
     as_json: bool,
     verbose: int,
 ) -> None:
-    """Move jobs to the trash, _queue/trash: waiting ones, and those that have ended.
+    """Move jobs that wait or have ended to the trash.
 
-    JOB is a name or a pattern such as 'lr0.1*'.  They count no more, and their names are free
-    for new jobs.  Nothing is deleted: logs, results, notes and checkpoints stay where they are,
-    and a file that you move from the trash to 00_waiting is a job again.  `dirjobs clean`
-    empties the trash.
+    That is _queue/trash.  JOB is a name or a pattern such as 'lr0.1*'.  They count no more, and
+    their names are free for new jobs.  Nothing is deleted: logs, results, notes and checkpoints
+    stay where they are, and a file that you move from the trash to 00_waiting is a job again.
+    `dirjobs clean` empties the trash.
 
     A running job is left alone: cancel it first.  On a terminal it asks before it removes more
     than 10.
@@ -78,7 +78,15 @@ def remove(
             say_which(places, "would_be_removed", as_json=as_json)
             return
         ask_before_many("Remove", {place.job.name for place in places}, yes=yes)
-        pairs = visit(share, "remove", "removing", places, removing.remove, removing.removable)
+        pairs = visit(
+            share,
+            "remove",
+            "removing",
+            places,
+            removing.remove,
+            removing.removable,
+            audience=TERMINAL,
+        )
     went = {place.path for place, name in pairs if name is not None}
     done = sorted(place.job.name for place in places if place.path in went)
     gone = sorted(place.job.name for place in places if place.path not in went)
@@ -105,7 +113,7 @@ def _choose(
     waiting, running = share.jobs_in(WAITING), share.jobs_in(RUNNING)
     files = waiting + share.jobs_in(DONE) + share.jobs_in(FAILED)
     busy = underway(waiting, running)
-    history = history_of_failures(share) if states else History()
+    history = history_of_failures(share, TERMINAL) if states else History()
     files = [file for file in files if not file.staged or file.folder != WAITING]
     found, missing = chosen(
         [file for file in files if not states or history.state(file) in states], wanted

@@ -31,7 +31,7 @@ from dirjobs.protocol.share import Share
 @verbose_option
 @told_in_one_sentence
 def requeue(jobs: str, names: tuple[str, ...], dead: bool, as_json: bool, verbose: int) -> None:
-    """Give running jobs back, to be claimed by another worker.
+    """Give running jobs back, for another worker.
 
     JOB is a name or a pattern such as 'lr0.1*', whoever has it: a worker that is alive finds
     out when it wants to end the job, and the job is done twice.  Workers that live do the

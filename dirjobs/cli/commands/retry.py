@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import click
 
-from dirjobs.admin import retry as retrying
-from dirjobs.admin.locate import chosen, missed
+from dirjobs.admin.retry import done_jobs, failed_jobs, retry_each
 from dirjobs.cli.intervene import (
     all_or_some,
     ask_before_many,
@@ -15,7 +12,6 @@ from dirjobs.cli.intervene import (
     dry_run_option,
     say_which,
     some,
-    visit,
     yes_option,
 )
 from dirjobs.cli.options import (
@@ -26,12 +22,9 @@ from dirjobs.cli.options import (
     opened,
     verbose_option,
 )
-from dirjobs.cli.tables import history_of_failures
 from dirjobs.console.errors import told_in_one_sentence
+from dirjobs.console.terminal import TERMINAL
 from dirjobs.console.text import show, show_json
-from dirjobs.layout import DONE, FAILED, PARKED, JobFile
-from dirjobs.protocol.journal import CANCELLED
-from dirjobs.protocol.share import Share
 
 
 @click.command(cls=QueueCommand)
@@ -56,7 +49,7 @@ def retry(
     as_json: bool,
     verbose: int,
 ) -> None:
-    """Put failed jobs, or those that are done, back among the waiting ones.
+    """Let failed jobs, or done ones, wait again.
 
     JOB is a name or a pattern such as 'lr0.1*': a job that was cancelled comes back only so.  A
     second copy that was parked can be named as well: it comes back as job~2.  What was noted of
@@ -76,16 +69,16 @@ def retry(
         all_or_some(names, failed, "--failed")
     with opened(jobs, verbose) as share:
         places = (
-            _done(share, None if everything else names)
+            done_jobs(share, None if everything else names, TERMINAL)
             if done
-            else _failed(share, None if failed else names)
+            else failed_jobs(share, None if failed else names, TERMINAL)
         )
         if dry_run:
             say_which(places, "would_be_retried", as_json=as_json)
             return
         if done:
             ask_before_many("Repeat", {place.job.name for place in places}, yes=yes)
-        pairs = visit(share, "retry", "retrying", places, retrying.retry, retrying.retriable)
+        pairs = retry_each(share, places, TERMINAL)
     waits = sorted(name for _, name in pairs if name is not None)
     came = {place.path for place, name in pairs if name is not None}
     left = sorted(place.job.name for place in places if place.path not in came)
@@ -95,27 +88,3 @@ def retry(
     show(f"{counted(waits)} waiting again." if waits else "No job was retried.")
     if left:
         show(f"Left alone, since they are gone, still change, wait or run already: {some(left)}.")
-
-
-def _done(share: Share, wanted: Sequence[str] | None) -> list[JobFile]:
-    done = share.jobs_in(DONE)
-    if wanted is None:
-        return done
-    found, missing = chosen(done, wanted)
-    if missing:
-        raise missed(share, missing, "done")
-    return found
-
-
-def _failed(share: Share, wanted: Sequence[str] | None) -> list[JobFile]:
-    failed = share.jobs_in(FAILED)
-    if wanted is None:
-        history = history_of_failures(share)
-        return [place for place in failed if history.state(place) != CANCELLED]
-    found, missing = chosen(failed, wanted)
-    if missing:
-        parked, missing = chosen(share.jobs_in(PARKED), missing)
-        found += parked
-    if missing:
-        raise missed(share, missing, "failed")
-    return found

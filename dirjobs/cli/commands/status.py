@@ -8,7 +8,7 @@ from dirjobs.admin.inspect import Inspector
 from dirjobs.cli.options import QueueCommand, jobs_argument, json_option, opened, verbose_option
 from dirjobs.console.errors import told_in_one_sentence
 from dirjobs.console.text import on_terminal, show, show_json, show_table
-from dirjobs.console.words import counted, failure_row, remarks, worker_row
+from dirjobs.console.words import counted, failure_row, remarks, shown_workers, worker_row
 from dirjobs.recovery.process import this_process
 
 
@@ -18,7 +18,7 @@ from dirjobs.recovery.process import this_process
 @verbose_option
 @told_in_one_sentence
 def status(jobs: str, as_json: bool, verbose: int) -> None:
-    """Show how many jobs are where, who works, how fast, and what failed last.
+    """Show how many jobs are where, and who works.
 
     Ages are by the share's own clock.  A worker is silent if its heartbeat is late, and
     dead if its process is gone or it was silent for two leases (10 minutes): others take
@@ -40,9 +40,9 @@ def status(jobs: str, as_json: bool, verbose: int) -> None:
     show(f"{url}: {counted(found)}")
     for remark in remarks(found):
         show(remark.text)
-    if found.workers:
+    if workers := shown_workers(found):
         show("")
-        show_table((worker_row(found, worker) for worker in found.workers), ("bold",))
+        show_table((worker_row(found, worker) for worker in workers), ("bold",))
     if found.failures:
         show("")
         show("Latest failures:")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import click
 
 from dirjobs.admin.signatures import Signatures
-from dirjobs.cli.commands.add import add_all, names_to_add
+from dirjobs.cli.commands.add import WITH_SKIP_EXISTING
 from dirjobs.cli.options import (
     TrailingCommand,
     jobs_argument,
@@ -17,13 +17,15 @@ from dirjobs.cli.options import (
     opened,
     verbose_option,
 )
-from dirjobs.cli.sweep.naming import content_of, name_for
-from dirjobs.cli.sweep.sources import Batch, NewJob
 from dirjobs.console.errors import told_in_one_sentence
+from dirjobs.console.terminal import TERMINAL
 from dirjobs.console.text import show, show_json
 from dirjobs.layout import check_new_job
 from dirjobs.runner.template import COMMAND
 from dirjobs.signing import this_machines_key
+from dirjobs.sweep.adding import add_all, names_to_add
+from dirjobs.sweep.naming import content_of, name_for
+from dirjobs.sweep.sources import Batch, NewJob
 
 _SUFFIX = ".json"
 
@@ -60,7 +62,7 @@ def submit(
         advice = "to run the command once more, give this job a --name of its own"
         wanted = names_to_add(share, batch, skip_existing=False, advice=advice)
         signatures = None if key is None else Signatures(share, key)
-        add_all(share, batch, wanted, skip_existing=False, signatures=signatures)
+        add_all(share, batch, wanted, False, signatures, TERMINAL, WITH_SKIP_EXISTING)
         where = share.store.url
     if as_json:
         show_json({"added": job.name})

@@ -7,7 +7,8 @@ import subprocess  # nosec B404 - for what the user has typed
 
 import click
 
-from dirjobs.admin.inspect import Ends, Inspector, count_ends, left_to_do
+from dirjobs.admin import wait as waiting
+from dirjobs.admin.inspect import Ends, count_ends, left_to_do
 from dirjobs.cli.options import (
     QueueCommand,
     Seconds,
@@ -16,21 +17,18 @@ from dirjobs.cli.options import (
     opened,
     verbose_option,
 )
-from dirjobs.clock import monotonic
-from dirjobs.console.errors import Outage, say, told_in_one_sentence
-from dirjobs.console.text import Bar, show, show_json
-from dirjobs.console.words import nobody_works
-from dirjobs.errors import TRANSIENT_ERRORS
-from dirjobs.protocol.share import Share
-from dirjobs.recovery.process import this_process
+from dirjobs.console.errors import say, told_in_one_sentence
+from dirjobs.console.terminal import TERMINAL
+from dirjobs.console.text import show, show_json
 
 TIMED_OUT = 3
-_LOOK_FOR_WORKERS = 60.0
 
 
 @click.command(cls=QueueCommand)
 @jobs_argument
-@click.option("--timeout", type=Seconds(), help="Give up after S seconds.  [default: never]")
+@click.option(
+    "--timeout", type=Seconds(), help="Give up after S seconds, or 90m.  [default: never]"
+)
 @click.option(
     "--interval", type=Seconds(), default=5.0, show_default=True, help="Seconds between looks."
 )
@@ -65,7 +63,7 @@ def wait(
       dirjobs wait jobs/ --then 'mail -s "$DIRJOBS_FAILED runs failed" me@lab.org < /dev/null'
     """  # noqa: D301 - click wants the very character
     with opened(jobs, verbose) as share:
-        over = _wait(share, timeout, max(0.05, interval))
+        over = waiting.wait(share, timeout, max(0.05, interval), TERMINAL)
         ends = count_ends(share)
         left = 0 if over else left_to_do(share)
     if as_json:
@@ -91,63 +89,3 @@ def _run(command: str, ends: Ends) -> int:
         check=False,
     ).returncode
     return code if code >= 0 else 128 - code
-
-
-class _Workers:
-    """Says, once, that nobody works, as long as that is so.
-
-    Args:
-        share: of the queue.
-    """
-
-    def __init__(self, share: Share) -> None:
-        self._share = share
-        self._inspector = Inspector(this_process())
-        self._look_at = 0.0
-        self._has_told = False
-
-    def look(self) -> None:
-        """Look for workers, once a minute.
-
-        Raises:
-            StoreError: the store refuses.
-        """
-        if monotonic() < self._look_at:
-            return
-        self._look_at = monotonic() + _LOOK_FOR_WORKERS
-        found = self._inspector.look(self._share)
-        nobody = nobody_works(found)
-        if nobody and not self._has_told:
-            say("nobody works: start `dirjobs work`.")
-        self._has_told = nobody
-
-
-def _wait(share: Share, timeout: float | None, interval: float) -> bool:
-    """Whether all jobs ended in time."""
-    until = None if timeout is None else monotonic() + timeout
-    total, empty, outage, workers = 0, False, Outage(), _Workers(share)
-    with Bar("waiting", 0) as bar:
-        while True:
-            pause = interval
-            try:
-                left = left_to_do(share)
-                if left:
-                    workers.look()
-            except TRANSIENT_ERRORS as error:
-                outage.note(error)
-                empty = False
-            else:
-                outage.is_over()
-                if not left and empty:
-                    return True  # seen twice: a job may be on its way back between two listings
-                pause = interval if left else min(interval, 0.2)
-                empty = not left
-                total = max(total, left)
-                bar.total = total
-                bar.show(total - left)
-            if until is not None:
-                time_left = until - monotonic()
-                if time_left <= 0:
-                    return False
-                pause = min(pause, time_left)
-            share.sleep(pause)

@@ -12,13 +12,14 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.text import Text
 
+from dirjobs.admin.audience import out_of_reach
 from dirjobs.admin.inspect import Inspector
 from dirjobs.admin.logs import last_line
 from dirjobs.admin.report import Overview, State
 from dirjobs.cli.options import QueueCommand, Seconds, jobs_argument, opened, verbose_option
 from dirjobs.clock import monotonic
 from dirjobs.console.dashboard import Board
-from dirjobs.console.errors import out_of_reach, say, sentence, show_log, told_in_one_sentence
+from dirjobs.console.errors import say, sentence, show_log, told_in_one_sentence
 from dirjobs.console.text import clock_time, json_text, on_terminal, show
 from dirjobs.console.words import counted
 from dirjobs.errors import TRANSIENT_ERRORS
@@ -44,7 +45,7 @@ _LATE = 5.0
 @verbose_option
 @told_in_one_sentence
 def watch(jobs: str, interval: float | None, until_done: bool, as_json: bool, verbose: int) -> int:
-    """Show a queue at work: progress, workers, what failed last.  Ctrl-C ends the view only.
+    """Show a queue at work, live.  Ctrl-C ends the view only.
 
     On a terminal the picture is drawn anew with every look, with the last line that each running
     job has printed; elsewhere there is a line for each change.  A look costs seven or eight

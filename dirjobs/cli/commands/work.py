@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import click
@@ -21,9 +21,10 @@ from dirjobs.cli.options import (
 )
 from dirjobs.console.errors import say, show_log, told_in_one_sentence
 from dirjobs.errors import ConfigurationError
+from dirjobs.layout import is_call
 from dirjobs.policy import DEFAULT_MAX_ATTEMPTS, DEFAULT_PATIENCE, Filter
 from dirjobs.protocol.share import Share
-from dirjobs.runner.signals import Interrupted, Interruption
+from dirjobs.runner.signals import Interrupted, Interruption, interrupt_at_the_end_of
 
 
 def slot_count(ctx: click.Context, param: click.Parameter, value: str) -> str:
@@ -33,9 +34,23 @@ def slot_count(ctx: click.Context, param: click.Parameter, value: str) -> str:
     return value
 
 
-def like(pattern: str) -> Filter:
-    """A filter for jobs whose names are like a shell pattern."""
-    return lambda _, name: fnmatch.fnmatchcase(name, pattern)
+def wanted(
+    pattern: str | None, *, takes_calls: bool, takes_others: bool, unfit: Collection[str]
+) -> Filter:
+    """A filter for the jobs that a worker can run.
+
+    Args:
+        pattern: of a shell, that their names are like; None: they may be any.
+        takes_calls, takes_others: whether it runs calls of functions, and other jobs.
+        unfit: names of calls that it can't run, as it finds out.
+    """
+
+    def takes(_path: str, name: str) -> bool:
+        if not (takes_calls if is_call(name) else takes_others) or name in unfit:
+            return False
+        return pattern is None or fnmatch.fnmatchcase(name, pattern)
+
+    return takes
 
 
 @click.command(cls=TrailingCommand, may_be_missing=True)
@@ -86,12 +101,14 @@ def like(pattern: str) -> Filter:
 )
 @click.option(
     "--max-hours",
-    type=Seconds(),
+    type=Seconds(unit="h"),
     metavar="H",
     help="Take no other job after H hours; what runs may end.",
 )
 @click.option(
-    "--timeout", type=Seconds(least=0.001), help="End a command after S seconds: its job failed."
+    "--timeout",
+    type=Seconds(least=0.001),
+    help="End a command after S seconds, or 90m, 2h: its job failed.",
 )
 @click.option(
     "--retries",
@@ -163,6 +180,12 @@ def like(pattern: str) -> Filter:
     help="Let COMMAND inherit FSSPEC_* and a DIRJOBS_URL with a login, too.",
 )
 @click.option(
+    "--functions",
+    is_flag=True,
+    help="Run calls of dirjobs.Executor too; without COMMAND nothing else.",
+)
+@click.option("--with-parent", is_flag=True, hidden=True, help="End when standard input does.")
+@click.option(
     "--signed-only", is_flag=True, help="Run only jobs that were signed by `dirjobs add --sign`."
 )
 @key_file_option
@@ -184,6 +207,8 @@ def work(
     patience: float,
     max_attempts: int,
     keep_env: bool,
+    functions: bool,
+    with_parent: bool,
     verbose: int,
     slots: str,
     gpus: str | None,
@@ -196,8 +221,9 @@ def work(
     """Run COMMAND for each waiting job, until none is left.
 
     JOBS is the queue: a folder or a URL.  Without COMMAND each job runs the command that it
-    brings along, see `dirjobs submit`: whoever can write to JOBS decides what runs here.  In any
-    argument of COMMAND
+    brings along, see `dirjobs submit`: whoever can write to JOBS decides what runs here.  So it is
+    with --functions: it runs the calls that programs submit by dirjobs.Executor.  In any argument
+    of COMMAND
 
     \b
       {}              is the path of the job's file (on a URL: of a copy fetched for it)
@@ -247,17 +273,20 @@ def work(
     interruption = Interruption()
     try:
         with interruption:
+            from dirjobs.files.workspace import prepared, scratch_folder
             from dirjobs.layers import Logged, with_retries
             from dirjobs.policy import DEFAULT_TIMEOUT
             from dirjobs.queue import DirJobs
             from dirjobs.registry import open_store
             from dirjobs.runner import machine
+            from dirjobs.runner.calls import Functions
             from dirjobs.runner.deliver import what_is_kept
             from dirjobs.runner.process import Program
             from dirjobs.runner.run import Rules, Runner
-            from dirjobs.runner.workspace import prepared, scratch_folder
             from dirjobs.signing import this_machines_key
 
+            if with_parent:
+                interrupt_at_the_end_of(0)
             key = this_machines_key(key_file) if signed_only or key_file else None
             program = Program(command, keep_env=keep_env, nice=nice)
             how["gpus"] = machine.devices(gpus) if gpus is not None else ()
@@ -266,7 +295,16 @@ def work(
             with open_store(jobs, timeout=DEFAULT_TIMEOUT) as store:
                 check_is_queue(store)
                 folder = prepared(os.path.abspath(scratch) if scratch else scratch_folder())
-                if not command:
+                unfit: set[str] = set()
+                calls = None
+                if functions:
+                    calls = Functions(folder, keep_env=keep_env, nice=nice)
+                    if key is None:
+                        say(
+                            "calls that programs submit are run: whoever can write to"
+                            f" {store.url} decides what runs here."
+                        )
+                elif not command:
                     say(
                         "each job runs the command that it brings along: whoever can write to"
                         f" {store.url} decides what runs here."
@@ -277,7 +315,12 @@ def work(
                     Logged(store) if verbose > 1 else store,
                     wid=default_wid() if wid is None else wid,
                     job_ext=ext,
-                    job_filter=None if pattern is None else like(pattern),
+                    job_filter=wanted(
+                        pattern,
+                        takes_calls=functions,
+                        takes_others=bool(command) or not functions,
+                        unfit=unfit,
+                    ),
                     mode=mode,
                     sync_time=sync_time,
                     order=order,
@@ -285,7 +328,8 @@ def work(
                     patience=patience,
                     max_attempts=max_attempts,
                 )
-                return Runner(dj, program, Rules(**how), interruption, folder, key).work()
+                rules = Rules(**how, max_attempts=max_attempts)
+                return Runner(dj, program, rules, interruption, folder, key, calls, unfit).work()
     except Interrupted as interrupted:
         say(f"stopped by {interrupted}.")
         return interrupted.exit_code

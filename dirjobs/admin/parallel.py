@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from threading import Event, Lock, Thread
 from typing import NamedTuple, TypeVar
 
+from dirjobs.admin.audience import LOG, Audience
 from dirjobs.protocol.share import Share
 from dirjobs.threads import start
 
@@ -14,6 +15,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 THREADS = 4
+READERS = 8
 _AHEAD = 64
 
 
@@ -86,3 +88,31 @@ def each(
             at_work -= outcomes.get().over
     if error is not None:
         raise error
+
+
+def read_all(
+    share: Share,
+    items: Sequence[T],
+    call: Callable[[Share, T], R],
+    audience: Audience = LOG,
+    what: str = "reading",
+) -> list[R]:
+    """What comes of a call for each item, in their order.
+
+    Args:
+        share: the queue.
+        items: of which each is called for, by `READERS` threads.
+        call: with a connection of the thread's own, and an item.
+        audience: sees how far it is.
+        what: is done.
+    """
+    found: dict[int, R] = {}
+
+    def call_at(share: Share, at: int) -> R:
+        return call(share, items[at])
+
+    with audience.progress(what, len(items)) as bar:
+        for at, result in each(share, range(len(items)), call_at, READERS):
+            found[at] = result
+            bar.show(len(found))
+    return [found[at] for at in range(len(items))]
