@@ -22,7 +22,7 @@ error                 executed   what the caller does
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sized
 from contextlib import contextmanager
 from typing import ClassVar
 
@@ -139,8 +139,18 @@ class ClaimLost(DirJobsError):
     """The claim is not ours any more: the caller must discard its result."""
 
 
+class FilesRefused(DirJobsError):
+    """The files that came of a job could not be stored: it has failed for that, and they are kept
+    on this machine."""
+
+
 class JobClosed(DirJobsError):
     """The job was finished or given back already; a claim ends only once."""
+
+
+def and_more(told: Sized) -> str:
+    """What follows the first of several things, of which only that one is told."""
+    return f" (and {len(told) - 1} more)" if len(told) > 1 else ""
 
 
 @contextmanager

@@ -57,6 +57,15 @@ class Layer(Store):
     def rename(self, src: str, dst: str) -> None:
         self.call("rename", (src, dst), lambda: self.store.rename(self.at(src), self.at(dst)))
 
+    def claim(self, src: str, dst: str) -> None:
+        if type(self).rename is not Layer.rename:
+            return self.rename(src, dst)  # what a layer does to renames it does to these
+        return self.call("rename", (src, dst), lambda: self.store.claim(self.at(src), self.at(dst)))
+
+    @property
+    def appends(self) -> bool:  # type: ignore[override]
+        return self.store.appends
+
     def exists(self, path: str) -> bool:
         return self.call("exists", (path,), lambda: self.store.exists(self.at(path)))
 
@@ -68,6 +77,15 @@ class Layer(Store):
 
     def write(self, path: str, data: bytes) -> None:
         self.call("write", (path,), lambda: self.store.write(self.at(path), data))
+
+    def create(self, path: str, data: bytes) -> None:
+        self.call("create", (path,), lambda: self.store.create(self.at(path), data))
+
+    def stat(self, path: str) -> Entry:
+        return self.call("stat", (path,), lambda: self.store.stat(self.at(path)))
+
+    def beginning(self, folder: str, text: str) -> Iterable[Entry]:
+        return self.call("list", (folder,), lambda: self.store.beginning(self.at(folder), text))
 
     def append(self, path: str, data: bytes) -> None:
         self.call("append", (path,), lambda: self.store.append(self.at(path), data))
@@ -168,6 +186,7 @@ class Retrying(Layer):
 
     REPEATED_ON: ClassVar[Mapping[str, tuple[type[StoreError], ...]]] = {
         "rename": (Unavailable,),
+        "create": (Unavailable,),
         "mkdir": (Unavailable, Busy),
         "rmdir": (),
         "append": (),

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from dirjobs.errors import ConfigurationError, InvalidName
-from dirjobs.names import MAX_BYTES, unportable_name, unsafe_name
+from dirjobs.names import MAX_BYTES, unportable_name, unsafe_name, windows_problem
 from dirjobs.store import Entry, FileKind, split
 
 WAITING, RUNNING, DONE, FAILED = "00_waiting", "01_running", "02_done", "99_failed"
@@ -29,9 +29,13 @@ WORKERS, PARKED, ATTEMPTS = f"{QUEUE}/workers", f"{QUEUE}/parked", f"{QUEUE}/att
 JOURNAL, KEEP, TRASH = f"{QUEUE}/journal", f"{QUEUE}/keep", f"{QUEUE}/trash"
 AGREEMENT = f"{QUEUE}/queue.json"
 SIGNATURES = f"{QUEUE}/signatures"
+ARGUMENTS = f"{QUEUE}/arguments"
+"""Large arguments of calls, each under the digest of its content."""
 LOGS, RESULTS = "logs", "results"
 RESULT = "result.json"
 """The file of an attempt with an object of numbers and texts: a row of a table."""
+VALUE = "value.pickle"
+"""The file of an attempt with the value of a call, if that is too large for the journal."""
 STATES = {
     WAITING: "waiting",
     RUNNING: "running",
@@ -50,6 +54,8 @@ _INCARNATION = re.compile(r"[A-Za-z0-9_-]{1,40}(?:~[a-z0-9]{4})?")
 _CHECKPOINT = re.compile(
     r"([0-9]{13,14})\.([0-9]{1,9})\.([A-Za-z0-9_~-]+)\.([0-9a-f]{32})(?:\.([0-9a-f]{64}))?\.tar"
 )
+
+_CALL = re.compile(r".*-[0-9a-f]{16}\.call", re.DOTALL)
 
 # What editors, file managers, sync clients and servers leave behind (from the lists of
 # Nextcloud, rsync, Samba, Syncthing, Dropbox and the browsers): first what nobody misses, then
@@ -149,7 +155,8 @@ def check_worker_id(wid: object) -> str:
     """`wid`, if it can be a worker's id.
 
     Raises:
-        ConfigurationError: it is not 1 to 40 characters of ``A-Z a-z 0-9 _ -``.
+        ConfigurationError: it is not 1 to 40 characters of ``A-Z a-z 0-9 _ -``, or a device of
+            Windows: no file can be called ``con.job1.txt`` there.
     """
     if not isinstance(wid, str) or not _WORKER.fullmatch(wid):
         raise ConfigurationError(
@@ -159,6 +166,10 @@ def check_worker_id(wid: object) -> str:
     if len(wid) > MAX_WORKER_BYTES:
         raise ConfigurationError(
             f"wid={wid!r} is {len(wid)} characters long: use at most {MAX_WORKER_BYTES}."
+        )
+    if problem := windows_problem(wid):
+        raise ConfigurationError(
+            f"wid={wid!r} can't be a worker id: use another one, for {problem}."
         )
     return wid
 
@@ -262,6 +273,11 @@ def is_left_behind(name: str) -> bool:
     """Whether a name is one of those that are no jobs, and may look like one to a person: of
     an unfinished upload, or of a sync client's copy."""
     return not _HOUSEKEEPING.fullmatch(name) and bool(_LEFT_BEHIND.fullmatch(name))
+
+
+def is_call(job: str) -> bool:
+    """Whether a job's name is that of a call of `dirjobs.Executor`."""
+    return _CALL.fullmatch(job) is not None
 
 
 def numbered(job: str, number: int) -> str:

@@ -40,6 +40,15 @@ def remembered(server: str, user: str | None = None) -> dict[str, str]:
     return {} if password is None else {"username": kept, "password": password}
 
 
+def check_keyring(server: str) -> None:
+    """Look whether a password can be kept, before anybody is asked for one.
+
+    Raises:
+        NoKeyring: this user's keyring can't be used.
+    """
+    keyrings.get(_SERVICE, server)
+
+
 def remember(server: str, user: str, password: str) -> None:
     """Keep a login for a server, instead of another one.
 

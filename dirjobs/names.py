@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import sys
 import unicodedata
 from collections.abc import Collection
 
@@ -11,7 +12,10 @@ MAX_BYTES = 199
 """`<worker>.<job>` stays under 200 bytes: staged names around it must fit into 255."""
 
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
-_DEVICE = re.compile(r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(?:\..*)?", re.IGNORECASE)
+_DEVICE = re.compile(
+    r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$|clock\$) *(?:\..*)?",
+    re.IGNORECASE,
+)
 _PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,100}")
 CHANGEABLE = {
     "spaces": (" ", re.compile(" ")),
@@ -28,6 +32,8 @@ with, and how it is found in a name."""
 ALL_CHANGEABLE = "".join(text for text, _ in CHANGEABLE.values())
 
 _FORBIDDEN = re.compile(r'["<>\\:*?|;/]')
+_FORBIDDEN_ON_WINDOWS = re.compile(r'[\x00-\x1f"<>\\:*?|/]')
+_WINDOWS = sys.platform == "win32"
 
 
 def nonce(length: int = 6) -> str:
@@ -67,13 +73,32 @@ def unportable_name(name: str) -> str | None:
         return problem
     if found := _FORBIDDEN.search(name):
         return f"it contains {found.group()!r}, which Windows shares or WebDAV servers mangle"
-    if name[-1] in ". ":
-        return f"it ends with {name[-1]!r}, which Windows drops"
     if name[0] == " ":
         return "it begins with a space, which some servers drop"
+    return windows_problem(name)
+
+
+def windows_problem(name: str) -> str | None:
+    """Why no file can be called `name` on Windows, where it is another path, a device or a part
+    of another file; None if one can."""
+    if found := _FORBIDDEN_ON_WINDOWS.search(name):
+        return f"it contains {found.group()!r}, which no file name does on Windows"
+    if not name or name[-1] in ". ":
+        return f"it ends with {name[-1:]!r}, which Windows drops"
     if _DEVICE.fullmatch(name):
         return "it is a device on Windows"
     return None
+
+
+def problem_of_this_system(name: str) -> str | None:
+    """Why a name that is safe can be no file of this machine; None if it can."""
+    return windows_problem(name) if _WINDOWS else None
+
+
+def local_problem(name: str) -> str | None:
+    """Why no file of this machine can be called as one on a share is; None if one can.  Only
+    then may the name become a part of a local path."""
+    return unsafe_name(name) or problem_of_this_system(name)
 
 
 def is_changeable(name: str) -> bool:

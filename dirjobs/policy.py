@@ -162,6 +162,13 @@ def warranted(promises: Guarantees, sync_time: float | None = None) -> tuple[Mod
     return Mode.SYNC, _sync_wait(sync_time, lag)
 
 
+def moves_by_markers(promises: Guarantees) -> bool:
+    """Whether jobs on a store are moved by markers, which makes renames exclusive there: it
+    creates files exclusively, its listings are fresh, and it renames nothing."""
+    renames = promises.atomic_rename or promises.atomic_rename_in_folder
+    return promises.exclusive_create and promises.visible_after == 0 and not renames
+
+
 def cautious(promises: Guarantees) -> Policy:
     """The policy of somebody who changes a queue in which no mode was agreed on yet: what the
     store warrants; the strictest where nobody knows."""

@@ -9,26 +9,36 @@ import platform
 import stat
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, Self, TypeVar
 
 from msgspec.structs import replace
 
 from dirjobs import threads
 from dirjobs.admin import enqueue
+from dirjobs.admin.audience import LOG, Audience
 from dirjobs.admin.inspect import Status, status
 from dirjobs.admin.requeue import requeue
 from dirjobs.clock import utc
-from dirjobs.errors import TRANSIENT_ERRORS, ClaimLost, Denied, JobClosed, NotFound, StoreError
+from dirjobs.errors import (
+    TRANSIENT_ERRORS,
+    ClaimLost,
+    ConfigurationError,
+    Denied,
+    JobClosed,
+    NotFound,
+    StoreError,
+)
 from dirjobs.heartbeat_thread import HeartbeatThread
 from dirjobs.job import Job
 from dirjobs.layers import with_retries
 from dirjobs.layout import AGREEMENT, FAILED, check_new_job, next_incarnation, too_long_to_claim
-from dirjobs.names import nonce
+from dirjobs.names import nonce, problem_of_this_system
 from dirjobs.policy import (
     DEFAULT_HEARTBEAT,
     DEFAULT_LEASE,
@@ -41,11 +51,11 @@ from dirjobs.policy import (
     Settings,
     UnknownLag,
 )
-from dirjobs.protocol import attempts, content, journal
+from dirjobs.protocol import attempts, content, journal, markers
 from dirjobs.protocol.agreement import from_bytes
-from dirjobs.protocol.candidates import Candidates
+from dirjobs.protocol.candidates import Candidates, natural_key
 from dirjobs.protocol.exits import Claim
-from dirjobs.protocol.folders import follow_links, make_folders
+from dirjobs.protocol.folders import check_parent, follow_links, make_folders
 from dirjobs.protocol.intents import State
 from dirjobs.protocol.journal import Details, Journal, Record
 from dirjobs.protocol.me import Me
@@ -55,13 +65,22 @@ from dirjobs.protocol.share import Share
 from dirjobs.recovery.control import ClaimAborted, Control
 from dirjobs.recovery.membership import Membership
 from dirjobs.recovery.process import this_process
-from dirjobs.recovery.silence import Silence
+from dirjobs.recovery.silence import Held, Silence
+from dirjobs.redaction import redacted
 from dirjobs.registry import open_store
 from dirjobs.store import Entry, Store
+from dirjobs.table import Table
 from dirjobs.worker import Worker, retry_through_outages
+
+if TYPE_CHECKING:
+    from dirjobs.files.attempt import AttemptFiles
+    from dirjobs.filesystem import QueueFileSystem
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
+
+_SHORTEST_INTERVAL = 0.05
+"""Seconds."""
 
 
 @dataclass(eq=False)
@@ -126,9 +145,13 @@ class DirJobs:
         patience: seconds for which a worker waits when its queue is away: when the folder is
             empty or another one, or everything is refused.  (For a server that can't be reached
             it waits without end.)
+        create: make the queue if there is none.  Else a path or URL is refused where nothing is,
+            and where something else than a queue is: a folder with ``00_waiting`` in it is one,
+            and so is an empty one.  (A `Store` is taken as it is.)
 
     Raises:
-        ConfigurationError: an argument is not right; the message says which and why.
+        ConfigurationError: an argument is not right, or there is no such queue; the message says
+            which and why.
         StoreError: the folders can't be used.
     """
 
@@ -152,6 +175,7 @@ class DirJobs:
         max_pause: float = DEFAULT_MAX_PAUSE,
         max_attempts: int = DEFAULT_MAX_ATTEMPTS,
         patience: float = DEFAULT_PATIENCE,
+        create: bool = False,
     ) -> None:
         self._settings = Settings(
             wid=wid,
@@ -170,13 +194,17 @@ class DirJobs:
             max_attempts=max_attempts,
             patience=patience,
         )
-        self.store = open_store(jobsdir, storage_options, timeout=timeout)
+        is_named = isinstance(jobsdir, str | os.PathLike)
+        self.store = markers.renaming(open_store(jobsdir, storage_options, timeout=timeout))
         del jobsdir, storage_options  # or a traceback with variables would show the password
         share = Share(with_retries(self.store))
         try:
             follow_links(self.store)
-            self._wish = self._policy(share)
-            make_folders(share)
+            self._wish = markers.check_policy(self.store, self._policy(share))
+            if create:
+                check_parent(self.store)
+            make_folders(share, only_in_queues=is_named and not create)
+            markers.require_conditions(self.store)
         except BaseException:
             self.store.close()  # nobody gets this object, so nobody else could
             raise
@@ -223,14 +251,20 @@ class DirJobs:
         """
         return self._next(self._begun())
 
-    def _next(self, generation: Generation) -> Job | None:
+    def look_for_job(self) -> Job | None:
+        """As `next_and_lock`, for a worker that looks again and again: a look that finds nothing is
+        one request.  Whether the folder that is empty is this queue's, the heartbeat sees."""
+        return self._next(self._begun(), looks_again=True)
+
+    def _next(self, generation: Generation, *, looks_again: bool = False) -> Job | None:
         """The next job, unless the generation is drained or closed."""
         worker = generation.worker
+        ask = partial(worker.next, looks_again=looks_again)
         try:
             try:
-                claim = worker.next()
+                claim = ask()
             except TRANSIENT_ERRORS as error:
-                claim = retry_through_outages(worker.share, worker.next, error, generation.control)
+                claim = retry_through_outages(worker.share, ask, error, generation.control)
         except ClaimAborted:
             return None
         return None if claim is None else Job(QueueHandle(self, generation), claim)
@@ -308,6 +342,53 @@ class DirJobs:
         """Move a job to ``99_failed``; the older name for `Job.failed`."""
         job.failed()
 
+    def add_sweep(
+        self,
+        params: Mapping[str, object] | None = None,
+        /,
+        *,
+        skip_existing: bool = False,
+        **more: object,
+    ) -> list[str]:
+        """Add a job for each combination of the values of some parameters: the files, and the
+        names, of `dirjobs add --param` with values that print the same.
+
+            dj.add_sweep(lr=[0.1, 0.01], seed=range(20), skip_existing=True)
+
+        Args:
+            params: by name, one value or several: for names that are no words of Python, or that
+                this method has arguments of.
+            skip_existing: leave out jobs whose name is in use, as of a smaller sweep before.
+            more: the same as `params`.
+
+        Returns:
+            the names of the jobs that were added.
+
+        Raises:
+            ConfigurationError: there are no parameters, or JSON doesn't know a value.
+            JobExists: a name is in use; nothing was added.
+            StoreError: some were not added; the message says how many were.
+        """
+        from dirjobs.sweep import adding, sources, values
+
+        given = {**(params or {}), **more}
+        if len(given) < len(params or {}) + len(more):
+            twice = next(name for name in more if name in (params or {}))
+            raise ConfigurationError(f"the parameter {twice!r} is given twice: leave one out.")
+        if not given:
+            raise ConfigurationError("there are no parameters: give such as lr=[0.1, 0.01].")
+        batch = sources.from_parameters(values.axes_from(given))
+        if not batch.names[0].endswith(self._settings.job_ext):
+            log.warning(
+                "%r takes only jobs whose names end with %r, and these do not: open the queue"
+                " with job_ext='' to take them",
+                self,
+                self._settings.job_ext,
+            )
+        advice = "give the new ones other parameters, or skip_existing=True to leave them out"
+        wanted = adding.names_to_add(self.share, batch, skip_existing, advice)
+        return adding.add_all(self.share, batch, wanted, skip_existing)
+
     # -- the queue ------------------------------------------------------------------------
 
     def status(self) -> Status:
@@ -317,6 +398,18 @@ class DirJobs:
             StoreError: the folders can't be listed.
         """
         return status(self.share)
+
+    @property
+    def fs(self) -> QueueFileSystem:
+        """The queue's folder as a filesystem of fsspec, with the login of the queue's store: for
+        pandas, pyarrow, xarray or zarr to read results.  It is not for claiming: it moves and
+        removes nothing, and writes nothing among the jobs.
+
+            pandas.read_csv(dj.fs.open("results/job1.json/w1/curve.csv"))
+        """
+        from dirjobs.filesystem import QueueFileSystem
+
+        return QueueFileSystem(self.share)
 
     def requeue(self, *jobs: str, dead: bool = False) -> list[str]:
         """Give running jobs back to ``00_waiting``, at once.
@@ -342,6 +435,142 @@ class DirJobs:
             policy=self._wish,
             max_attempts=self._settings.max_attempts,
         )
+
+    def retry(self, *jobs: str, failed: bool = False, done: bool = False) -> list[str]:
+        """Let jobs wait again, as `dirjobs retry` does.
+
+        Args:
+            jobs: names, or patterns such as ``lr0.1*``, of failed jobs and parked copies.
+            failed: all failed jobs, but for those that were cancelled.
+            done: `jobs` are done, and are to be run once more.
+
+        Returns:
+            the names under which jobs wait now, sorted; those that are gone, wait or run already,
+            or still change, are left alone.
+
+        Raises:
+            ConfigurationError: no job is named, or one of a name is not failed (or done).
+            StoreError: what was done so far stays done.
+        """
+        from dirjobs.admin import retry
+
+        names = _names(jobs)
+        if failed and (names or done):
+            raise ConfigurationError("retry() takes failed=True, or jobs and perhaps done=True.")
+        if not failed and not names:
+            raise ConfigurationError(
+                "retry() wants names of jobs, or patterns such as 'lr0.1*', or failed=True."
+            )
+        share = self.share
+        if done:
+            places = retry.done_jobs(share, names)
+        else:
+            places = retry.failed_jobs(share, None if failed else names)
+        waits = (name for _, name in retry.retry_each(share, places) if name is not None)
+        return sorted(waits, key=natural_key)
+
+    def cancel(self, *jobs: str) -> list[str]:
+        """Move waiting and running jobs to ``99_failed``, as `dirjobs cancel` does: whoever runs
+        one learns it by `ClaimLost`.
+
+        Args:
+            jobs: names, or patterns such as ``lr0.1*``.
+
+        Returns:
+            the names of the jobs that were cancelled, sorted; those that ended meanwhile are left
+            alone.
+
+        Raises:
+            ConfigurationError: no job is named, or one of a name neither waits nor runs.
+            StoreError: what was done so far stays done.
+        """
+        from dirjobs.admin import cancel
+
+        names = _names(jobs)
+        if not names:
+            raise ConfigurationError("cancel() wants names of jobs, or patterns such as 'lr0.1*'.")
+        places = cancel.unfinished(self.share, names)
+        done = cancel.cancel_each(self.share, places)
+        return sorted({place.job.name for place in done}, key=natural_key)
+
+    def wait(
+        self, timeout: float | None = None, *, progress: bool = True, interval: float = 5.0
+    ) -> Status:
+        """Wait until no job is waiting or running, also while the share can't be reached.  If
+        nobody works, that is logged once.  Two requests for each look, and some more once a minute.
+
+        Args:
+            timeout: seconds; None waits for any time.
+            progress: show a bar, on a terminal and in a notebook: tqdm's if that is installed.
+            interval: seconds between two looks.
+
+        Returns:
+            how many jobs are where.
+
+        Raises:
+            TimeoutError: the time is over.
+            StoreError: the store refuses.
+        """
+        from dirjobs.admin import wait
+
+        audience = LOG
+        if progress:
+            from dirjobs.console.progress import bar
+
+            audience = Audience(progress=bar)
+        over = wait.wait(self.share, timeout, max(_SHORTEST_INTERVAL, interval), audience)
+        found = self.status()
+        if not over:
+            raise TimeoutError(
+                f"after {timeout:g} s {found.waiting:,} jobs are still waiting, and"
+                f" {found.running:,} are running."
+            )
+        return found
+
+    def results(
+        self,
+        *,
+        state: str | None = None,
+        where: str | None = None,
+        sort: str | Sequence[str] = (),
+        columns: str | Sequence[str] | None = None,
+    ) -> Table:
+        """The table of `dirjobs results`: a row for each job that has ended, with its state, its
+        parameters, its result, and the seconds, the host and the time of its end.
+
+        Args:
+            state: ``done``, ``failed`` or ``cancelled``: only these jobs.
+            where: a condition such as ``lr < 0.1 and seed == 3``.
+            sort: columns to sort by; ``-loss``: the largest first.
+            columns: only these.
+
+        Returns:
+            the rows; iterate over them, or call `Table.to_pandas` or `Table.to_arrow`.
+
+        Raises:
+            ConfigurationError: `where` is no condition, or there is no such column or state.
+            StoreError: the store refuses.
+        """
+        from dirjobs.admin import results
+        from dirjobs.admin.tables import Selection
+
+        if state not in (None, *results.STATES):
+            raise ConfigurationError(
+                f"{state!r} is no state of a job that has ended: {', '.join(results.STATES)} are."
+            )
+        chosen = None if columns is None else _listed(columns)
+        selection = Selection(where, _listed(sort), chosen, called="where=")
+        rows = results.table(self.share, state)
+        there = results.columns(rows)
+        if rows:
+            selection.check(there)
+        return Table(selection.header(there), [*selection.rows(rows)])
+
+    @property
+    def held_by_others(self) -> Held | None:
+        """What other workers held that seem to live, when `silence` looked last; None if
+        nothing."""
+        return self._current().membership.silent_holders.others
 
     @property
     def share(self) -> Share:
@@ -385,6 +614,10 @@ class DirJobs:
         finally:
             incarnations.groups.discard(group)
 
+    def offers_calls(self, slots: int) -> None:
+        """This worker runs calls of `dirjobs.Executor`, so many at once: its heartbeat says so."""
+        self._membership.incarnations.call_slots = slots
+
     def drain(self, *, at_once: bool = False) -> None:
         """Take no other job: `next_and_lock` returns None from now on, also where it waits
         (for the end of a pause or an outage, or for files to get old enough; `at_once`: also
@@ -422,7 +655,7 @@ class DirJobs:
             store.guarantees,
         )
         me.mode_not_requested = not settings.insists
-        ending = Parts(share, me, journal=Journal(me, appends=store.names_suffice))
+        ending = Parts(share, me, journal=Journal(me, appends=store.appends))
         beating = ending.over(Share(share.store))
         claiming = ending.over(Share(share.store, control.sleep_unless_aborted))
         membership = Membership(
@@ -438,7 +671,9 @@ class DirJobs:
             job_ext=settings.job_ext,
             job_filter=settings.job_filter,
             min_age=settings.min_age,
-            name_problem=lambda name: store.name_problem(name) or too_long_to_claim(wid, name),
+            name_problem=lambda name: (
+                store.name_problem(name) or _problem_here(name) or too_long_to_claim(wid, name)
+            ),
             full_path=store.full_path,
         )
         worker = Worker(
@@ -526,11 +761,41 @@ class DirJobs:
     ) -> None:
         self.close()
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: counts, workers, the latest failures, as `dirjobs status`."""
+        from dirjobs.admin.inspect import Inspector
+        from dirjobs.console.html import overview_as_html, sentence_as_html
+
+        url = redacted(self.store.url)
+        try:
+            found = Inspector(this_process()).look(self.share)
+        except StoreError as error:
+            return sentence_as_html(f"{url} can't be looked at now: {redacted(str(error))}")
+        return overview_as_html(found, url)
+
     def __repr__(self) -> str:
         return f"DirJobs({self.store.url!r}, wid={self.wid!r}, mode={self.mode!r})"
 
 
 _queues: weakref.WeakSet[DirJobs] = weakref.WeakSet()
+
+
+def _names(jobs: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of jobs, or patterns.
+
+    Raises:
+        ConfigurationError: something else is among them.
+    """
+    for name in jobs:
+        if not isinstance(name, str):
+            raise ConfigurationError(
+                f"{name!r:.200} is no name of a job: give texts, and a list of them as *names."
+            )
+    return jobs
+
+
+def _listed(names: str | Sequence[str]) -> list[str]:
+    return [names] if isinstance(names, str) else [*names]
 
 
 def _fresh_locks() -> None:
@@ -541,6 +806,13 @@ def _fresh_locks() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_fresh_locks)
+
+
+def _problem_here(name: str) -> str | None:
+    """Why this machine leaves a job to others that the store could let it have; None if it need
+    not."""
+    problem = problem_of_this_system(name)  # the store says what is unsafe
+    return problem and f"{problem}, so it is left to workers on other systems"
 
 
 class QueueHandle:
@@ -632,6 +904,31 @@ class QueueHandle:
             return came_back
         return False
 
+    def files(self, claim: Claim, details: Details) -> AttemptFiles:
+        # Most jobs of programs in Python have none.
+        from dirjobs.files.attempt import AttemptFiles
+
+        generation = self._generation
+        me, membership = generation.worker.me, generation.membership
+        held = membership.throughput.held_for(claim.path, generation.share.now())
+        return AttemptFiles(
+            generation.share,
+            claim,
+            details,
+            queue_id=membership.agreement.queue_id,
+            began=me.store_time() - held,
+            still_holds=lambda: self.still_holds(claim),
+            download=lambda target: self.download(claim, target),
+            local_path=self.local_path(claim.path),
+        )
+
+    def refuse_elsewhere(self, claim: Claim) -> None:
+        if not self.is_here:
+            raise JobClosed(
+                f"job {claim.job.name!r} is held by process {self._generation.pid}, which forked"
+                " this one: end it there."
+            )
+
     def _record(self, claim: Claim, end: str, reason: str, details: Details) -> Record:
         """The record of an attempt that ends now; of one whose end was asked for before, the
         times of then."""
@@ -666,11 +963,7 @@ class QueueHandle:
     @contextmanager
     def _end_alone(self, claim: Claim) -> Iterator[None]:
         """While this lasts, nobody else of this worker ends the claim."""
-        if not self.is_here:
-            raise JobClosed(
-                f"job {claim.job.name!r} is held by process {self._generation.pid}, which forked"
-                " this one: end it there."
-            )
+        self.refuse_elsewhere(claim)
         with self._generation.worker.intents.end_alone(claim.path):
             yield
 

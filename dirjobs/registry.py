@@ -30,7 +30,11 @@ GROUP = "dirjobs.backends"
 # At least two letters, so that C:/jobs stays a path; fsspec chains URLs with "::".
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+)(?:://|::.*://)", re.IGNORECASE | re.DOTALL)
 _ONE_SLASH = re.compile(r"([a-z][a-z0-9+.-]+):/?(?!/)", re.IGNORECASE)
-_PACKAGES = {"smbclient": "smbprotocol", "spnego": "pyspnego"}
+_PACKAGES = {
+    "obstore": "'dirjobs[objects]'",
+    "smbclient": "smbprotocol",
+    "spnego": "pyspnego",
+}
 # What is wrong is not quoted, nor chained: it is the rest of a password, most likely.
 _BAD_INI = (
     "fsspec can't read an .ini file of its configuration (in ~/.config/fsspec, or where"

@@ -33,7 +33,7 @@ from enum import Enum
 from types import TracebackType
 from typing import BinaryIO, NamedTuple, Self
 
-from dirjobs.errors import TooLarge, Unsupported
+from dirjobs.errors import NotFound, TooLarge, Unsupported
 from dirjobs.names import unsafe_name
 
 MAX_ENTRIES = 300_000
@@ -60,12 +60,15 @@ class Entry(NamedTuple):
         mtime: seconds since the epoch by the *store's* clock; None if not told.
         size: bytes; None if not told.
         kind: FILE, FOLDER or OTHER.
+        tag: what another writing of the file changes, as object storage tells it (ETag, version);
+            None where the store has no such thing.
     """
 
     name: str
     mtime: float | None = None
     size: int | None = None
     kind: FileKind = FileKind.FILE
+    tag: str | None = None
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,9 @@ class Guarantees:
         final_refusals: a rename that is answered with `NotFound` was not carried out: the
             answer is that of whoever renames, and not of a proxy on the way, which may have
             sent the request twice.  Without it whoever is told so looks at the destination.
+        repeatable_rename: a rename that got no answer may be sent again, by the same store: the
+            answer then tells whether the file was renamed by it, or by somebody else.
+        exclusive_create: of callers racing to `Store.create` one file, exactly one succeeds.
         visible_after: seconds until a finished change is in everybody's listing;
             0 is linearizable, None means that no bound is known.
     """
@@ -94,6 +100,8 @@ class Guarantees:
     no_replace: bool = False
     exclusive_mkdir: bool = False
     final_refusals: bool = False
+    repeatable_rename: bool = False
+    exclusive_create: bool = False
     visible_after: float | None = None
 
 
@@ -142,6 +150,19 @@ class Store(ABC):
             AlreadyExists: `dst` is there; nothing changed.
             AmbiguousResult: it may or may not have happened, or may still happen.
         """
+
+    def claim(self, src: str, dst: str) -> None:
+        """`rename` to a name of the caller's own, for which nobody else ever asks: what matters
+        is that of all callers who race for `src` one has it.
+
+        A store's one operation for that may replace what is there; for all others this is
+        `rename`.  Nothing is there: a worker for whose id there are claims when it begins takes
+        another name, and asks for no name twice.
+
+        Raises:
+            NotFound, AlreadyExists, AmbiguousResult: as `rename`.
+        """
+        self.rename(src, dst)
 
     @abstractmethod
     def exists(self, path: str) -> bool:
@@ -230,14 +251,51 @@ class Store(ABC):
 
     # -- what may differ from store to store -------------------------------------------
 
+    def create(self, path: str, data: bytes) -> None:
+        """Create a (small) file that is not there, whole, by one native operation, sent once.
+
+        Asked for only of stores that promise `Guarantees.exclusive_create`: those without a
+        rename, where a queue rests on it.
+
+        Raises:
+            AlreadyExists: something of that name is there, and was not replaced; perhaps it is
+                one's own, where something on the way has sent the request twice.
+            NotFound: the folder is not there.
+            AmbiguousResult: it may or may not have happened, or may still happen: read it.
+            Unsupported: this store can't; so is every store that doesn't say otherwise.
+        """
+        raise Unsupported(f"{self!r} creates nothing exclusively ({path!r}, {len(data)} bytes).")
+
+    def stat(self, path: str) -> Entry:
+        """A file as its folder lists it; one request where possible.
+
+        Raises:
+            NotFound: there is no such file.
+        """
+        folder, name = split(check_path(path))
+        for entry in self.list(folder):
+            if entry.name == name:
+                return entry
+        raise NotFound(f"{self.full_path(path)!r}: there is no such file")
+
+    def beginning(self, folder: str, text: str) -> Iterable[Entry]:
+        """The entries of a folder whose names begin with `text`; in one request where possible.
+        None for a folder that is missing."""
+        try:
+            return [entry for entry in self.list(folder) if entry.name.startswith(text)]
+        except NotFound:
+            return []
+
     names_suffice: bool = False
     """True for local disks: sizes and times cost a call each, and every call gets its answer.
     Workers in mode trust then list names only (`names_of_files`)."""
 
+    appends: bool = False
+    """Whether `append` is there, and costs less than writing the file whole."""
+
     def append(self, path: str, data: bytes) -> None:
-        """Add to the end of a file that nobody else writes.  Asked for only of stores whose
-        `names_suffice`: there it costs a tenth of writing the file whole.  If it fails, some of
-        `data` may be there.
+        """Add to the end of a file that nobody else writes.  Asked for only of stores that say
+        `appends`.  If it fails, some of `data` may be there.
 
         Raises:
             NotFound: there is no such file.

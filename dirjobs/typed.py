@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Self
+from typing import Any, Self
+
+_LONGEST_WHOLE = 4000
+"""Characters of a whole number; Python makes none of many more."""
 
 
 class Number(str):
@@ -33,6 +36,15 @@ class Number(str):
 def text_of(value: object) -> str:
     """A parameter or a result as a text: a string as it is, anything else as JSON."""
     return value if isinstance(value, str) else to_json(value)
+
+
+def plain(value: Any) -> Any:
+    """A value of JSON with its numbers as those of Python."""
+    if isinstance(value, Number):
+        return int(value) if value.is_whole and len(value) < _LONGEST_WHOLE else float(value)
+    if isinstance(value, dict):
+        return {name: plain(part) for name, part in value.items()}
+    return [plain(part) for part in value] if isinstance(value, list) else value
 
 
 def to_json(value: object) -> str:

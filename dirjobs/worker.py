@@ -19,7 +19,7 @@ from dirjobs.errors import (
     NotFound,
     StoreError,
 )
-from dirjobs.layout import AGREEMENT, RUNNING, WAITING
+from dirjobs.layout import AGREEMENT, RUNNING, WAITING, is_job_name
 from dirjobs.protocol.candidates import Candidates
 from dirjobs.protocol.exits import Claim
 from dirjobs.protocol.folders import make_folders
@@ -36,7 +36,9 @@ log = logging.getLogger(__name__)
 
 _MAX_FRUITLESS_PASSES = 8
 """Listings in a row that show the same jobs, all gone when asked for, before we give up:
-with doubling pauses 13 s, longer than the listings of a davfs2 mount are late."""
+with doubling pauses 13 s, longer than the listings of a davfs2 mount are late.  In mode sync it
+takes as long as listings may be late, too."""
+_LONGEST_FRUITLESS_PAUSE = 10.0
 _MAX_BUSY_PASSES = 5
 """Passes in which the last jobs are open in other programs, before we give up: 1.5 s."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
@@ -89,15 +91,19 @@ class Worker:
 
     # -- beginning a job ------------------------------------------------------------------
 
-    def next(self) -> Claim | None:
+    def next(self, *, looks_again: bool = False) -> Claim | None:
         """The next job, claimed; None if nothing is waiting that we may take, or if this
         worker is drained.
+
+        Args:
+            looks_again: whether the caller does so soon if there is none.  Then it is not made
+                sure that the empty folder is this queue's: the heartbeat sees to that.
 
         Raises:
             JobsRefused: jobs are waiting, and after some tries none of them can be taken.
             StoreError: the store can't be used.
         """
-        claim = self._next()
+        claim = self._next(looks_again=looks_again)
         if claim is None:
             self._look_after_end(self.parts)
         return claim
@@ -115,9 +121,10 @@ class Worker:
                 error,
             )
 
-    def _next(self) -> Claim | None:
+    def _next(self, *, looks_again: bool) -> Claim | None:
         control, membership = self.control, self.membership
         fruitless, busy_passes, pause = 0, 0, 0.05
+        fruitless_since = self.share.now()
         lost_before: frozenset[str] = frozenset()
         while True:
             if control.draining:
@@ -145,8 +152,9 @@ class Worker:
                 if self._take_over():
                     continue
                 if not result.refused:
-                    with suppress(NotFound):
-                        self.share.read(AGREEMENT)  # another queue's folder is empty for us, too
+                    if not looks_again:
+                        with suppress(NotFound):
+                            self.share.read(AGREEMENT)  # another queue's folder is empty, too
                     return None
                 busy_passes += 1
                 is_busy = any(isinstance(error, Busy) for error in result.refused.values())
@@ -160,19 +168,21 @@ class Worker:
             # folder.  Try a few times.
             if not result.lost <= lost_before:
                 fruitless, pause = 0, 0.05
+                fruitless_since = self.share.now()
             fruitless += 1
-            if fruitless > _MAX_FRUITLESS_PASSES:
+            lasted = self.share.now() - fruitless_since
+            if fruitless > _MAX_FRUITLESS_PASSES and lasted >= self.me.policy.wait:
                 unclear = self.parts.claimer.unclear
-                result.refused |= {job: unclear[job] for job in result.lost & unclear.keys()}
-                if result.refused:
-                    raise JobsRefused.of(result.refused, "taken")
-                some = ", ".join(sorted(result.lost)[:3])
-                log.warning("%s: listed in %s, but gone when asked for; giving up", some, WAITING)
-                return None
+                gone = NotFound(
+                    f"it is listed in {WAITING}, but was gone each time that it was asked for:"
+                    " `dirjobs check` tells what renames and listings are worth here"
+                )
+                result.refused |= {job: unclear.get(job, gone) for job in result.lost}
+                raise JobsRefused.of(result.refused, "taken")
             lost_before = result.lost
             make_folders(self.share)
             self.share.sleep(pause)
-            pause *= 2
+            pause = min(2 * pause, _LONGEST_FRUITLESS_PAUSE)
 
     def _take_over(self) -> bool:
         """See to what workers that are gone have left, before we go as well; whenever
@@ -276,7 +286,8 @@ class Worker:
             return now
         listing = self.share.listed(WAITING)
         if not self.me.trusts:
-            parts.claimer.look_around()
+            if any(is_job_name(entry.name) for entry in listing):
+                parts.claimer.look_around()
             _, self._staged = parts.sweeper.staged_here(listing)
         now = self.share.now()
         candidates.fill(listing, began, now)

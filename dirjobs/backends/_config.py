@@ -17,11 +17,13 @@ import re
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, NoReturn
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import fsspec.config
 
 from dirjobs import logins
 from dirjobs.errors import ConfigurationError
+from dirjobs.redaction import without_login
 from dirjobs.store import Guarantees
 
 _LOGIN = ("username", "password", "domain", "token")
@@ -150,6 +152,67 @@ def is_no_text(address: str) -> bool:
     return False
 
 
+def has_control(text: str) -> bool:
+    """Whether there are control characters, or half surrogates, in it."""
+    return _CONTROL.search(text) is not None
+
+
+class Address(NamedTuple):
+    """A URL taken apart and decoded.
+
+    Attributes:
+        url: as it was split, for what is left.
+        segments: of the path; empty ones left out.
+        login: before the password; empty if there is none.
+    """
+
+    url: SplitResult
+    host: str
+    port: int | None
+    segments: list[str]
+    login: str
+    password: str | None
+
+
+def split_address(
+    address: str,
+    kind: str,
+    example: str,
+    host_of: Callable[[SplitResult], str] = lambda url: url.hostname or "",
+) -> Address:
+    """Take `address` apart.
+
+    Args:
+        kind: of address, for messages: ``an SMB``.
+        example: one that is right.
+        host_of: finds the host, still encoded.
+
+    Raises:
+        ConfigurationError: it is no URL.
+    """
+    shown = without_login(address)
+    try:
+        url = urlsplit(address)
+        return Address(
+            url,
+            unquote(host_of(url), errors="strict"),
+            url.port,
+            [unquote(part, errors="strict") for part in url.path.split("/") if part],
+            unquote(url.username or "", errors="strict"),
+            None if url.password is None else unquote(url.password, errors="strict"),
+        )
+    except UnicodeDecodeError:
+        raise ConfigurationError(
+            f"{shown!r} has a part that is not UTF-8: correct it, or pass user and password as"
+            " options."
+        ) from None
+    except ValueError:
+        raise ConfigurationError(
+            f"{shown!r} is not {kind} address: write {example}, an IPv6 host in brackets, and"
+            " '/', '@', ':', '#' or '?' in a password as %2F, %40, %3A, %23, %3F."
+        ) from None
+
+
 # -- kinds of options --------------------------------------------------------------------
 
 
@@ -217,7 +280,7 @@ def one_of(*words: str, default: str | None = None) -> Option:
 
 
 def _line(name: str, value: object) -> str:
-    if not isinstance(value, str) or _CONTROL.search(value):
+    if not isinstance(value, str) or has_control(value):
         # The value is not shown: it may be the password.
         raise ConfigurationError(f"The option {name!r} must be text without control characters.")
     return value

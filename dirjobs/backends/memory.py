@@ -7,6 +7,7 @@ changes any more.
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 import time
@@ -24,6 +25,7 @@ _PROMISES = Guarantees(
     no_replace=True,
     exclusive_mkdir=True,
     final_refusals=True,
+    exclusive_create=True,
     visible_after=0,
 )
 
@@ -31,6 +33,7 @@ _PROMISES = Guarantees(
 class _File(NamedTuple):
     data: bytes
     mtime: float
+    tag: str
 
 
 class _Tree:
@@ -68,6 +71,7 @@ class MemoryStore(Store):
         self._clock = clock
         self._name = name
         self._tree = _Tree()
+        self._writings = itertools.count(1)
 
     @property
     def url(self) -> str:
@@ -85,7 +89,7 @@ class MemoryStore(Store):
             return [
                 Entry(name, kind=FileKind.FOLDER)
                 if file is None
-                else Entry(name, file.mtime, len(file.data))
+                else Entry(name, file.mtime, len(file.data), tag=file.tag)
                 for name, file in self._folder(folder).items()
             ]
 
@@ -120,7 +124,14 @@ class MemoryStore(Store):
             folder, name = self._place(path)
             if folder.get(name, ...) is None:
                 raise Denied(f"{self.full_path(path)!r} is a folder")
-            folder[name] = _File(bytes(data), self._clock())
+            folder[name] = self._new_file(data)
+
+    def create(self, path: str, data: bytes) -> None:
+        with self._tree.lock:
+            folder, name = self._place(path)
+            if name in folder:
+                raise AlreadyExists(f"{self.full_path(path)!r} is there already")
+            folder[name] = self._new_file(data)
 
     def download(self, path: str, target: BinaryIO) -> None:
         target.write(self._content(path))
@@ -159,6 +170,9 @@ class MemoryStore(Store):
 
     def full_path(self, path: str) -> str:
         return f"{self.url}/{path}" if path else self.url
+
+    def _new_file(self, data: bytes) -> _File:
+        return _File(bytes(data), self._clock(), f"{next(self._writings)}")
 
     def _content(self, path: str) -> bytes:
         with self._tree.lock:

@@ -191,10 +191,13 @@ class Clock:
         whole = stamp == int(stamp)
         time.sleep(max(0.0, self._at + _SECOND - time.monotonic()))
         self._here.rename(self._src, self._dst)
+        kept = None
+        with suppress(NotFound):  # it was not renamed, whatever was said
+            kept = self._here.mtime(self._dst) == stamp
         return Times(
             precision=1.0 if whole else 0.001,
             offset=round(stamp + whole / 2 - self._written, 1),
-            kept=self._here.mtime(self._dst) == stamp,
+            kept=kept,
         )
 
 

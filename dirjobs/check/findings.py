@@ -25,6 +25,7 @@ class Findings:
         surroundings: of a local path.
         across: the race of renames to another folder.
         inside: the race of renames within one folder.
+        collisions: the race of renames of many files to one name.
         write: the race of writing one file.
         lag: how late listings are between two connections.
         mount_lag: the same between the place and the mount that was named.
@@ -46,6 +47,7 @@ class Findings:
     surroundings: Surroundings = field(default_factory=Surroundings)
     across: Race = field(default_factory=Race)
     inside: Race = field(default_factory=Race)
+    collisions: Race = field(default_factory=Race)
     write: Race | None = None
     lag: Lag = field(default_factory=Lag)
     mount_lag: Lag | None = None

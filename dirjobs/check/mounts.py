@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 
+from dirjobs.backends.posix import windows
 from dirjobs.backends.posix.paths import Mount, mount_of, mountinfo
 
 _CLIENT_LAG = 300.0
@@ -97,11 +98,13 @@ class Surroundings:
         file_system: its type; empty if unknown, or if it is no local folder.
         source: what is mounted there, without secrets.
         kinds: what shows changes late here.
+        url: the share's own URL, where it is reached by Windows' own client.
     """
 
     file_system: str = ""
     source: str = ""
     kinds: tuple[Medium, ...] = ()
+    url: str = ""
 
     @property
     def lag(self) -> float:
@@ -119,6 +122,8 @@ def look_around(*paths: str, mounts: str | None = None) -> Surroundings:
         paths: the folder, under each of its names.
         mounts: the text of ``/proc/self/mountinfo``; read if left out.
     """
+    if windows.SYSTEM is not None and mounts is None:
+        return on_windows(windows.SYSTEM, *paths)
     known = mountinfo() if mounts is None else mounts
     real = [os.path.realpath(path) for path in paths]
     found = [mount for path in real if (mount := mount_of(path, known)) is not None]
@@ -129,6 +134,24 @@ def look_around(*paths: str, mounts: str | None = None) -> Surroundings:
         found[0].source if found else "",
         tuple(dict.fromkeys(kind for kind in kinds if kind is not None)),
     )
+
+
+def on_windows(kernel: windows.Kernel, *paths: str) -> Surroundings:
+    """The same, as Windows tells it.  How late its own client is with the folders of a server
+    is up to both; the store's guarantees have the longest.
+
+    Args:
+        kernel: Windows.
+        paths: the folder, under each of its names.
+    """
+    real = [windows.real_path(os.path.abspath(path)) for path in paths]
+    volumes = [windows.volume_of(kernel, path) for path in real]
+    kinds = [kind for path in real for kind in _clients(path)]
+    if not volumes:
+        return Surroundings(kinds=tuple(dict.fromkeys(kinds)))
+    known = next((volume for volume in volumes if volume.url), volumes[0])
+    source = known.share or ("a server" if known.is_network else "a disk")
+    return Surroundings(known.file_system, source, tuple(dict.fromkeys(kinds)), known.url)
 
 
 def _medium_of(mount: Mount) -> Medium | None:

@@ -22,7 +22,7 @@ from dirjobs.check.lag import measure_lag
 from dirjobs.check.latency import Timed
 from dirjobs.check.mounts import look_around
 from dirjobs.check.scratch import Below, reopened_below, scratch
-from dirjobs.check.verdict import ENOUGH, Verdict, decide
+from dirjobs.check.verdict import ENOUGH, FEW, Verdict, decide
 from dirjobs.errors import ConfigurationError, NotFound
 from dirjobs.layers import Retrying
 from dirjobs.policy import DEFAULT_TIMEOUT, whole
@@ -35,7 +35,6 @@ Tell = Callable[[str, float], None]
 
 CONNECTIONS = 4
 _SECONDS, _SHORT_SECONDS = 75.0, 30.0
-_FEW = 25
 _FEW_WHERE_LATE = 60
 _LONGEST_LAG, _LONGEST_MOUNT_LAG = 20.0, 60.0
 
@@ -207,7 +206,7 @@ def _racers(
 def _race(found: Findings, track: RaceTrack, plan: _Plan) -> None:
     is_late = track.lag > 1
     wanted = plan.rounds or (_FEW_WHERE_LATE if is_late else ENOUGH)
-    few = min(_FEW, wanted)
+    few = min(FEW, wanted)
 
     def seconds(share: float) -> float:
         return float("inf") if plan.rounds else share * max(1.0, plan.left)
@@ -221,6 +220,10 @@ def _race(found: Findings, track: RaceTrack, plan: _Plan) -> None:
         plan.tell(what, 0.0)
         rounds = few if plan.short else wanted
         found.inside = track.rename("in", "in", rounds, seconds(0.4), partial(plan.tell, what))
+        what = "races for a name"
+        plan.tell(what, 0.0)
+        progress = partial(plan.tell, what)
+        found.collisions = track.replace("mine", "one", few, seconds(0.4), progress)
     what = "races of write"
     if not plan.short and plan.begins(what):
         found.write = track.write("rwrite", few, 4.0, partial(plan.tell, what))

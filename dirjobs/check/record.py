@@ -92,6 +92,8 @@ def _summary(done: Check) -> dict[str, object]:
         "sync_time": verdict.sync_time,
         "rounds": found.across.contested,
         "failed": found.across.failed,
+        "collisions": found.collisions.contested,
+        "collisions_failed": found.collisions.failed,
         "bound": found.across.bound,
         "callers": found.callers,
         "lag": found.worst_lag,

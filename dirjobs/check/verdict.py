@@ -13,6 +13,9 @@ from dirjobs.testing.races import Race
 
 ENOUGH = 300
 """Contested rounds without a failure after which renames are trusted."""
+FEW = 25
+"""Contested rounds for one name after which it is known whether a rename replaces what is there:
+where it does, most of them go wrong."""
 MIN_AGE = 10.0
 _CLOCKS_DIFFER = 60.0
 
@@ -49,10 +52,15 @@ def decide(found: Findings) -> Verdict:
     wait = _sync_time(lag) if lag else 0.0
     lost = found.nowhere is Nowhere.LOST
     refuted = found.across.failed > 0 or found.times.kept is False or lost
+    refuted = refuted or _replaces(found.collisions)
+    tried = _is_tried(found.across) and found.collisions.contested >= FEW
     if wait:
         mode = Mode.SYNC
-    elif not refuted and (_is_tried(found.across) or cautious(found.promised).mode is Mode.TRUST):
+    elif not refuted and (tried or cautious(found.promised).mode is Mode.TRUST):
         mode = Mode.TRUST
+    elif found.promised.visible_after:
+        # What one machine saw in time another one may be shown from a cache.
+        mode, wait = Mode.SYNC, _sync_time(found.promised.visible_after)
     else:
         mode = Mode.VERIFY
     law = Policy(mode, wait, lease=DEFAULT_LEASE).shortest_lease
@@ -69,6 +77,12 @@ def decide(found: Findings) -> Verdict:
 
 def _is_tried(race: Race) -> bool:
     return race.holds and race.contested >= ENOUGH
+
+
+def _replaces(race: Race) -> bool:
+    """Whether renames replace what is there.  A server that looks, and renames a moment later,
+    loses a file now and then; one that doesn't look, or not itself, in most rounds."""
+    return race.failed > race.contested / 2
 
 
 def _lag(found: Findings) -> float:
@@ -102,10 +116,21 @@ def _why(found: Findings, mode: Mode, lag: float) -> Iterator[str]:
     if found.nowhere is Nowhere.LOST:
         yield "A file that was renamed into a missing folder was LOST."
     yield _summary(found.across, found.callers, "renaming one file to another folder")
-    if mode is Mode.VERIFY and not found.across.failed and not _is_tried(found.across):
+    late = mode is Mode.SYNC and found.promised.visible_after
+    if (mode is Mode.VERIFY or late) and not found.across.failed and not _is_tried(found.across):
         yield (
             f"That is less than the {ENOUGH} races that mode trust needs; more time is given"
             " with --rounds."
+        )
+    if mode is Mode.VERIFY and _replaces(found.collisions):
+        yield (
+            "A rename to a name that somebody else takes at the same moment replaces what is there:"
+            f" {_gone_wrong(found.collisions, found.callers)}."
+        )
+    elif mode is Mode.VERIFY and _is_tried(found.across) and found.collisions.contested < FEW:
+        yield (
+            f"Fewer than the {FEW} races for one name that mode trust needs were contested; more"
+            " time is given with --rounds."
         )
 
 
@@ -124,16 +149,15 @@ def _why_sync(found: Findings, lag: float) -> Iterator[str]:
                 f"Measured {between}, a new file is listed {view.new:.1f} s late, a renamed one"
                 f" {view.appeared:.1f} s, and the old name goes {view.vanished:.1f} s late."
             )
+    if late := found.promised.visible_after:
+        yield f"Other machines' listings may be {late:.0f} s late here, whatever this one is shown."
+    lag = max(lag, late or 0.0)
     yield f"sync_time has to be more than the longest lag, for which {lag:.0f} s is assumed."
 
 
 def _summary(race: Race, callers: str, what: str) -> str:
     if race.failed:
-        kinds = ", ".join(f"{kind} ({n})" for kind, n in race.failures.most_common())
-        return (
-            f"{what.capitalize()} is not exclusive: {race.failed} of {race.rounds} races of"
-            f" {callers} went wrong: {kinds}."
-        )
+        return f"{what.capitalize()} is not exclusive: {_gone_wrong(race, callers)}."
     if race.bound is None:
         return f"No race for {what} was contested, so nothing is known of it."
     return (
@@ -143,7 +167,17 @@ def _summary(race: Race, callers: str, what: str) -> str:
     )
 
 
+def _gone_wrong(race: Race, callers: str) -> str:
+    kinds = ", ".join(f"{kind} ({n})" for kind, n in race.failures.most_common())
+    return f"{race.failed} of {race.rounds} races of {callers} went wrong: {kinds}"
+
+
 def _avoid(found: Findings, mode: Mode) -> Iterator[str]:
+    if found.surroundings.url:
+        yield (
+            f"This is {found.surroundings.source} through Windows' own client: the share's own"
+            f" URL, {found.surroundings.url}, is safer."
+        )
     lost = any("lost" in kind for race in (found.across, found.inside) for kind in race.failures)
     if lost or found.nowhere is Nowhere.LOST:
         yield "Files were LOST by renames: don't keep a queue here."
@@ -152,6 +186,17 @@ def _avoid(found: Findings, mode: Mode) -> Iterator[str]:
         yield (
             "So mode verify has nothing but its looks to stand on, and a job that is given back"
             " may be taken before it is whole: use another server."
+        )
+    if found.collisions.failed:
+        yield (
+            "Of those who rename to one name at the same moment several may be told yes, and a file"
+            f" is gone: {found.collisions.failed} of {found.collisions.rounds} races. Don't let two"
+            " machines add jobs of the same names at the same time."
+        )
+    if found.promised.visible_after is None and mode is not Mode.SYNC and not found.is_local:
+        yield (
+            "No change was seen late, but nobody promises that none ever is: if listings may be"
+            " late here, use mode sync with a sync_time that is longer."
         )
     if found.write is not None and found.write.failed:
         yield "Files written at the same time come out mixed: heartbeats may be torn."

@@ -17,6 +17,8 @@ goes on as its next incarnation (w1~7f3k), so that no late request hits a later 
     verify  rename inside 00_waiting, rename across, look
     sync    rename, wait S, look, wait S, look; S > D, the longest that a change stays unseen
 
+On object storage, which has no rename, `markers` gives it one: each rename is one create.
+
 **Rules**, and what each refutes.  Every one answers a trace in which a job was lost or ran
 twice; `tests/simulation` has a mutant for most.
 

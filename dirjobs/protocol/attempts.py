@@ -42,6 +42,7 @@ class _Attempt(TypedDict, total=False):
     reason: _Reason
     died: bool
     retried: bool
+    was_done: bool
     by_hand: bool
     about: Annotated[str, msgspec.Meta(max_length=2 * _LONGEST)]
 
@@ -54,6 +55,7 @@ def note(
     *,
     died: bool = False,
     retried: bool = False,
+    was_done: bool = False,
     by_hand: bool = False,
     once: str = "",
     maybe_noted: str = "",
@@ -70,6 +72,7 @@ def note(
         died: it ended with the death of the worker.
         retried: it was no attempt: somebody wants the job to be tried anew, and earlier
             deaths count no more.
+        was_done: the try before that ended well, which no note tells.
         by_hand: a person took it from its worker.
         once: idempotency key; a second note with the same key is dropped.
         maybe_noted: so is one after a note whose key begins so: it may be about the same attempt.
@@ -87,6 +90,7 @@ def note(
             "reason": reason[:_LONGEST],
             "died": died,
             **({"retried": True} if retried else {}),
+            **({"was_done": True} if was_done else {}),
             **({"by_hand": True} if by_hand else {}),
         }
         attempts.append(attempt | ({"about": once} if once else {}))
@@ -120,8 +124,12 @@ def deaths(attempts: list[dict[str, Any]]) -> int:
 
 
 def tries(attempts: list[dict[str, Any]]) -> int:
-    """How often a job was started and ended without being done, as far as is noted."""
-    return sum(not attempt.get("retried") for attempt in attempts)
+    """How often a job was started and has ended, as far as is noted: by whom, or that it was
+    done before it was retried."""
+    return sum(
+        bool(one.get("was_done")) if one.get("retried") else one.get("worker") != ""
+        for one in attempts
+    )
 
 
 def was_given_back(share: Share, job: str, worker: str) -> bool:

@@ -168,7 +168,7 @@ class Claimer:
         if not self.me.guarantees.atomic_rename and self.me.on_probation:
             self.evidence.unconfirmed.add(path)
         try:
-            self.share.rename(source, path)
+            self.share.claim(source, path)
         except AmbiguousResult as error:
             self.unclear[claim.job.name] = error
             self.intents.note_no_answer(path)
@@ -230,7 +230,7 @@ class Claimer:
     def _ask(self, job: Entry, src: str, dst: str, *, src_was_there: bool = True) -> Answer:
         """Ask for one rename of a job's file, and note what is known of `dst` now."""
         try:
-            self.share.rename(src, dst)
+            self.share.claim(src, dst)
         except AmbiguousResult as error:
             self.unclear[job.name] = error
             self.intents.note_no_answer(dst)

@@ -3,29 +3,53 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+import shlex
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from functools import partial
 from typing import BinaryIO
 
-from dirjobs.errors import AlreadyExists, AmbiguousResult, NotFound, StoreError
+from dirjobs.errors import (
+    AlreadyExists,
+    AmbiguousResult,
+    ConfigurationError,
+    NotFound,
+    StoreError,
+    and_more,
+)
 from dirjobs.layers import repeatable_upload
-from dirjobs.layout import AGREEMENT, FOLDERS, MAY_BE_LINKS, QUEUE
+from dirjobs.layout import AGREEMENT, FOLDERS, MAY_BE_LINKS, QUEUE, WAITING
 from dirjobs.protocol.agreement import links_in
 from dirjobs.protocol.share import Share
+from dirjobs.redaction import redacted
 from dirjobs.store import FileKind, Store, split
 
+_OF_SYSTEMS = ("lost+found", "@eaDir", "#recycle", "desktop.ini", "Thumbs.db")
+"""What disks, NAS and desktops put into empty folders."""
 _PAUSES = (0.0, 1.0, 2.0, 4.0)
 """Seconds before each look for a folder that a mount, or a server, may show late."""
 
 
-def make_folders(share: Share) -> None:
-    """Make what is missing of the queue's folders."""
+def make_folders(share: Share, *, only_in_queues: bool = False) -> None:
+    """Make what is missing of the queue's folders.
+
+    Args:
+        share: the queue.
+        only_in_queues: refuse what is none yet, unless it is an empty folder.
+
+    Raises:
+        ConfigurationError: it is refused; nothing was made.
+        StoreError: a folder can't be made, or something else is in its place.
+    """
     try:
         there = {entry.name: entry.kind for entry in share.list("")}
     except NotFound:
+        if only_in_queues:
+            raise _is_missing(share.store) from None
         there = {}
         _make_one(share, "")
+    if only_in_queues:
+        _refuse_others(share.store, there)
     with suppress(NotFound):  # then it is made below
         there |= {f"{QUEUE}/{entry.name}": entry.kind for entry in share.list(QUEUE)}
     for folder in FOLDERS:
@@ -33,6 +57,43 @@ def make_folders(share: Share) -> None:
             make_folder(share, folder)
         elif there[folder] is not FileKind.FOLDER:
             share.list(folder)  # the store says what is wrong with it, if anything is
+
+
+def _is_missing(store: Store) -> ConfigurationError:
+    check_parent(store)
+    return ConfigurationError(
+        f"there is no queue {redacted(store.url)!r}: check the spelling, or make it with"
+        " create=True or `dirjobs init`."
+    )
+
+
+def _refuse_others(store: Store, there: Collection[str]) -> None:
+    if any(folder in there for folder in (*FOLDERS, QUEUE)):
+        return
+    others = sorted(name for name in there if not (name.startswith(".") or name in _OF_SYSTEMS))
+    if others:
+        raise ConfigurationError(
+            f"{redacted(store.url)!r} is not a queue: it has no folder {WAITING}, but"
+            f" {others[0]!r}{and_more(others)}; check the spelling, or make it one with"
+            " create=True or `dirjobs init`."
+        )
+
+
+def check_parent(store: Store) -> None:
+    """Refuse to make a queue where a share may be missing: it would be one of this machine.
+
+    Raises:
+        ConfigurationError: the folder around the queue is not there.
+    """
+    local = store.local_path("")
+    if local is None or os.path.isdir(local):
+        return
+    parent = os.path.dirname(os.path.abspath(local))
+    if not os.path.isdir(parent):
+        raise ConfigurationError(
+            f"there is no folder {parent!r} for this queue: mount the share it is on, or make the"
+            f" folder with `mkdir -p {shlex.quote(parent)}`."
+        )
 
 
 def linked_folders(store: Store) -> list[str]:

@@ -17,7 +17,7 @@ import msgspec
 from msgspec.structs import replace
 
 from dirjobs import threads
-from dirjobs.errors import TRANSIENT_ERRORS, NotFound, StoreError
+from dirjobs.errors import TRANSIENT_ERRORS, NotFound, StoreError, Unsupported
 from dirjobs.layout import JOURNAL
 from dirjobs.protocol.folders import write
 from dirjobs.protocol.me import Me
@@ -69,6 +69,7 @@ class Details:
         log: where in the queue its output is.
         files: the folder of the queue with its files.
         git: the working folder.
+        value: what a call gave, in base64; empty if that is among the files.
     """
 
     attempt: int | None = None
@@ -82,6 +83,7 @@ class Details:
     log: str = ""
     files: str = ""
     git: Git | None = field(default=None)
+    value: str = ""
 
 
 def as_json(details: Details) -> dict[str, Any]:
@@ -135,6 +137,7 @@ class Record(msgspec.Struct, kw_only=True):
     log: _Path = ""
     files: _Path = ""
     git: Git | None = None
+    value: Annotated[str, msgspec.Meta(max_length=LARGEST_OBJECT)] = ""
 
     @classmethod
     def of(cls, details: Details, reason: str, **facts: Any) -> Record:
@@ -226,7 +229,7 @@ class Journal:
 
     Args:
         me: the worker; the journal has the name that it goes by at its first record.
-        appends: whether the store adds to files, see `Store.append`.
+        appends: see `Store.appends`.
     """
 
     def __init__(self, me: Me, *, appends: bool = False) -> None:
@@ -314,21 +317,26 @@ class Journal:
         with self._lock:
             version, lines, there = file.version, list(file.lines), file.there
             file.there = None
-        if there is None or not self._appends or not _append(share, path, lines[there:]):
+        if there is None or not self._append(share, path, lines[there:]):
             write(share, path, b"".join(lines))
         with self._lock:
             file.written = version
             if file.lines[: len(lines)] == lines:
                 file.there = len(lines)
 
-
-def _append(share: Share, path: str, lines: Sequence[bytes]) -> bool:
-    """Add lines to a file; False if somebody has removed it."""
-    try:
-        share.store.append(path, b"".join(lines))
-    except NotFound:
-        return False
-    return True
+    def _append(self, share: Share, path: str, lines: Sequence[bytes]) -> bool:
+        """Add lines to a file; False if it has to be written whole: somebody has removed it, or
+        the store adds to none."""
+        if not self._appends:
+            return False
+        try:
+            share.store.append(path, b"".join(lines))
+        except NotFound:
+            return False
+        except Unsupported:
+            self._appends = False
+            return False
+        return True
 
 
 def _numbers(share: Share, worker: str) -> list[int]:

@@ -233,6 +233,7 @@ class SameQueue(Layer):
     def download(self, path: str, target: BinaryIO) -> None:
         again = repeatable_download(self.store, path, target) if target.seekable() else None
         self._call("download", (path,), lambda: self.store.download(path, target), again)
+        self._note_seen(path)
 
     def names_of_files(self, folder: str) -> Iterable[str]:
         return self.call("list", (folder,), lambda: [*self.store.names_of_files(folder)])
@@ -242,9 +243,9 @@ class SameQueue(Layer):
         presence = self.presence
         if not presence.queue_id:
             return there
-        if there and split(path)[0] == RUNNING:
-            presence.seen_at = presence.now()  # no other queue has a claim of that name
-        elif not there and not (_is_job_at_rest(path) or presence.just_lost(path)):
+        if there:
+            self._note_seen(path)
+        elif not (_is_job_at_rest(path) or presence.just_lost(path)):
             outage = self._outage(NotFound(f"{self.full_path(path)!r} is not there."))
             if outage is not None:
                 raise outage
@@ -280,6 +281,11 @@ class SameQueue(Layer):
             raise outage
 
     # -- whether it is the queue ------------------------------------------------------------
+
+    def _note_seen(self, path: str) -> None:
+        """`path` is there: if it is a claim, so is the queue, for no other one has it."""
+        if self.presence.queue_id and split(path)[0] == RUNNING:
+            self.presence.seen_at = self.presence.now()
 
     def _outage(self, seen: StoreError) -> StoreError | None:
         """What to raise instead of `seen`; None if the queue is there, so `seen` is true."""

@@ -7,7 +7,9 @@ Whatever somebody put there costs neither more than `MAX_READ` bytes nor a crash
 from __future__ import annotations
 
 import json
+import os
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Annotated, Any, TypeVar
 
@@ -21,6 +23,15 @@ MAX_DEPTH = 50
 """Lists and objects inside each other; what prints or writes them goes as deep as they do."""
 MAX_NUMBER = 2**63 - 1
 _LARGEST = {int: MAX_NUMBER, bool: 1, float: sys.float_info.max}
+
+_prepared: set[type] = set()
+_preparing = threading.Lock()
+if hasattr(os, "register_at_fork"):  # a child has no other thread that would finish it
+    os.register_at_fork(
+        before=_preparing.acquire,
+        after_in_parent=_preparing.release,
+        after_in_child=_preparing.release,
+    )
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 Bytes = Annotated[int, msgspec.Meta(ge=0, le=MAX_NUMBER)]
@@ -94,10 +105,25 @@ def convert(record: object, kind: type[T]) -> T:
     Raises:
         ValueError: it hasn't.
     """
+    if kind not in _prepared:
+        _prepare(kind)
     try:
         return msgspec.convert(record, kind)
     except (msgspec.MsgspecError, RecursionError) as error:
         raise ValueError(str(error)) from error
+
+
+def _prepare(kind: type) -> None:
+    """Let msgspec describe a type to itself, one thread after the other.
+
+    It does so at the first use, in Python code, between which other threads run; and a thread
+    that meets the unfinished description of a dataclass reads through a null pointer (msgspec
+    0.22).
+    """
+    with _preparing:
+        if kind not in _prepared:
+            msgspec.json.Decoder(kind)
+            _prepared.add(kind)
 
 
 def decode(data: bytes, kind: type[T]) -> T:

@@ -85,6 +85,8 @@ class Resolver:
         doubts = self.intents.doubts
         doubt = doubts.get(src)  # of an earlier call that could not find out
         pause, busy = 0.1, 0
+        is_own = layout.parse_staged(split(dst)[1]) is not None
+        send = self.share.claim if is_own else self.share.rename
         for _ in range(_TRIES):
             if doubt is not None and (growth := doubt.met.get(dst)) is not None:
                 outcome = self._look_at_copy(src, dst, doubt, growth)
@@ -94,10 +96,12 @@ class Resolver:
                 pause *= 2
                 continue
             try:
-                self.share.rename(src, dst)
+                send(src, dst)
             except NotFound:
                 if doubt is not None:
                     doubts.pop(src, None)
+                    if self.me.guarantees.repeatable_rename:
+                        return Outcome.GONE
                     return Outcome.GONE_IN_DOUBT
                 refused = self._note_refusal(src, dst)
                 if self._source_is_there(src, dst):
@@ -138,7 +142,7 @@ class Resolver:
                 if self.intents.refused:
                     self.intents.refused.pop(src, None)
                 return Outcome.RENAMED
-            if not self.look.is_there(src):
+            if not (self.me.guarantees.repeatable_rename or self.look.is_there(src)):
                 doubts.pop(src, None)
                 return Outcome.GONE_IN_DOUBT
             self.share.sleep(pause)

@@ -9,11 +9,14 @@ from __future__ import annotations
 import builtins
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 from dirjobs import clock
 from dirjobs.errors import NotFound, Unavailable
 from dirjobs.layout import JobFile, job_files, may_be_removed
 from dirjobs.store import Entry, FileKind, Store, split
+
+T = TypeVar("T")
 
 
 class Share:
@@ -43,6 +46,7 @@ class Share:
         self.store = store
         # Bound once: a local job costs microseconds, and a call between is one of them.
         self.rename = store.rename
+        self.claim = store.claim
         self.exists = store.exists
         self.read = store.read
         self.write = store.write
@@ -64,24 +68,31 @@ class Share:
         Raises:
             Unavailable: a folder was said not to be there that is.
         """
-        try:
-            return self.list(folder)
-        except NotFound as error:
-            self._require_absence(folder, error)
-            return []
+        return self._listed(folder, self.list)
 
-    def _require_absence(self, folder: str, error: NotFound) -> None:
-        """A server, or a proxy before it, may say for one request that a folder is gone: nobody
-        takes that for an empty one while the folder above lists it."""
+    def _listed(self, folder: str, ask: Callable[[str], Sequence[T]]) -> Sequence[T]:
+        try:
+            return ask(folder)
+        except NotFound as error:
+            if not self._is_there(folder):
+                return []
+            try:
+                return ask(folder)  # somebody may have made it at that moment
+            except NotFound:
+                shown = self.store.full_path(folder)
+                raise Unavailable(
+                    f"{shown!r} is there, but was said not to be: try again."
+                ) from error
+
+    def _is_there(self, folder: str) -> bool:
+        """Whether the folder above lists a folder.  A server, or a proxy before it, may say for one
+        request that it is gone: nobody takes that for an empty one."""
         above, name = split(folder)
         try:
             found = self.list(above)
         except NotFound:
-            return
-        if any(entry.name == name and entry.kind is FileKind.FOLDER for entry in found):
-            raise Unavailable(
-                f"{self.store.full_path(folder)!r} is there, but was said not to be: try again."
-            ) from error
+            return False
+        return any(entry.name == name and entry.kind is FileKind.FOLDER for entry in found)
 
     def jobs_in(self, folder: str) -> builtins.list[JobFile]:
         """The jobs in one of the five folders, unsorted.  One request."""
@@ -93,11 +104,7 @@ class Share:
         Raises:
             Unavailable: as `listed`.
         """
-        try:
-            return [*self.store.names_of_files(folder)]
-        except NotFound as error:
-            self._require_absence(folder, error)
-            return []
+        return self._listed(folder, lambda one: [*self.store.names_of_files(one)])
 
     def remove(self, path: str) -> None:
         """Remove a heartbeat, an order to workers, a checkpoint, an unfinished upload, or what

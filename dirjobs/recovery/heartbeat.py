@@ -40,6 +40,7 @@ class Heartbeat(msgspec.Struct, frozen=True):
         groups: process groups of the programs that it runs.
         held_for: for how many seconds it has held each of these jobs, for people.
         pace: how fast it ended jobs lately, for people.
+        call_slots: how many calls of functions it runs at once; 0: none.
         format: of the file.
     """
 
@@ -54,6 +55,7 @@ class Heartbeat(msgspec.Struct, frozen=True):
     groups: Annotated[tuple[ProcessNumber, ...], msgspec.Meta(max_length=10_000)] = ()
     held_for: dict[Text, Seconds] = {}
     pace: Pace = Pace()
+    call_slots: Count = 0
     format: Count = FORMAT
 
     @property

@@ -59,6 +59,7 @@ class Incarnations:
     Attributes:
         starting: whether it is not yet clear that the id is free.
         groups: process groups of the programs that the worker runs.
+        call_slots: how many calls of functions it runs at once.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Incarnations:
         self.process = process
         self.throughput = throughput
         self.groups: set[int] = set()
+        self.call_slots = 0
         self.starting = False
         self._lock = threads.Lock()
         """Under it the worker goes from one name to the next; no request is sent meanwhile."""
@@ -203,6 +205,7 @@ class Incarnations:
                 for path, intent in held.items()
             },
             pace=self.throughput.pace(began),
+            call_slots=self.call_slots,
         ).to_bytes()
         try:
             share.write(one.path, data)

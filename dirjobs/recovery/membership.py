@@ -129,6 +129,7 @@ class Membership:
         id_was_used = self._id_was_used(first, found)
         incarnations.starting = False
         if id_was_used:
+            first.over = True  # whoever writes it at this moment says that it has ended
             self.peers.remove(first.file_name)
             incarnations.drop(first)
             incarnations.next()

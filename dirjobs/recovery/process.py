@@ -10,6 +10,7 @@ On Linux all of that comes from /proc.  psutil's times there move with the clock
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import math
 import os
@@ -23,11 +24,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
 from dirjobs.protocol.records import Text
+
+if TYPE_CHECKING:
+    import psutil
 
 _LINUX = sys.platform == "linux"
 _IOREG = ("/usr/sbin/ioreg", "-rd1", "-c", "IOPlatformExpertDevice")
@@ -135,6 +139,22 @@ def is_zombie(pid: int) -> bool:
         return not _LINUX or process.num_threads() <= 1
     except (psutil.Error, OSError):
         return False
+
+
+def resume(pid: int) -> None:
+    """Let a process go on that was suspended, unless it has ended.
+
+    Raises:
+        OSError: it can't be resumed.
+    """
+    import psutil
+
+    try:
+        psutil.Process(pid).resume()
+    except psutil.NoSuchProcess:
+        return
+    except psutil.Error as error:
+        raise PermissionError(errno.EPERM, str(error)) from error
 
 
 def group_is_gone(group: int) -> bool:
@@ -272,9 +292,18 @@ def _first_process() -> int | None:
         return 1
     import psutil
 
-    everything = psutil.process_iter(["name"])
-    named = [p.pid for p in everything if str(p.info["name"]).lower() == "wininit.exe"]
+    named = [p.pid for p in psutil.process_iter() if _name_of(p) == "wininit.exe"]
     return min(named, key=lambda pid: _create_time(pid) or math.inf, default=None)
+
+
+def _name_of(process: psutil.Process) -> str:
+    """The name of a process's program in small letters; empty if the system does not tell."""
+    import psutil
+
+    try:
+        return str(process.name()).lower()
+    except (psutil.Error, OSError):
+        return ""
 
 
 def _create_time(pid: int) -> float | None:
@@ -310,7 +339,7 @@ def memory_of(group: int) -> int:
 
     found = []
     if sys.platform == "win32":
-        with suppress(psutil.Error):
+        with suppress(psutil.Error, OSError):
             leader = psutil.Process(group)
             found = [leader, *leader.children(recursive=True)]
     else:
@@ -320,9 +349,28 @@ def memory_of(group: int) -> int:
                     found.append(psutil.Process(pid))
     used = 0
     for process in found:
-        with suppress(psutil.Error):
-            try:
-                used += process.memory_full_info().pss
-            except (psutil.AccessDenied, AttributeError):  # not Linux, or another user's
-                used += process.memory_info().rss
+        with suppress(psutil.Error, OSError):  # some psutils raise what Windows says
+            used += _memory(process)
     return used
+
+
+def _memory(process: psutil.Process) -> int:
+    import psutil
+
+    if _LINUX:
+        with suppress(psutil.AccessDenied, AttributeError):  # another user's
+            return int(process.memory_full_info().pss)
+    return int(process.memory_info().rss)
+
+
+def has_children() -> bool:
+    """Whether a process that this one has started runs, or has not been waited for."""
+    if sys.platform == "win32":
+        import psutil
+
+        return bool(psutil.Process().children())
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True

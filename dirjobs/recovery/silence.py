@@ -30,6 +30,22 @@ class Silence:
 
 
 @dataclass(frozen=True)
+class Held:
+    """Jobs of workers that live, as far as is known, or never had a heartbeat.
+
+    Attributes:
+        jobs: how many.
+        workers: who holds them.
+        age: seconds since the last sign of life of the one that is silent for longest, by the
+            store's clock; None if that is not known.
+    """
+
+    jobs: int
+    workers: tuple[str, ...]
+    age: float | None
+
+
+@dataclass(frozen=True)
 class _Patience:
     """For how long somebody's death is waited for.
 
@@ -55,6 +71,8 @@ class SilentHolders:
 
     def __init__(self, detector: FailureDetector) -> None:
         self._detector = detector
+        self.others: Held | None = None
+        """What the others held when `find` looked last; None if nothing."""
         self._patience: dict[str, _Patience] = {}
 
     def find(
@@ -71,23 +89,30 @@ class SilentHolders:
             wanted: says of a job's name whether the caller would take it.
         """
         held = self._held(share, wanted)
+        self.others = None
         if not held:
             return None
         listing = share.listed(WORKERS)
         mine = set(ours)
         now = written_last(listing, mine)
         silent: dict[str, float] = {}
+        living: dict[str, float | None] = {}
         sure_in = 0.0
         for worker, jobs in held.items():
             files = [e for e in listing if worker_of(e.name) == worker]
             ages = [None if e.name in mine else self._silent_for(e, now) for e in files]
             if not files or None in ages:
                 self._patience.pop(worker, None)
+                living[worker] = _latest(files, now)
                 continue
             needed = max(self._needed(e.name, share.now()) for e in files)
             if self._is_patient(worker, jobs, needed, share.now()):
                 silent[worker] = min(age for age in ages if age is not None)
                 sure_in = max(sure_in, needed)
+        if living:
+            jobs, known = sum(held[worker] for worker in living), [*living.values()]
+            age = None if None in known else max(filter(None, known), default=0.0)
+            self.others = Held(jobs, tuple(sorted(living)), age)
         if not silent:
             return None
         number = sum(held[worker] for worker in silent)
@@ -138,3 +163,14 @@ class SilentHolders:
             grace = 3 * (policy.heartbeat + policy.timeout)
             known = self._patience[worker] = _Patience(now + needed + grace, jobs)
         return now <= known.until
+
+
+def _latest(files: Iterable[Entry], now: float | None) -> float | None:
+    """Seconds since the latest sign of life in these heartbeat files; None if that is not known.
+
+    Args:
+        files: of one worker.
+        now: by the store's clock.
+    """
+    times = [entry.mtime for entry in files if entry.mtime is not None]
+    return max(0.0, now - max(times)) if times and now is not None else None

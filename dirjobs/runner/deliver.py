@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shlex
 from collections.abc import Sequence
@@ -10,7 +9,11 @@ from typing import NamedTuple
 
 from dirjobs.admin.locate import locate
 from dirjobs.admin.logs import log_path
+from dirjobs.console.errors import say
 from dirjobs.errors import ClaimLost, ConfigurationError
+from dirjobs.files.leftovers import files_in
+from dirjobs.files.upload import Delivery
+from dirjobs.files.workspace import Note, Workspace, kept, place_of
 from dirjobs.layout import DONE, FAILED, RUNNING, JobFile
 from dirjobs.protocol import attempts, journal
 from dirjobs.protocol.exits import Claim
@@ -20,18 +23,7 @@ from dirjobs.protocol.share import Share
 from dirjobs.recovery.membership import Membership
 from dirjobs.recovery.peers import Peer
 from dirjobs.recovery.process import Process
-from dirjobs.redaction import redacted
-from dirjobs.runner.leftovers import files_in
-from dirjobs.runner.shutdown import Shutdown
-from dirjobs.runner.upload import Delivery
-from dirjobs.runner.workspace import Note, Workspace, kept
 from dirjobs.store import Entry
-
-
-def place_of(share: Share) -> str:
-    """What a note calls the queue: its absolute path, or its URL without secrets."""
-    local = share.store.local_path("")
-    return redacted(share.store.url) if local is None else os.path.abspath(local)
 
 
 def is_for(note: Note, place: str, queue_id: str) -> bool:
@@ -54,7 +46,7 @@ def what_is_kept(scratch: str, share: Share) -> str:
                 workspace.remove()
         else:
             if queue_id is None:
-                queue_id = Delivery(share, Shutdown()).queue_id()
+                queue_id = Delivery(share).queue_id()
             if is_for(note, place, queue_id):
                 jobs.append(note.job)
         workspace.close()
@@ -91,7 +83,7 @@ class HandIn:
         self._member = member
         self._share = member.share
         self._peers = peers
-        self._delivery = Delivery(member.share, Shutdown())
+        self._delivery = Delivery(member.share, tell=say)
 
     def hand_in(self, workspace: Workspace) -> Delivered:
         """Store what is kept, end the job if it is still the attempt's, and remove the folder

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from dirjobs.admin.history import History, files_of
 from dirjobs.errors import ConfigurationError, NotFound
 from dirjobs.layout import RESULTS, JobFile
-from dirjobs.names import unportable_name, unsafe_name
+from dirjobs.names import local_problem, unsafe_name
 from dirjobs.protocol.share import Share
 from dirjobs.store import Entry, FileKind
 
@@ -53,13 +53,14 @@ def files_below(share: Share, folder: str, job: str) -> Iterator[Remote]:
         folder: from `folder_with_files`.
         job: the name of the job, and of its folder on this machine.
     """
+    odd = local_problem(job) or ""
     above = [("", 0)]
     while above:
         inside, depth = above.pop()
         prefix = f"{inside}/" if inside else ""
         for entry in share.listed(f"{folder}/{inside}" if inside else folder):
             path = prefix + entry.name
-            problem = _problem(entry.name, depth)
+            problem = odd or _problem(entry.name, depth)
             if entry.kind is FileKind.FOLDER and not problem:
                 above.append((path, depth + 1))
             elif entry.kind is not FileKind.OTHER:
@@ -69,7 +70,7 @@ def files_below(share: Share, folder: str, job: str) -> Iterator[Remote]:
 def _problem(name: str, depth: int) -> str:
     if depth >= _DEEPEST:
         return f"it is in more than {_DEEPEST} folders inside each other"
-    return (unportable_name if os.name == "nt" else unsafe_name)(name) or ""
+    return local_problem(name) or ""
 
 
 def fetch(share: Share, remote: Remote, target: str) -> bool:

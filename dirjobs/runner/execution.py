@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import logging
 import math
 import os
 import platform
-import shlex
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -30,35 +31,48 @@ from dirjobs.errors import (
     NotFound,
     StoreError,
 )
+from dirjobs.files.checkpoints import Checkpoints
+from dirjobs.files.leftovers import NotAFile, contents
+from dirjobs.files.output_buffer import OutputBuffer
+from dirjobs.files.parameters import small_result
+from dirjobs.files.room import Copy, NoRoom, check_room
+from dirjobs.files.upload import Delivery
+from dirjobs.files.workspace import Workspace, make, new_note
+from dirjobs.functions.arguments import Damaged
+from dirjobs.functions.calls import (
+    NotACall,
+    put_tag,
+    python_problem,
+    read_header,
+    value_subject,
+    value_tag,
+)
 from dirjobs.job import Job
 from dirjobs.layout import LOGS, RUNNING
+from dirjobs.placeholders import (
+    NoParameters,
+    PlaceholderInScript,
+    UnknownParameter,
+    variable_of,
+)
+from dirjobs.policy import DEFAULT_MAX_ATTEMPTS
 from dirjobs.protocol.journal import Git, as_json
 from dirjobs.queue import DirJobs
 from dirjobs.redaction import redacted
 from dirjobs.runner import children
-from dirjobs.runner.checkpoints import Checkpoints
-from dirjobs.runner.leftovers import NotAFile, contents
+from dirjobs.runner.calls import INLINE, Call, CallRun, Functions, Unfit
 from dirjobs.runner.machine import Allotment
-from dirjobs.runner.output_buffer import OutputBuffer
-from dirjobs.runner.parameters import small_result
-from dirjobs.runner.process import CannotStart, Program, Run, ending, outcome
-from dirjobs.runner.room import Copy, NoRoom, check_room
+from dirjobs.runner.process import CannotStart, Program, Run, ending
 from dirjobs.runner.shutdown import Shutdown, Stage
 from dirjobs.runner.tee import Tee
-from dirjobs.runner.template import (
-    NoParameters,
-    PlaceholderInScript,
-    Subject,
-    UnknownParameter,
-    environment,
-)
-from dirjobs.runner.upload import Delivery
+from dirjobs.runner.template import Subject, environment
 from dirjobs.runner.watchdog import Watchdog
-from dirjobs.runner.workspace import Workspace, make, new_note
 
 log = logging.getLogger(__name__)
 
 _PAUSE, _LONGEST_PAUSE = 1.0, 30.0
+_HELD_PAUSE, _HELD_LOOKS = 0.05, 15
+"""A scanner, or whoever wrote a file, has it open on Windows: for some 10 seconds at most."""
 _STARTS = 6
 """How often a command is started where this machine has no room for it: for half a minute."""
 
@@ -112,8 +126,12 @@ class Toolbox:
         allotment: what each job may use of this machine.
         git: the state of the working folder, if it is a repository.
         tees: print what jobs print as well.
+        functions: runs calls; None if this worker takes none.
+        max_attempts: how many workers may find that they can't run a call until it has failed.
+        unfit: names of calls that this worker can't run, and leaves to others.
         has_fitted: whether the command's placeholders have been right for any job.
         has_warned: whether it was told that a value looks like an option.
+        has_hinted: whether it was told that the command names no parameter.
     """
 
     dj: DirJobs
@@ -129,8 +147,12 @@ class Toolbox:
     allotment: Allotment = field(default_factory=Allotment)
     git: Git | None = None
     tees: bool = False
+    functions: Functions | None = None
+    max_attempts: int = DEFAULT_MAX_ATTEMPTS
+    unfit: set[str] = field(default_factory=set)
     has_fitted: bool = field(default=False)
     has_warned: bool = field(default=False)
+    has_hinted: bool = field(default=False)
 
     @cached_property
     def queue_id(self) -> str:
@@ -159,6 +181,8 @@ class Execution:
         self._workspace: Workspace | None = None
         self._checkpoints: Checkpoints | None = None
         self._has_ended = False
+        self._is_quiet = False
+        """Whether no log is written as long as nothing was printed."""
         self._logged = 0
         self._log_again = 0.0
         self._lost = False
@@ -224,6 +248,17 @@ class Execution:
         )
         return make(self._toolbox.scratch, note)
 
+    def _hint_at_parameters(self, subject: Subject) -> None:
+        """Tell, once, that the command is the same for all jobs though they have parameters."""
+        toolbox = self._toolbox
+        name = "" if toolbox.has_hinted else toolbox.program.unused_parameter(subject)
+        if name:
+            toolbox.has_hinted = True
+            say(
+                f"the command names no parameter, such as {{{name}}}, and no {{}}: it is the same"
+                f" for all jobs, unless it reads {variable_of(name)} and the like."
+            )
+
     def _give_back_after(self, error: BaseException) -> None:
         if isinstance(error, TRANSIENT_ERRORS):
             return  # it was waited for already; `DirJobs.close` asks once more
@@ -264,9 +299,10 @@ class Execution:
         job, toolbox = self.job, self._toolbox
         try:
             path = self._local_file(workspace)
-            subject = Subject.of_file(job.name(), path, self._slot)
+            subject = self._subject(path)
             self._details.params = subject.record or {}
             workspace.record(size=os.lstat(path).st_size)
+            self._hint_at_parameters(subject)
         except (NotFound, FileNotFoundError) as error:
             raise ClaimLost(
                 f"the claim {job.full_name()!r} of job {job.name()!r} is gone: somebody moved it"
@@ -278,7 +314,17 @@ class Execution:
             return self._give_back()
         if reason := toolbox.delivery.signature_problem(job.name(), path):
             return self._fail_unstarted(End.REFUSED, reason, f"{reason}: not started", output)
-        checkpoints = self._new_checkpoints(path, workspace)
+        program: Program | Call = toolbox.program
+        if toolbox.functions is not None and layout.is_call(job.name()):
+            try:
+                program = self._call(toolbox.functions, path, workspace)
+                self._is_quiet = True
+            except Unfit as error:
+                return self._leave_to_others(str(error), output)
+            except (NotACall, Damaged, NotFound, Denied) as error:
+                told = f"it can't be run: {error}"
+                return self._fail_unstarted(End.FAILED, told, told, output)
+        checkpoints = self._new_checkpoints(path, workspace) if program.keeps else None
         attempt = 1 + toolbox.delivery.attempts_at(job.name())
         reason = ""
         for rerun in range(toolbox.retries + 1):
@@ -288,26 +334,32 @@ class Execution:
                 raise self._claim_lost()
             if toolbox.shutdown.stage >= Stage.STOPPING:
                 return self._give_back()
-            folders = {"out": workspace.empty_results(), "keep": checkpoints.folder}
-            reason = self._attempt(subject, attempt + rerun, folders, output)
+            folders = {"out": workspace.empty_results()}
+            if checkpoints is not None:
+                folders["keep"] = checkpoints.folder
+            reason = self._attempt(program, subject, attempt + rerun, folders, output)
             if self._lost:
                 raise self._claim_lost()
+            if program.is_unfit:
+                return self._leave_to_others(reason, output)
             if toolbox.shutdown.stage >= Stage.STOPPING and reason == _STOPPED:
                 return self._give_back()
             if not reason:
                 break
         self._details.result = small_result(workspace.results)
+        if isinstance(program, Call):
+            self._take_value(program, workspace)
         self._note_end(workspace, reason, output)
         reason = self._hand_in(workspace, reason)
         if reason:
             self.save_checkpoint(patient=True)
         if self.log(patient=True):
-            self._details.log = self._log_path
+            self._details.log = self._log_path if self._logged else ""
             self._record(workspace, log_stored=True)
         else:
             say(f"the log of job {job.name()!r} is not on the share.{self._kept()}")
         job.failed(reason) if reason else job.done()
-        if not reason:
+        if not reason and checkpoints is not None:
             checkpoints.discard()
         end = End.FAILED if reason else End.DONE
         return JobResult(job.name(), end, reason, self._seconds)
@@ -323,8 +375,60 @@ class Execution:
         toolbox.delivery.note(self.job.name(), self._worker, reason)
         toolbox.shutdown.wait_for(self._is_over, pause)
 
+    def _call(self, functions: Functions, path: str, workspace: Workspace) -> Call:
+        """The call that this job is, with all that it needs on this machine.
+
+        Raises:
+            Unfit: it can't be run here.
+            NotACall: the job is none.
+            Damaged, NotFound, Denied: what is stored beside it can't be had.
+        """
+        fetch, share = functions.cache.fetch, self._toolbox.dj.share
+        with open(path, "rb") as file:
+            header = read_header(file)
+        if problem := python_problem(header):
+            raise Unfit(problem)
+        stored = self._toolbox.delivery.through_outages(lambda: fetch(share, header.stored))
+        call = Call(functions, header, path, stored, os.path.join(workspace.path, layout.VALUE))
+        self._details.params = call.params
+        return call
+
+    def _take_value(self, call: Call, workspace: Workspace) -> None:
+        """Put what came of a call into the record, or among its results if it is large."""
+        value, signatures = call.take_value(), self._toolbox.delivery.signatures
+        if value is None:
+            return
+        self._details.result = value.row or self._details.result
+        if signatures is not None:
+            with open(value.path, "r+b") as file:
+                value_tag(file)
+                put_tag(file, signatures.tag(value_subject(self.job.name()), file))
+        if os.path.getsize(value.path) <= INLINE:
+            with open(value.path, "rb") as file:
+                self._details.value = base64.b64encode(file.read()).decode()
+        elif os.path.isdir(workspace.results):
+            os.replace(value.path, os.path.join(workspace.results, layout.VALUE))
+
+    def _leave_to_others(self, reason: str, output: OutputBuffer) -> JobResult:
+        """The end of an attempt at a call that can't be run here: it goes back, and has failed
+        when so many workers could not run it that nobody may be able to."""
+        job, toolbox = self.job, self._toolbox
+        toolbox.unfit.add(job.name())
+        output.note(f"{utc_now()} {reason}: left to other workers")
+        toolbox.delivery.note(job.name(), self._worker, f"{_UNFIT}: {reason}")
+        if toolbox.delivery.times_noted(job.name(), _UNFIT) >= toolbox.max_attempts:
+            told = f"{reason}; {toolbox.max_attempts} workers could not run it"
+            return self._fail_unstarted(End.FAILED, told, told, output)
+        say(f"job {job.name()!r} is left to other workers: {reason}.")
+        return self._give_back()
+
     def _attempt(
-        self, subject: Subject, attempt: int, folders: Mapping[str, str], output: OutputBuffer
+        self,
+        program: Program | Call,
+        subject: Subject,
+        attempt: int,
+        folders: Mapping[str, str],
+        output: OutputBuffer,
     ) -> str:
         """Why one run of the command failed; nothing if it didn't."""
         toolbox = self._toolbox
@@ -335,15 +439,15 @@ class Execution:
         details = self._details
         details.attempt, details.exit_code, details.signal = attempt, None, ""
         try:
-            command = toolbox.program.command_for(subject)
+            command = program.command_for(subject)
             toolbox.has_fitted = True
             details.command = [redacted(part) for part in command]
-            told = printable(redacted(shlex.join(command)))
+            told = printable(redacted(program.shown(command)))
             host = platform.node()
             output.note(f"{utc_now()} attempt {attempt} by {self._worker} on {host}: {told}")
-            if option := toolbox.program.taken_for_option(command):
+            if option := program.taken_for_option(command):
                 self._warn_of(option, output)
-            run = self._start(command, variables, output)
+            run = self._start(program, command, variables, output)
         except (UnknownParameter, PlaceholderInScript) as error:
             if not toolbox.has_fitted:
                 raise ConfigurationError(f"{error}.") from error
@@ -357,7 +461,7 @@ class Execution:
         else:
             reason = _STOPPED if run is None else self._outcome_of(run, began, output)
         self._seconds = details.seconds = time.monotonic() - began
-        output.note(f"{utc_now()} after {duration(self._seconds)}: {reason or 'exit code 0'}")
+        output.note(f"{utc_now()} after {duration(self._seconds)}: {reason or program.well}")
         return reason
 
     def _warn_of(self, option: str, output: OutputBuffer) -> None:
@@ -374,8 +478,12 @@ class Execution:
             )
 
     def _start(
-        self, command: Sequence[str], variables: Mapping[str, str], output: OutputBuffer
-    ) -> Run | None:
+        self,
+        program: Program | Call,
+        command: Sequence[str],
+        variables: Mapping[str, str],
+        output: OutputBuffer,
+    ) -> Run | CallRun | None:
         """Start the command, sooner or later; None if the worker is to stop.
 
         At the limit of processes, threads or open files this waits some time for others to end.
@@ -387,7 +495,7 @@ class Execution:
         pauses = islice(growing_pauses(_PAUSE, _LONGEST_PAUSE), _STARTS - 1)
         while True:
             try:
-                return toolbox.program.start(command, variables, output, toolbox.shutdown.changed)
+                return program.start(command, variables, output, toolbox.shutdown.changed)
             except CannotStart as error:
                 pause = next(pauses, None) if error.passes else None
                 if pause is None:
@@ -397,7 +505,7 @@ class Execution:
             if toolbox.shutdown.wait_for_stop(pause):
                 return None
 
-    def _outcome_of(self, run: Run, began: float, output: OutputBuffer) -> str:
+    def _outcome_of(self, run: Run | CallRun, began: float, output: OutputBuffer) -> str:
         toolbox, reason = self._toolbox, ""
         try:
             with self._known(run):
@@ -410,12 +518,12 @@ class Execution:
             children.bury_as_first_process()
         run.hear_out()
         self._details.exit_code, self._details.signal = ending(run.code)
-        reason = reason or outcome(run.code)
+        reason = reason or run.reason()
         # What fails says why on its last line, most of the time.
         words = redacted(output.last_line()) if (run.code or 0) > 0 and reason else ""
         return f"{reason}: {printable(words[:_LONGEST_WORDS])}" if words else reason
 
-    def _watch(self, run: Run, began: float) -> str:
+    def _watch(self, run: Run | CallRun, began: float) -> str:
         """Wait for the end of the program; why it is to be ended if that is not to be waited
         for."""
         toolbox, meter = self._toolbox, self._toolbox.allotment.meter(run.group)
@@ -436,10 +544,10 @@ class Execution:
         return self._lost or self._toolbox.shutdown.stage >= Stage.STOPPING
 
     @contextmanager
-    def _known(self, run: Run) -> Iterator[None]:
+    def _known(self, run: Run | CallRun) -> Iterator[None]:
         """While this lasts, the program dies with this worker, and whoever takes the worker
         for dead waits until the program has ended."""
-        if os.name == "nt":
+        if os.name == "nt" or isinstance(run, CallRun):  # the group of calls is known already
             yield
             return
         with self._toolbox.watchdog.watching(run.group), self._toolbox.dj.runs_group(run.group):
@@ -467,6 +575,21 @@ class Execution:
                     return path  # it will not be run
             else:
                 return path
+
+    def _subject(self, path: str) -> Subject:
+        """The job as its command sees it; a file that another program has open on Windows is
+        waited for.
+
+        Raises:
+            NotAFile, OSError: as `Subject.of_file`.
+        """
+        for pause in islice(growing_pauses(_HELD_PAUSE, _PAUSE), _HELD_LOOKS):
+            subject = Subject.of_file(self.job.name(), path, self._slot)
+            if not (subject.unread and sys.platform == "win32"):
+                return subject
+            if self._toolbox.shutdown.wait_for_stop(pause):
+                break
+        return subject
 
     def _fail_unread(self, error: OSError, output: OutputBuffer) -> JobResult:
         """The end of a job whose file is none, or can't be read; the others go on."""
@@ -559,15 +682,9 @@ class Execution:
             patient: wait through outages.
         """
         checkpoints = self._checkpoints
-        if checkpoints is None or not checkpoints.has_changed():
+        if checkpoints is None:
             return
-        try:
-            told = checkpoints.save(patient=patient) if self._is_ours() else ""
-        except TRANSIENT_ERRORS as error:
-            if patient:
-                raise
-            told = f"what it keeps can't be stored now: {error}"
-        if told:
+        if told := checkpoints.save_changes(self._is_ours, patient=patient):
             self._note_and_say(told)
 
     # -- looking after it -----------------------------------------------------------------
@@ -608,13 +725,18 @@ class Execution:
         it is there."""
         with self._lock:  # so that an old one never replaces a newer one
             output = self._output
-            if output is None or output.size == self._logged:
+            if output is None or output.size == self._logged or self._says_nothing(output):
                 return True
             size, delivery = output.size, self._toolbox.delivery
             if not delivery.log(self._log_path, output.content(), patient=patient):
                 return False
             self._logged = size
             return True
+
+    def _says_nothing(self, output: OutputBuffer) -> bool:
+        """Whether a call has printed nothing so far: then its log would be ours alone, a request
+        for each of thousands."""
+        return self._is_quiet and not output.has_more_than_notes
 
     def log_soon(self) -> None:
         """Write the log if it has changed, as often as that takes next to no time.
@@ -636,6 +758,7 @@ class Execution:
 
 
 _STOPPED = "stopped"
+_UNFIT = "could not be run"
 _LOGGING_TAKES = 50
 """Of a worker's time the writing of logs on a disk takes one part in so many."""
 _LONGEST_DELAY = 24 * 3600.0

@@ -12,8 +12,8 @@ from functools import cached_property
 
 from dirjobs.errors import ConfigurationError
 from dirjobs.recovery.process import memory_of
+from dirjobs.sizes import UNITS, told
 
-_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
 _LEAST_MEMORY = 1 << 20
 
@@ -36,10 +36,8 @@ job uses all cores, and several at once are slower than one after the other."""
 def cores() -> int:
     """How many cores this process may use: by its affinity, and by its control group (a
     container's, a batch system's), if one limits it."""
-    try:
-        count = len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS, Windows
-        count = os.cpu_count() or 1
+    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS and Windows
+    count = (os.cpu_count() or 1) if affinity is None else len(affinity(0))
     with suppress(OSError, ValueError):
         with open("/sys/fs/cgroup/cpu.max", encoding="ascii") as file:
             quota, period = file.read().split()
@@ -54,20 +52,12 @@ def size(text: str) -> int:
         ConfigurationError: it is no size, or of less than 1 MiB.
     """
     match = _SIZE.fullmatch(text.strip())
-    number = int(float(match[1]) * _UNITS[match[2].upper()]) if match else 0
+    number = int(float(match[1]) * UNITS[match[2].upper()]) if match else 0
     if number < _LEAST_MEMORY:
         raise ConfigurationError(
-            f"{text!r} is no size of memory: write such as 500M or 2G (at least 1M)."
+            f"{text!r} is no size of memory: write one such as 500M or 2G (at least 1M)."
         )
     return number
-
-
-def told(number: float) -> str:
-    """Bytes, for people."""
-    for unit, factor in reversed(_UNITS.items()):
-        if unit and number >= factor:
-            return f"{number / factor:.3g} {unit}iB"
-    return f"{number:.0f} B"
 
 
 def devices(text: str) -> tuple[str, ...]:
@@ -78,7 +68,7 @@ def devices(text: str) -> tuple[str, ...]:
     """
     found = tuple(part.strip() for part in text.split(","))
     if not all(found):
-        raise ConfigurationError(f"--gpus {text!r} names no GPU: write such as 0,1.")
+        raise ConfigurationError(f"--gpus {text!r} names no GPU: write one such as 0,1.")
     if len(set(found)) < len(found):
         raise ConfigurationError(f"--gpus {text!r} names a GPU twice: each slot gets its own.")
     return found

@@ -5,30 +5,32 @@ from __future__ import annotations
 import errno
 import os
 import re
-import shutil
+import shlex
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from queue import SimpleQueue
 from threading import Thread
 
 from dirjobs import threads
 from dirjobs.errors import ConfigurationError
-from dirjobs.recovery.process import only_zombies
+from dirjobs.files.output_buffer import OutputBuffer, follow
+from dirjobs.placeholders import PlaceholderInScript, tells_of_job
+from dirjobs.recovery.process import only_zombies, resume
 from dirjobs.redaction import without_secrets
 from dirjobs.runner import children
-from dirjobs.runner.output_buffer import OutputBuffer, follow
+from dirjobs.runner.readable import Readable
 from dirjobs.runner.scripts import scripts_in
-from dirjobs.runner.template import (
-    PLACE,
-    PlaceholderInScript,
-    Subject,
-    check_script,
-    command_of,
-    fill_argument,
+from dirjobs.runner.template import PLACE, Subject, check_script, command_of, fill_argument
+from dirjobs.runner.windows_command import (
+    find_program,
+    is_batch,
+    is_run_by_batch,
+    started_as,
 )
 
 if sys.platform == "win32":
@@ -43,6 +45,12 @@ _LOOK = 0.02
 _NUMBER = re.compile(r"-(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _ABOUT_THE_JOB = (errno.E2BIG, errno.ENAMETOOLONG)
 _PASSES = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+_ABOUT_THE_JOB_ON_WINDOWS = (206,)
+"""ERROR_FILENAME_EXCED_RANGE: a command line has at most 32,767 characters."""
+_PASSES_ON_WINDOWS = (8, 14, 1450, 1455, 1816)
+"""ERROR_NOT_ENOUGH_MEMORY, _OUTOFMEMORY, _NO_SYSTEM_RESOURCES, _COMMITMENT_LIMIT and
+_NOT_ENOUGH_QUOTA."""
+_CREATE_SUSPENDED = 0x4
 
 
 class CannotStart(Exception):
@@ -59,6 +67,21 @@ class CannotStart(Exception):
         self.about_the_job = about_the_job
         self.passes = passes
 
+    @classmethod
+    def of(cls, program: str, error: OSError, *, is_the_job: bool = False) -> CannotStart:
+        """The operating system's refusal to start `program`.
+
+        Args:
+            is_the_job: what gets executed is the job's affair.
+        """
+        code = getattr(error, "winerror", None)
+        about_the_job = error.errno in _ABOUT_THE_JOB or code in _ABOUT_THE_JOB_ON_WINDOWS
+        return cls(
+            f"{program!r} can't be started: {error.strerror}",
+            about_the_job=is_the_job or about_the_job,
+            passes=error.errno in _PASSES or code in _PASSES_ON_WINDOWS,
+        )
+
 
 class Program:
     """A command with placeholders in it, or whatever command a job brings along.
@@ -73,6 +96,10 @@ class Program:
     """
 
     def __init__(self, command: Sequence[str], *, keep_env: bool = False, nice: int = 0) -> None:
+        self.keeps = True
+        """Whether it may use checkpoints."""
+        self.is_unfit = False
+        """Whether it could not be run here, and may be run elsewhere: no command tells."""
         self._command = tuple(command)
         self._keep_env = keep_env
         self._nice = nice
@@ -85,7 +112,8 @@ class Program:
         name = self._command[0] if self._command else PLACE
         self.is_the_job = PLACE in name
         """Whether what gets executed is the job's affair: its file itself, or what it names."""
-        if "{" not in name and shutil.which(name) is None:
+        self._program = None if "{" in name else find_program(name)
+        if "{" not in name and self._program is None:
             raise ConfigurationError(
                 f"the command {name!r} was not found or may not be executed: check its spelling"
                 " and that it is installed on this machine."
@@ -104,6 +132,20 @@ class Program:
             fill_argument(part, subject, self._scripts.get(number))
             for number, part in enumerate(self._command)
         ]
+
+    def unused_parameter(self, subject: Subject) -> str:
+        """A parameter of a job, if the command names neither any nor the job itself, and no
+        variable that tells of them; empty if there is none, or if each job brings its command."""
+        if not self._command or any(map(tells_of_job, self._command)):
+            return ""
+        return next(iter(subject.parameters or ()), "")
+
+    well = "exit code 0"
+    """How a run that has not failed has ended."""
+
+    def shown(self, command: Sequence[str]) -> str:
+        """A command of `command_for`, as it is typed."""
+        return subprocess.list2cmdline(command) if sys.platform == "win32" else shlex.join(command)
 
     def taken_for_option(self, command: Sequence[str]) -> str:
         """The first argument of a job's command that is an option only by what was filled in;
@@ -139,86 +181,136 @@ class Program:
         """
         inherited = os.environ if self._keep_env else without_secrets(os.environ)
         # Else what Python programs have printed is in no log when they are killed.
-        variables = {"PYTHONUNBUFFERED": "1", **inherited, **environment}
+        variables = {"PYTHONUNBUFFERED": "1", **_ENCODING, **inherited, **environment}
         try:
-            return Run(command, variables, output, changed, self._nice)
+            return Run(self._started_as(command), variables, output, changed, self._nice)
         except ValueError as error:  # a NUL, or no valid Unicode
             told = f"its arguments can't be passed ({error})"
             raise CannotStart(told, about_the_job=True) from error
         except OSError as error:
-            raise CannotStart(
-                f"{command[0]!r} can't be started: {error.strerror}",
-                about_the_job=self.is_the_job or error.errno in _ABOUT_THE_JOB,
-                passes=error.errno in _PASSES,
-            ) from error
+            raise CannotStart.of(command[0], error, is_the_job=self.is_the_job) from error
+
+    def _started_as(self, command: Sequence[str]) -> Sequence[str]:
+        """What the operating system is given to start `command`.
+
+        Raises:
+            CannotStart: there is no such program, or a batch file would run what others wrote.
+            OSError: there is nobody who runs such a file.
+        """
+        if sys.platform != "win32":
+            return command
+        program = self._program or find_program(command[0])
+        if program is None:
+            told = f"{command[0]!r} was not found or may not be executed"
+            raise CannotStart(told, about_the_job=self.is_the_job)
+        if is_batch(program):
+            typed = self._command[1:] or [""] * len(command[1:])
+            for part, argument in zip(typed, command[1:], strict=True):
+                if part != argument and is_run_by_batch(argument):
+                    raise CannotStart(
+                        f"the batch file {command[0]!r} would run a part of {argument!r}: let it"
+                        " start a program that reads the job's file, or DIRJOBS_PARAM_... ",
+                        about_the_job=True,
+                    )
+        return started_as(program, command[1:])
 
 
-class Run:
-    """A program at work, in a process group of its own; arguments as `Program.start`, with all
-    variables that it gets, and by how much its priority is lower.
+_ENCODING = {"PYTHONIOENCODING": "utf-8"} if sys.platform == "win32" else {}
+"""Else a Python program can't print what the code page of its Windows lacks."""
 
-    The threads that look after it are there before it is: at the limit of threads nothing is
+
+class Processes:
+    """A process, and all that it starts in its process group.
+
+    The thread that waits for its end is there before it is: at the limit of threads nothing is
     started that nobody would look after.
+
+    Args:
+        command: the program and its arguments.
+        variables: its environment, all of it.
+        output: the file to which it prints.
+        ended: called, in another thread, when the first process has ended.
+        nice: by how much its priority is lower.
+        takes_input: it reads what `send` is given; else its standard input is empty.
+
+    Raises:
+        OSError, ValueError: the operating system refuses.
     """
 
     def __init__(
         self,
         command: Sequence[str],
         variables: Mapping[str, str],
-        output: OutputBuffer,
-        changed: Callable[[], None],
+        *,
+        output: int,
+        ended: Callable[[], None],
         nice: int = 0,
+        takes_input: bool = False,
     ) -> None:
         self.ended = False
-        self._changed = changed
+        self._when_ended = ended
         self._started: SimpleQueue[bool] = SimpleQueue()
-        ours, theirs = os.pipe()
+        threads.start(Thread(target=self._wait, name="dirjobs-wait", daemon=True))
         try:
-            self._reader = follow(os.fdopen(ours, "rb", buffering=0), output)
-            try:
-                threads.start(Thread(target=self._wait, name="dirjobs-wait", daemon=True))
-                self._process = self._start(command, variables, theirs, nice)
-            except BaseException:
-                self._started.put(False)
-                raise
-        finally:
-            os.close(theirs)
+            source = subprocess.PIPE if takes_input else subprocess.DEVNULL
+            self._process = self._start(command, variables, source, output, nice)
+        except BaseException:
+            self._started.put(False)
+            raise
         self._started.put(True)
 
     def _start(
-        self, command: Sequence[str], variables: Mapping[str, str], output: int, nice: int
+        self,
+        command: Sequence[str],
+        variables: Mapping[str, str],
+        source: int,
+        output: int,
+        nice: int,
     ) -> subprocess.Popen[bytes]:
+        spawn = partial(
+            children.spawn,
+            command,
+            stdin=source,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            bufsize=0,
+            env=variables,
+        )
         if sys.platform == "win32":
             priority = subprocess.BELOW_NORMAL_PRIORITY_CLASS if nice else 0
-            process = children.spawn(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=variables,
-                creationflags=subprocess.CREATE_NEW_PROCESS_GROUP | priority,
-            )
+            self._all = JobObject()
             try:
-                self._all = JobObject(process)
+                process = spawn(
+                    creationflags=subprocess.CREATE_NEW_PROCESS_GROUP | _CREATE_SUSPENDED | priority
+                )
+                self._set_going(process)
             except BaseException:
-                process.kill()
-                children.wait(process)
+                self._all.close()
                 raise
         else:
-            process = children.spawn(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=variables,
-                process_group=0,
-            )
+            process = spawn(process_group=0)
             if nice:
                 with suppress(ProcessLookupError):  # it has ended
                     # Whatever it may have started meanwhile, too.
                     ours = os.getpriority(os.PRIO_PROCESS, 0)
                     os.setpriority(os.PRIO_PGRP, process.pid, min(19, ours + nice))
         return process
+
+    def _set_going(self, process: subprocess.Popen[bytes]) -> None:
+        """Let a process of Windows run, that was started suspended, with all that it will start
+        in a Job object.
+
+        Raises:
+            OSError: Windows refuses; the process has ended.
+        """
+        if sys.platform == "win32":
+            try:
+                self._all.take(int(process._handle))  # type: ignore[attr-defined]
+                resume(process.pid)
+            except BaseException:
+                process.kill()
+                children.wait(process)
+                raise
 
     @property
     def group(self) -> int:
@@ -235,7 +327,20 @@ class Run:
             return
         children.wait(self._process)
         self.ended = True
-        self._changed()
+        self._when_ended()
+
+    def send(self, data: bytes) -> None:
+        """Give it something to read, unless it has ended."""
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):
+            while data:
+                data = data[self._process.stdin.write(data) :]
+
+    def close_input(self) -> None:
+        """Give it nothing more to read."""
+        if self._process.stdin is not None:
+            with suppress(OSError):
+                self._process.stdin.close()
 
     def stop(self, hurried: Callable[[], bool]) -> bool:
         """End what is left of the program and of all that it started in its group: asked
@@ -247,12 +352,16 @@ class Run:
         Returns:
             False if there was nothing left.
         """
-        if not self._is_left():
+        try:
+            return self._stop(hurried)
+        finally:
             if sys.platform == "win32":
-                self._all.kill()  # what it started may run on
+                self._all.close()
+
+    def _stop(self, hurried: Callable[[], bool]) -> bool:
+        if not self._is_left():
             return False
-        self._ask()
-        deadline = time.monotonic() + GRACE
+        deadline = time.monotonic() + (GRACE if self._ask() else 0)
         while self._is_left() and time.monotonic() < deadline and not hurried():
             time.sleep(_LOOK)
         self._kill()
@@ -261,16 +370,16 @@ class Run:
             time.sleep(_LOOK)
         return True
 
-    def hear_out(self) -> None:
-        """Wait for the last of the output, but not for a daemon that keeps it open."""
-        self._reader.join(_LAST_WORDS)
-
-    def _ask(self) -> None:
-        if sys.platform == "win32":
-            with suppress(OSError):
-                self._process.send_signal(signal.CTRL_BREAK_EVENT)
-        else:
+    def _ask(self) -> bool:
+        """Ask all of them to end; whether that can be done."""
+        if sys.platform != "win32":
             self._signal(signal.SIGTERM)
+            return True
+        try:
+            os.kill(self.group, signal.CTRL_BREAK_EVENT)  # whose first process may have ended
+        except (OSError, SystemError):  # this process has no console; some Pythons say so oddly
+            return False
+        return True
 
     def _kill(self) -> None:
         if sys.platform == "win32":
@@ -285,13 +394,64 @@ class Run:
 
     def _is_left(self) -> bool:
         """Whether any process of the program's group is left."""
-        if not self.ended or sys.platform == "win32":
-            return not self.ended
+        if not self.ended:
+            return True
+        if sys.platform == "win32":
+            return not self._all.is_empty()
         try:
             os.killpg(self.group, 0)
         except (ProcessLookupError, PermissionError):
             return False
         return not only_zombies(self.group)
+
+
+class Run:
+    """A program at work, in a process group of its own; arguments as `Program.start`, with all
+    variables that it gets, and by how much its priority is lower."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        variables: Mapping[str, str],
+        output: OutputBuffer,
+        changed: Callable[[], None],
+        nice: int = 0,
+    ) -> None:
+        ours, theirs = os.pipe()
+        try:
+            stream = os.fdopen(ours, "rb", buffering=0)
+            if sys.platform == "win32":
+                readable = Readable(output.write)
+                self._reader = follow(stream, readable, readable.close)
+            else:
+                self._reader = follow(stream, output)
+            self._processes = Processes(command, variables, output=theirs, ended=changed, nice=nice)
+        finally:
+            os.close(theirs)
+        self.stop = self._processes.stop
+
+    @property
+    def group(self) -> int:
+        """The number of its process group."""
+        return self._processes.group
+
+    @property
+    def ended(self) -> bool:
+        """Whether the program itself has ended."""
+        return self._processes.ended
+
+    @property
+    def code(self) -> int | None:
+        """Its exit code; minus a signal's number if that killed it; None while it runs."""
+        return self._processes.code
+
+    def reason(self) -> str:
+        """Why it failed, having ended; empty if it did not."""
+        return outcome(self.code)
+
+    def hear_out(self) -> None:
+        """Wait for the last of the output, but not for a daemon that keeps it open."""
+        self._reader.join(_LAST_WORDS)
 
 
 def ending(code: int | None) -> tuple[int | None, str]:
@@ -311,4 +471,7 @@ def outcome(code: int | None) -> str:
         return ""
     if code is None:
         return "it could not be ended"
-    return f"killed by signal {-code}" if code < 0 else f"exit code {code}"
+    if code >= 0:
+        return f"exit code {code}"
+    name = ending(code)[1]
+    return f"killed by signal {-code}" + (f" ({name})" if name.startswith("SIG") else "")

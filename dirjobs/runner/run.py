@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import os
 import signal
 import time
 from collections.abc import Sequence
@@ -12,24 +14,30 @@ from queue import Empty, SimpleQueue
 
 from dirjobs.console.errors import explained, say
 from dirjobs.console.text import show
-from dirjobs.errors import JobsRefused
-from dirjobs.layout import LOGS, WAITING
+from dirjobs.errors import JobsRefused, StoreError
+from dirjobs.files.upload import Delivery
+from dirjobs.layout import WAITING, is_call
+from dirjobs.policy import DEFAULT_MAX_ATTEMPTS
 from dirjobs.queue import DirJobs
+from dirjobs.runner.calls import Functions
 from dirjobs.runner.execution import Execution, Toolbox
 from dirjobs.runner.git import state_of_this_folder
 from dirjobs.runner.machine import Allotment
 from dirjobs.runner.process import Program
 from dirjobs.runner.shutdown import Shutdown, Stage
-from dirjobs.runner.signals import Interrupted, Interruption
+from dirjobs.runner.signals import Interruption
 from dirjobs.runner.slots import Monitor, Slot, Source
-from dirjobs.runner.summary import Summary
-from dirjobs.runner.upload import Delivery
+from dirjobs.runner.summary import Summary, told_of
 from dirjobs.runner.watchdog import Watchdog
 from dirjobs.signing import SigningKey
+
+log = logging.getLogger(__name__)
 
 CHECKPOINT_EVERY = 60.0
 _LOG_SOON = 0.5
 """Seconds between two looks whether there is new output, where the queue is on a disk."""
+_SOON, _SOON_ON_A_DISK = 0.5, 0.01
+"""Seconds until a worker that runs calls looks for the next one."""
 _LEAVE_BEHIND = 3.0
 """Seconds that slots have to end when the worker is to stop."""
 _SLICE = 0.5
@@ -56,6 +64,7 @@ class Rules:
         keep_going: although every job fails at once.
         tee: print what jobs print.
         checkpoint_every: seconds between two looks whether there is a new checkpoint.
+        max_attempts: how many workers may find that they can't run a call until it has failed.
     """
 
     slots: int = 1
@@ -73,6 +82,7 @@ class Rules:
     keep_going: bool = False
     tee: bool = False
     checkpoint_every: float = CHECKPOINT_EVERY
+    max_attempts: int = DEFAULT_MAX_ATTEMPTS
 
 
 class Runner:
@@ -85,6 +95,8 @@ class Runner:
         interruption: ends it all.
         scratch: the folder of this machine in which jobs work.
         key: run only jobs that it has signed.
+        functions: run calls as well; None if there are none for this worker.
+        unfit: gets the names of calls that can't be run here; the queue's filter leaves them out.
     """
 
     def __init__(
@@ -95,7 +107,11 @@ class Runner:
         interruption: Interruption,
         scratch: str,
         key: SigningKey | None = None,
+        functions: Functions | None = None,
+        unfit: set[str] | None = None,
     ) -> None:
+        self._functions = functions
+        self._unfit = set() if unfit is None else unfit
         self._dj = dj
         self._program = program
         self._rules = rules
@@ -103,12 +119,16 @@ class Runner:
         self._scratch = scratch
         self._key = key
         self._shutdown = Shutdown()
-        self._summary = Summary(None if rules.keep_going else self._stop_taking)
+        # A call may well raise at once: what a machine lacks is told of calls in another way.
+        goes_on = rules.keep_going or functions is not None
+        self._summary = Summary(None if goes_on else self._stop_taking)
         self._events: SimpleQueue[Slot | int] = SimpleQueue()
         """Slots that have ended, and signals."""
         self._working: set[Slot] = set()
         self._error: BaseException | None = None
         self._refusal: JobsRefused | None = None
+        self._others = ""
+        """What others ran when this worker found nothing to do."""
         self._deadline = math.inf
         self._leave_at = math.inf
         self._signals = 0
@@ -127,6 +147,9 @@ class Runner:
             with ExitStack() as stack:
                 stack.callback(self._close)
                 stack.enter_context(self._interruption.told_to(self._events.put))
+                if self._functions is not None:
+                    self._dj.offers_calls(self._rules.slots)
+                    stack.callback(self._functions.close)
                 watchdog = stack.enter_context(Watchdog())
                 self._run(self._toolbox(watchdog))
         finally:
@@ -137,21 +160,40 @@ class Runner:
         if self._refusal is not None:
             raise self._refusal
         if self._shutdown.stage >= Stage.STOPPING:
-            raise Interrupted(self._interruption.first or signal.SIGTERM)
+            raise self._interruption.interrupted()
         if not self._summary and self._shutdown.stage is Stage.WORKING and not self._dj.draining:
-            show(f"No job is waiting in {self._dj.full_path(WAITING)}.")
-        elif not self._summary.all_done:
-            show(f"What they printed is in {self._dj.full_path(LOGS)}.")
+            where = self._dj.full_path(WAITING)
+            show(f"No job is waiting in {where}{self._others}{self._calls()}.")
+        elif self._summary.any_failed:
+            show("See `dirjobs list --failed --reason` and `dirjobs logs JOB`.")
         return 0 if self._summary.all_done else 1
 
+    def _calls(self) -> str:
+        """That calls wait which this worker does not take; one request."""
+        if self._functions is not None:
+            return ""
+        try:
+            count = sum(map(is_call, self._dj.share.names_of_files(WAITING)))
+        except StoreError as error:
+            log.info("%s can't be listed (%s)", WAITING, error)
+            return ""
+        if not count:
+            return ""
+        wait = "1 call waits" if count == 1 else f"{count:,} calls wait"
+        return f", but {wait} for workers with --functions"
+
     def _toolbox(self, watchdog: Watchdog) -> Toolbox:
-        delivery = Delivery(self._dj.share, self._shutdown, self._key)
+        if self._functions is not None and os.name != "nt":
+            self._functions.known_by(watchdog.watching, self._dj.runs_group)
+        delivery = Delivery(
+            self._dj.share, tell=say, wait_for_stop=self._shutdown.wait_for_stop, key=self._key
+        )
         rules = self._rules
         return Toolbox(
             self._dj, self._program, delivery, watchdog, self._shutdown, self._scratch,
             rules.timeout, rules.retries, rules.retry_delay, rules.backoff,
             Allotment(rules.slots, rules.gpus, rules.memory), state_of_this_folder(),
-            rules.tee,
+            rules.tee, self._functions, rules.max_attempts, self._unfit,
         )  # fmt: skip
 
     def _run(self, toolbox: Toolbox) -> None:
@@ -159,7 +201,12 @@ class Runner:
         if rules.max_hours is not None:
             self._deadline = time.monotonic() + 3600 * rules.max_hours
         source = Source(
-            self._dj, self._shutdown, wait=rules.wait, poll=rules.poll, max_jobs=rules.max_jobs
+            self._dj,
+            self._shutdown,
+            wait=rules.wait,
+            poll=rules.poll,
+            max_jobs=rules.max_jobs,
+            first=self._soon(),
         )
         slots = [
             Slot(number, source, toolbox, self._summary, self._events.put)
@@ -192,6 +239,14 @@ class Runner:
                 say(told)
         if self._shutdown.stage is Stage.WORKING:
             self._refusal = source.refusal
+            self._others = told_of(self._dj.held_by_others)
+
+    def _soon(self) -> float | None:
+        """Seconds until the first look for another job: whoever waits for the value of a call may
+        have the next one."""
+        if self._functions is None:
+            return None
+        return _SOON_ON_A_DISK if self._dj.store.names_suffice else _SOON
 
     def _start(self, slots: Sequence[Slot]) -> None:
         """Start as many slots as this machine has room for.
@@ -240,9 +295,11 @@ class Runner:
         self._end(Stage.DRAINING)
 
     def _interrupted(self, number: int) -> None:
-        """One stage further with each signal."""
+        """One stage further with each signal; all of them where the system waits for nothing."""
         self._signals += 1
         step = self._signals + (0 if self._rules.drain else 1)
+        if self._interruption.last_seconds:
+            step = 3
         stage = (Stage.DRAINING, Stage.STOPPING, Stage.KILLING)[min(step, 3) - 1]
         running = sum(slot.execution is not None for slot in self._working)
         if stage is Stage.DRAINING and running:

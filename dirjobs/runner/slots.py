@@ -7,6 +7,7 @@ from collections.abc import Callable
 from threading import Condition, Lock, Thread
 
 from dirjobs import threads
+from dirjobs.clock import growing_pauses
 from dirjobs.console.errors import explained, say
 from dirjobs.console.text import brief_duration
 from dirjobs.errors import JobsRefused
@@ -40,6 +41,8 @@ class Source:
         wait: look again even when no slot has a job.
         poll: seconds between two looks after nothing was found.
         max_jobs: how many jobs to take at most.
+        first: seconds before the first look after the last job, after which each pause is twice
+            the one before; None: `poll`.
     """
 
     def __init__(
@@ -50,11 +53,14 @@ class Source:
         wait: bool = False,
         poll: float = 10.0,
         max_jobs: int | None = None,
+        first: float | None = None,
     ) -> None:
         self._dj = dj
         self._shutdown = shutdown
         self._wait = wait
         self._poll = poll
+        self._first = poll if first is None else min(first, poll)
+        self._pauses = growing_pauses(self._first, poll)
         self._max_jobs = max_jobs
         self._changed = Condition()
         self._taken = self._asking = self._busy = 0
@@ -82,7 +88,7 @@ class Source:
                 self._asking += 1
             job = refusal = silence = None
             try:
-                job = self._dj.next_and_lock()
+                job = self._dj.look_for_job() if self._wait else self._dj.next_and_lock()
                 if job is None and not self._wait and not self._busy:
                     silence = self._dj.silence()
                     self._tell_of(silence)
@@ -97,8 +103,9 @@ class Source:
                     if job is not None:
                         self._taken += 1
                         self._busy += 1
+                        self._pauses = growing_pauses(self._first, self._poll)
                     self._silence = silence
-                    self._look_at = None if job else time.monotonic() + self._poll
+                    self._look_at = None if job else time.monotonic() + next(self._pauses)
                     self._changed.notify_all()
             if job is not None:
                 return job
@@ -133,11 +140,13 @@ class Source:
             return
         self._told = True
         workers = silence.workers
-        others = f" and {len(workers) - 1} other workers" if len(workers) > 1 else ""
+        more = len(workers) - 1
+        others = f" and {more} other {'worker' if more == 1 else 'workers'}" if more else ""
         are = "job is" if silence.jobs == 1 else "jobs are"
         say(
             f"{silence.jobs} {are} held by {workers[0]}{others}, without a sign of life for"
-            f" {brief_duration(silence.age)}; waiting {brief_duration(silence.sure_in)} to be sure."
+            f" {brief_duration(silence.age)}; waiting {brief_duration(silence.sure_in)} to be sure"
+            " (if you know that nobody works there, `dirjobs requeue JOB` gives it back at once)."
         )
 
     def _all_taken(self, number: int) -> bool:

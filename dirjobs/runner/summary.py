@@ -7,7 +7,8 @@ from collections import Counter, deque
 from collections.abc import Callable
 from threading import Lock
 
-from dirjobs.console.text import duration, show
+from dirjobs.console.text import brief_duration, duration, show
+from dirjobs.recovery.silence import Held
 from dirjobs.runner.execution import End, JobResult
 
 _FAILURES, _AT_ONCE = 5, 1.0
@@ -35,16 +36,17 @@ class Summary:
         self.is_black_hole = False
 
     def started(self, job: str, left: int) -> None:
-        """Print that a job is run.
+        """Print that a job is run: the how many-th of this worker, and how many wait.
 
         Args:
             job: its name.
-            left: how many more there are for this worker, so far as it knows.
+            left: how many wait for any worker, so far as this one knows.
         """
         with self._lock:
             self._started += 1
-            self._labels[job] = label = f"[{self._started}/{self._started + left}] {job} ..."
-            show(label)
+            self._labels[job] = f"[{self._started}] {job} ..."
+            wait = f"{left:,} {'waits' if left == 1 else 'wait'}"
+            show(f"[{self._started}, {wait}] {job} ...")
 
     def note(self, result: JobResult) -> None:
         """Count and print how one job ended."""
@@ -72,9 +74,13 @@ class Summary:
     def all_done(self) -> bool:
         return set(self._tally) <= {End.DONE, End.CANCELLED}
 
+    @property
+    def any_failed(self) -> bool:
+        return bool(set(self._tally) & {End.FAILED, End.REFUSED})
+
     def __str__(self) -> str:
         """The summary."""
-        parts = [f"{number} {end.value}" for end, number in self._tally.items()]
+        parts = [f"{self._tally[end]} {end.value}" for end in End if self._tally[end]]
         return f"{', '.join(parts)} in {duration(time.monotonic() - self._began)}"
 
 
@@ -87,3 +93,17 @@ def _told(result: JobResult) -> str:
         return str(result.end.value)
     reason = f": {result.reason}" if result.reason else ""
     return f"{result.end.value} in {duration(result.seconds)}{reason}"
+
+
+def told_of(held: Held | None) -> str:
+    """What to tell of jobs that others run, to somebody for whom none is waiting."""
+    if held is None:
+        return ""
+    run = "1 job runs" if held.jobs == 1 else f"{held.jobs:,} jobs run"
+    more = len(held.workers) - 1
+    others = f" and {more} other {'worker' if more == 1 else 'workers'}" if more else ""
+    life = "no heartbeat" if held.age is None else f"last heartbeat {brief_duration(held.age)} ago"
+    return (
+        f"; {run} at {held.workers[0]}{others} ({life}): --wait stays, and takes over what dead"
+        " workers leave"
+    )

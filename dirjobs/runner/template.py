@@ -1,11 +1,6 @@
 """How a command learns of its job: placeholders in its arguments, and its environment.
 
-Commands, templates and patterns of names have one language of placeholders, see `fill`:
-
-{lr}         a parameter of the job; {param:lr}: the same, whatever the parameter is called
-{{lr}}       the text {lr}
-
-and in commands, whose jobs are files,
+Commands have the placeholders of `dirjobs.placeholders`, and, since their jobs are files,
 
 {}           the path of the job's file on this machine
 {name}       the job's name; {stem}: without its extension
@@ -18,26 +13,26 @@ others, and would be run.  Scripts read the environment.
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dirjobs.runner.parameters import object_in, texts_of
+from dirjobs.files.parameters import object_in, texts_of
+from dirjobs.placeholders import (
+    PARAM,
+    NoParameters,
+    PlaceholderInScript,
+    UnknownParameter,
+    fill,
+    variable_of,
+)
 from dirjobs.runner.scripts import Script
 
 PLACE = "{}"
 COMMAND = "command"
 """The parameter in which a job brings its command along, as a list of words."""
 _MOST_WORDS = 10_000
-# {3} is a regular expression's, { print } a program's.
-_PLACEHOLDER = re.compile(
-    r"\{\{(?P<text> param:[^{}]+ | [^{}\s]+ )\}\}"
-    r" | \{(?P<name> param:[^{}]+ | [^\W\d][\w.-]* | )\}",
-    re.VERBOSE,
-)
-_PARAM = "param:"
 _ROOM = 100_000
 """Bytes of parameters in an environment: systems limit it, Linux to 128 KiB for each."""
 
@@ -51,18 +46,6 @@ _OF_FILE = {
 """The variables of what every job has."""
 
 
-class UnknownParameter(ValueError):
-    """A command asks for a parameter that its job does not have."""
-
-
-class NoParameters(ValueError):
-    """A command asks for a parameter of a job whose file is to have some, and is torn."""
-
-
-class PlaceholderInScript(ValueError):
-    """A command asks for something of its job where that would be run."""
-
-
 @dataclass(frozen=True)
 class Subject:
     """The job that a command is about.
@@ -73,6 +56,7 @@ class Subject:
         parameters: its parameters as text, in their order; None if its file is no JSON object.
         slot: the number of the slot that it runs in.
         record: the JSON object in its file; None if there is none.
+        unread: why its file can't be read; empty if it can.
     """
 
     name: str
@@ -80,11 +64,12 @@ class Subject:
     parameters: Mapping[str, str] | None = field(default=None)
     slot: str = "1"
     record: Mapping[str, Any] | None = field(default=None)
+    unread: str = field(default="")
 
     @classmethod
     def of_file(cls, name: str, path: str, slot: int = 1) -> Subject:
-        """The subject with the parameters that its file has; without any if this user may
-        not read it, which is the command's business.
+        """The subject with the parameters that its file has; without any if this user may not read
+        it, or if another program has it open on Windows: a command that asks for none may start.
 
         Raises:
             NotAFile: it is none.
@@ -92,8 +77,8 @@ class Subject:
         """
         try:
             record = object_in(path)
-        except PermissionError:
-            record = None
+        except PermissionError as error:
+            return cls(name, path, slot=str(slot), unread=error.strerror or str(error))
         return cls(name, path, None if record is None else texts_of(record), str(slot), record)
 
     @property
@@ -126,41 +111,6 @@ def command_of(subject: Subject) -> list[str]:
     return list(command)
 
 
-def fill(
-    text: str, value_of: Callable[[str, bool], str | None], *, after_dollar: bool = True
-) -> str:
-    """`text` with its placeholders replaced; all other braces stay as they are.
-
-    Args:
-        text: has placeholders as in this module's docs.
-        value_of: says what to put in for a name; None leaves its braces alone.  The name is
-            empty for ``{}``; the second argument is True for ``{param:name}``.
-        after_dollar: fill in ``${name}`` as well, which may be a shell's.
-
-    Raises:
-        UnknownParameter: `value_of` knows of no such name.
-    """
-
-    def asked(name: str) -> str | None:
-        return value_of(name.removeprefix(_PARAM), name.startswith(_PARAM))
-
-    def replaced(match: re.Match[str]) -> str:
-        literal, name = match["text"], match["name"]
-        if literal is not None:
-            try:
-                is_placeholder = asked(literal) is not None
-            except (UnknownParameter, NoParameters, PlaceholderInScript):
-                is_placeholder = True
-            return f"{{{literal}}}" if is_placeholder else match[0]
-        is_word = name and not name.startswith(_PARAM)
-        if is_word and not after_dollar and text[: match.start()].endswith("$"):
-            return match[0]
-        value = asked(name)
-        return match[0] if value is None else value
-
-    return _PLACEHOLDER.sub(replaced, text)
-
-
 def check_script(argument: str, script: Script) -> None:
     """Refuse a script that has a placeholder in it, as far as that is known without a job.
 
@@ -186,7 +136,7 @@ def fill_argument(argument: str, subject: Subject, script: Script | None = None)
 
     Raises:
         UnknownParameter: one of them is no parameter of this job.
-        NoParameters: its file is to have them, and can't be understood.
+        NoParameters: its file is to have them, and can't be understood, or can't be read.
         PlaceholderInScript: it is, but what comes of it would be run.
     """
 
@@ -202,10 +152,15 @@ def fill_argument(argument: str, subject: Subject, script: Script | None = None)
             if script is not None:
                 raise _in_script(name, is_param, script)
             return known[name]
-        meant = known is not None or subject.is_called_json
+        meant = known is not None or subject.is_called_json or bool(subject.unread)
         if not is_param and not (meant and name.isidentifier()):
             return None  # such as awk's {print}
-        told = f"{{{_PARAM if is_param else ''}{name}}} in the command"
+        told = f"{{{PARAM if is_param else ''}{name}}} in the command"
+        if subject.unread:
+            raise NoParameters(
+                f"{told} asks for a parameter, but the file of job {subject.name!r} can't be read:"
+                f" {subject.unread}"
+            )
         advice = "" if is_param else f"; write {{ {name} }} with spaces if it means none"
         if known is None:
             kind = NoParameters if subject.is_called_json else UnknownParameter
@@ -224,14 +179,9 @@ def fill_argument(argument: str, subject: Subject, script: Script | None = None)
 def _in_script(name: str, is_param: bool, script: Script) -> PlaceholderInScript:
     variable = variable_of(name) if is_param else _OF_FILE.get(name) or variable_of(name)
     return PlaceholderInScript(
-        f"what is put in for {{{_PARAM if is_param else ''}{name}}} would be run as code by"
+        f"what is put in for {{{PARAM if is_param else ''}{name}}} would be run as code by"
         f" `{script.program}`: write {script.reads.replace('NAME', variable)} instead"
     )
-
-
-def variable_of(parameter: str) -> str:
-    """The environment variable that a parameter has."""
-    return "DIRJOBS_PARAM_" + re.sub(r"[^A-Z0-9]", "_", parameter.upper())
 
 
 def environment(subject: Subject, **more: str) -> dict[str, str]:

@@ -17,7 +17,7 @@ from dirjobs.store import Entry, Guarantees, Store, split
 
 T = TypeVar("T")
 
-_READING = frozenset({"list", "exists", "mtime", "read", "download"})
+_READING = frozenset({"list", "exists", "mtime", "stat", "read", "download"})
 
 
 class Fault(enum.Enum):

@@ -352,7 +352,7 @@ class RaceTrack:
         seconds: float = float("inf"),
         progress: Progress = lambda _: None,
     ) -> Race:
-        """Race for files: each racer renames one source to a name of its own.
+        """Race for files: each racer claims one source under a name of its own.
 
         Args:
             src: the folder of the sources; made here.
@@ -375,7 +375,7 @@ class RaceTrack:
             self.share([Move("write", (source(turn), content(f"j{turn}"))) for turn in turns])
 
         def move(racer: int, turn: int) -> Move:
-            return Move("rename", (source(turn), f"{dst}/{target(racer, turn)}"))
+            return Move("claim", (source(turn), f"{dst}/{target(racer, turn)}"))
 
         with self._seen_meanwhile(dst) as seen:
             answers = self.run(rounds, move, prepare, seconds, progress)
@@ -395,6 +395,51 @@ class RaceTrack:
             elif there and (faults or turn < _READ or self._thorough):
                 faults += self._misread(f"{dst}/{names[there[0]]}", data)
             race.note(told, there, faults)
+        return race
+
+    def replace(
+        self,
+        src: str,
+        dst: str,
+        rounds: int,
+        seconds: float = float("inf"),
+        progress: Progress = lambda _: None,
+    ) -> Race:
+        """Race for names: the racers rename a source each to one name.  Whoever is told yes has
+        it, the others still have their sources, and no file is gone.
+
+        Args:
+            src: the folder of the sources; made here.
+            dst: the folder of the destinations, another one; made here.
+            rounds, seconds, progress: as of `rename`.
+        """
+        for folder in (src, dst):
+            self.here.mkdir(folder)
+        size = self.racers.size
+
+        def source(racer: int, turn: int) -> str:
+            return f"w{racer}.j{turn}.{self.tag}"
+
+        def prepare(turns: range) -> None:
+            names = [source(racer, turn) for turn in turns for racer in range(size)]
+            self.share([Move("write", (f"{src}/{name}", content(name))) for name in names])
+
+        def move(racer: int, turn: int) -> Move:
+            return Move("rename", (f"{src}/{source(racer, turn)}", f"{dst}/j{turn}.{self.tag}"))
+
+        answers = self.run(rounds, move, prepare, seconds, progress)
+        time.sleep(self.lag)
+        left, there = self._entries(src), self._entries(dst)
+        race = Race()
+        for turn, told in enumerate(answers):
+            target = f"j{turn}.{self.tag}"
+            gone = [racer for racer in range(size) if source(racer, turn) not in left]
+            faults = [*_replaced(told, gone, is_there=target in there)]
+            winners = gone if target in there else []
+            if winners and (faults or turn < _READ or self._thorough):
+                expected = [content(source(racer, turn)) for racer in winners]
+                faults += self._misread(f"{dst}/{target}", *expected)
+            race.note(told, winners, faults)
         return race
 
     def write(self, folder: str, rounds: int, seconds: float, progress: Progress) -> Race:
@@ -477,9 +522,9 @@ class RaceTrack:
     def _entries(self, folder: str) -> dict[str, Entry]:
         return {entry.name: entry for entry in self.here.list(folder)}
 
-    def _misread(self, path: str, expected: bytes) -> list[str]:
+    def _misread(self, path: str, *expected: bytes) -> list[str]:
         try:
-            return [] if self.here.read(path) == expected else ["the content was changed"]
+            return [] if self.here.read(path) in expected else ["the content was changed"]
         except NotFound:
             return ["a file that is listed can't be read"]
 
@@ -527,3 +572,24 @@ def _faults(
         yield "the source is there as well"
     if not there and not source_left:
         yield "the file is lost"
+
+
+def _replaced(answers: Sequence[Answer], gone: Sequence[int], *, is_there: bool) -> Iterator[str]:
+    """What is wrong with a round in which all wanted one name.
+
+    Args:
+        answers: of each racer.
+        gone: the racers whose source is not there any more.
+        is_there: whether a file has the name.
+    """
+    winners = [racer for racer, one in enumerate(answers) if one.said == "yes"]
+    if len(winners) > 1:
+        yield "several were told yes"
+    if any(racer not in gone for racer in winners):
+        yield "who was told yes has nothing"
+    if any(answers[racer].said == "no" for racer in gone):
+        yield "who was told no has it"
+    if len(gone) > is_there:
+        yield "a file is lost"
+    if is_there and not gone:
+        yield "the source is there as well"

@@ -18,6 +18,8 @@ from dirjobs.store import Guarantees
 GOOD = Race(rounds=300, contested=300)
 BAD = Race(rounds=9, contested=9, failed=3, failures=Counter({"several were told yes": 3}))
 
+BAD_NAMES = Race(rounds=30, contested=30, failed=29, failures=Counter({"a file is lost": 29}))
+
 
 class Modest(Layer):
     """Promises nothing about renames, as WebDAV."""
@@ -33,7 +35,9 @@ def store():
 
 
 def outcome(**what):
-    found = Findings("memory://", Guarantees(visible_after=0), **{"across": GOOD} | what)
+    found = Findings(
+        "memory://", Guarantees(visible_after=0), **{"across": GOOD, "collisions": GOOD} | what
+    )
     return Check(found, decide(found))
 
 
@@ -50,6 +54,7 @@ def test_a_check_makes_the_queue_and_says_how_it_works(store):
     assert document["min_age"] == 0
     assert document["checked"]["rounds"] == 300
     assert document["checked"]["bound"] == 0.01
+    assert document["checked"]["collisions"] == 300
     assert store.exists("00_waiting")
     store.write("00_waiting/job1.txt", b"")
     with DirJobs(store, "w1") as queue:
@@ -59,7 +64,12 @@ def test_a_check_makes_the_queue_and_says_how_it_works(store):
 
 
 @pytest.mark.parametrize(
-    ("what", "mode", "wait"), [({"across": BAD}, "verify", 0), ({"lag": Lag(new=0.01)}, "sync", 10)]
+    ("what", "mode", "wait"),
+    [
+        ({"across": BAD}, "verify", 0),
+        ({"collisions": BAD_NAMES}, "verify", 0),
+        ({"lag": Lag(new=0.01)}, "sync", 10),
+    ],
 )
 def test_what_was_refuted_is_recorded(store, what, mode, wait):
     record(store, outcome())

@@ -12,6 +12,7 @@ import pytest
 from dirjobs import open_store
 from dirjobs.backends.memory import MemoryStore
 from dirjobs.check import check
+from dirjobs.check.verdict import FEW
 from dirjobs.errors import NotFound
 from dirjobs.layers import Layer
 from tests.conformance.test_smb import open_liar
@@ -117,11 +118,11 @@ def test_apache_is_trusted_after_three_hundred_rounds(apache):
     done = check(apache.url, storage_options=login, short=True, rounds=300)
     race = done.findings.across
     assert race.failed == 0
-    if race.contested >= 300:
+    if race.contested >= 300 and done.findings.collisions.contested >= FEW:
         assert race.bound <= 0.01
         assert done.verdict.mode == "trust"
     else:  # on a busy machine racers seldom meet
-        assert race.rounds >= 600
+        assert race.rounds >= 600 or done.findings.collisions.rounds >= 2 * FEW
         assert done.verdict.mode == "verify"
     assert done.verdict.sync_time == 0
     assert list(apache.root.iterdir()) == []

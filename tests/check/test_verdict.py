@@ -8,15 +8,21 @@ from dataclasses import replace
 
 import pytest
 
+from dirjobs.backends.posix import windows
+from dirjobs.backends.posix.store import guarantees_of
+from dirjobs.backends.posix.windows import Volume
 from dirjobs.check import Check, Findings, Lag, Race, decide
 from dirjobs.check.file_semantics import Names, Nowhere, Partial, Times
-from dirjobs.check.mounts import Surroundings, look_around
+from dirjobs.check.mounts import Surroundings, look_around, on_windows
 from dirjobs.store import Guarantees
 
 GOOD = Race(rounds=301, contested=300, losers=Counter({"NotFound (404)": 900}))
 BAD = Race(rounds=50, contested=50, failed=3, failures=Counter({"several were told yes": 3}))
+REPLACED = Race(rounds=30, contested=30, failed=28, failures=Counter({"a file is lost": 28}))
+RARELY = replace(REPLACED, failed=5, failures=Counter({"a file is lost": 5}))  # Apache, Samba
 WEBDAV = Guarantees(visible_after=0)
 SMB = Guarantees(atomic_rename=True, visible_after=0)
+REDIRECTOR = guarantees_of(Volume("NTFS", is_network=True, share=r"\\nas\share\jobs"))
 LATENCY = dict.fromkeys(("rename", "list", "exists"), 0.02)
 
 
@@ -24,6 +30,7 @@ def found(**what):
     known = {
         "across": GOOD,
         "inside": GOOD,
+        "collisions": GOOD,
         "callers": "4 threads",
         "latency": LATENCY,
         "times": Times(kept=True, precision=1.0, offset=0.0),
@@ -40,13 +47,21 @@ def found(**what):
         (found(across=BAD), "verify"),
         (found(times=Times(kept=False)), "verify"),
         (found(inside=BAD), "trust"),
+        (found(collisions=REPLACED), "verify"),
+        (found(collisions=RARELY), "trust"),
+        (found(collisions=replace(GOOD, contested=24)), "verify"),
         (found(lag=Lag(new=2.0)), "sync"),
         (found(across=BAD, mount_lag=Lag(appeared=2.0)), "sync"),
         (found(nowhere=Nowhere.LOST), "verify"),
         (found(nowhere=Nowhere.MADE), "trust"),
         (replace(found(across=Race(4, 4)), promised=SMB), "trust"),
+        (replace(found(collisions=Race()), promised=SMB), "trust"),
+        (replace(found(collisions=REPLACED), promised=SMB), "verify"),
         (replace(found(across=BAD), promised=SMB), "verify"),
         (replace(found(times=Times(kept=False)), promised=SMB), "verify"),
+        (replace(found(), promised=REDIRECTOR), "trust"),
+        (replace(found(across=BAD), promised=REDIRECTOR), "sync"),
+        (replace(found(across=replace(GOOD, contested=299)), promised=REDIRECTOR), "sync"),
     ],
 )
 def test_the_mode(findings, mode):
@@ -102,6 +117,21 @@ def test_what_to_mind():
         *("143 bytes", "Capitals don't matter", "differs from ours by 3600 s"),
     ):
         assert words in avoid
+
+
+def test_a_rename_that_replaces_is_told():
+    replaced = decide(found(collisions=REPLACED))
+    assert "replaces what is there: 28 of 30 races of 4 threads" in " ".join(replaced.why)
+    for verdict in (replaced, decide(found(collisions=RARELY))):
+        assert "Don't let two machines add jobs of the same names" in " ".join(verdict.avoid)
+    few = decide(found(collisions=replace(GOOD, contested=24)))
+    assert "Fewer than the 25 races for one name" in " ".join(few.why)
+
+
+def test_where_nobody_promises_fresh_listings_that_is_told():
+    promising_nothing = replace(found(), promised=Guarantees())
+    assert "nobody promises" in " ".join(decide(promising_nothing).avoid)
+    assert "nobody promises" not in " ".join(decide(found()).avoid)
 
 
 def test_all_of_it_is_json():
@@ -188,3 +218,37 @@ def test_a_folder_of_onedrive_is_known_by_its_name():
 def test_the_settings_of_dropbox_are_no_marker(tmp_path):
     (tmp_path / ".dropbox").mkdir()  # in a home folder: not what is synchronised
     assert look_around(str(tmp_path), mounts=ROOT).kinds == ()
+
+
+# -- Windows ------------------------------------------------------------------------------------
+
+
+class Windows:
+    """Says this of each volume."""
+
+    def __init__(self, file_system, drive):
+        self.told = file_system, drive
+
+    def volume(self, path):
+        return self.told
+
+
+def test_a_share_behind_windows_own_client_is_named_with_its_url(monkeypatch):
+    monkeypatch.setattr(windows, "real_path", lambda path: r"\\?\UNC\nas\share\jobs")
+    around = on_windows(Windows("NTFS", windows.DRIVE_REMOTE), r"Z:\jobs")
+    assert around == Surroundings("NTFS", r"\\nas\share\jobs", (), "smb://nas/share/jobs")
+    verdict = decide(replace(found(surroundings=around), promised=REDIRECTOR))
+    assert any("smb://nas/share/jobs" in sentence for sentence in verdict.avoid)
+
+
+def test_several_winners_there_forbid_trust_and_fresh_listings_prove_nothing():
+    verdict = decide(replace(found(across=BAD), promised=REDIRECTOR))
+    assert (verdict.mode.value, verdict.sync_time) == ("sync", 15)
+    assert any("may be 10 s late" in sentence for sentence in verdict.why)
+    assert any("not exclusive" in sentence for sentence in verdict.why)
+
+
+def test_a_disk_of_windows_is_no_share(monkeypatch):
+    monkeypatch.setattr(windows, "real_path", lambda path: r"\\?\C:\jobs")
+    around = on_windows(Windows("ReFS", windows.DRIVE_FIXED), r"C:\jobs")
+    assert (around.file_system, around.source, around.url) == ("ReFS", "a disk", "")

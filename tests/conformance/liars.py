@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
+from typing import ClassVar
 
 from dirjobs.errors import AlreadyExists, NotFound, StoreError
 from dirjobs.layers import Layer
@@ -124,6 +127,38 @@ class OverwritingLiar(Layer):
             self.store.write(dst, data)
 
 
+class ReplacingLiar(Layer):
+    """Promises `no_replace` and renames over what is there, as FTP does."""
+
+    _lock = threading.Lock()
+
+    def rename(self, src: str, dst: str) -> None:
+        with self._lock:
+            if src != dst and self.store.exists(src) and self.store.exists(dst):
+                self.store.remove(dst)
+            self.store.rename(src, dst)
+
+
+class GenerousLiar(Layer):
+    """Promises `atomic_rename`, tells all who race for a file yes, and keeps one of them, as
+    rclone's SFTP server does now and then."""
+
+    _moved: ClassVar[set[str]] = set()
+
+    def rename(self, src: str, dst: str) -> None:
+        try:
+            self.store.rename(src, dst)
+        except NotFound:
+            if src not in self._moved:
+                raise
+        else:
+            self._moved.add(src)
+
+    def write(self, path: str, data: bytes) -> None:
+        self._moved.discard(path)
+        self.store.write(path, data)
+
+
 class MkdirLiar(Layer):
     """Promises `exclusive_mkdir` and looks first: several make one folder."""
 
@@ -135,6 +170,24 @@ class MkdirLiar(Layer):
             self.store.mkdir(path)
         except AlreadyExists:
             return  # says yes nevertheless
+
+
+class GenerousMkdirLiar(Layer):
+    """Promises `exclusive_mkdir` and tells everybody yes, as rclone's servers do."""
+
+    def mkdir(self, path: str) -> None:
+        with suppress(AlreadyExists):
+            self.store.mkdir(path)
+
+
+class CreateLiar(Layer):
+    """Promises `exclusive_create` and looks first: several create one file."""
+
+    def create(self, path: str, data: bytes) -> None:
+        if self.store.exists(path):
+            raise AlreadyExists(f"{self.full_path(path)!r} is there already")
+        _pause("create")
+        self.store.write(path, data)
 
 
 class StaleLiar(Lagging):
@@ -165,7 +218,11 @@ LIARS: tuple[type[Layer], ...] = (
     EmptyLiar,
     InFolderLiar,
     OverwritingLiar,
+    ReplacingLiar,
+    GenerousLiar,
     MkdirLiar,
+    GenerousMkdirLiar,
+    CreateLiar,
     StaleLiar,
     TouchingLiar,
 )

@@ -27,7 +27,22 @@ CAUGHT_BY = {
     "EmptyLiar": ({ACROSS, INSIDE, KEEPS}, False),
     "InFolderLiar": ({INSIDE}, True),
     "OverwritingLiar": ({"test_no_replace_raced_by_threads"}, True),
+    "ReplacingLiar": (
+        {"test_no_replace_raced_by_threads", "test_rename_never_replaces"},
+        True,
+    ),
+    "GenerousLiar": ({ACROSS, INSIDE}, True),
+    "GenerousMkdirLiar": (
+        {
+            "test_exclusive_mkdir_raced_by_threads",
+            "test_mkdir_of_an_existing_folder",
+            "test_mkdir_of_an_existing_file",
+            "test_mkdir_of_the_existing_root",
+        },
+        True,
+    ),
     "MkdirLiar": ({"test_exclusive_mkdir_raced_by_threads"}, True),
+    "CreateLiar": ({"test_exclusive_create_raced_by_threads"}, True),
     "StaleLiar": ({"test_changes_are_visible_in_time"}, False),
     "TouchingLiar": ({"test_rename_keeps_the_mtime"}, True),
 }

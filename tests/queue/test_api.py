@@ -66,7 +66,7 @@ def test_a_job_knows_its_names(place):
 def test_a_path_is_spelled_as_the_user_spelled_the_queue(tmp_path, monkeypatch, spelling):
     monkeypatch.chdir(tmp_path)
     spelling = spelling.format(tmp_path.name)
-    with DirJobs(spelling) as queue:
+    with DirJobs(spelling, create=True) as queue:
         queue.add("job1.txt", b"data")
         path = queue.next_and_lock().path()
         assert path == os.path.join(spelling, "01_running/w1.job1.txt")

@@ -30,7 +30,7 @@ def server(serve_fake):
 
 @pytest.fixture
 def job(server):
-    with DirJobs(f"{server.url}/jobs", mode="trust") as queue:
+    with DirJobs(f"{server.url}/jobs", mode="trust", create=True) as queue:
         server.write("jobs/00_waiting/job1.txt", CONTENT)
         job = queue.next_and_lock()
         assert job is not None

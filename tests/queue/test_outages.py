@@ -63,7 +63,7 @@ class Away:
         if how == "bare":
             os.mkdir(self.folder)
         elif how == "another":
-            with DirJobs(self.folder, "other") as other:
+            with DirJobs(self.folder, "other", create=True) as other:
                 other.next_and_lock()
                 other.add("foreign.txt")
         self.before = self.tree()
@@ -121,7 +121,7 @@ def said(caplog):
 
 
 def worker(folder, *jobs, **options):
-    queue = DirJobs(folder, **options)
+    queue = DirJobs(folder, create=True, **options)
     for job in jobs:
         queue.add(job)
     return queue
@@ -235,7 +235,7 @@ def test_what_came_late_is_put_back_when_the_queue_is_back(away):
 def test_adding_makes_no_queue_at_a_bare_mount_point(tmp_path, how, monkeypatch):
     monkeypatch.setattr("dirjobs.protocol.folders._PAUSES", (0.01, 0.01, 0.01))
     place = Away(tmp_path / "jobs")
-    with DirJobs(place.folder) as queue:
+    with DirJobs(place.folder, create=True) as queue:
         place.go(how)
         with pytest.raises(NotFound, match="there is no queue in"):
             queue.add("a.txt")
@@ -557,7 +557,7 @@ def test_no_wait_of_a_heartbeat_outlasts_its_worker():
 
 
 def test_a_claim_of_somebody_who_ended_is_given_back_when_the_queue_is_there(away):
-    with DirJobs(away.folder, "w2") as other:
+    with DirJobs(away.folder, "w2", create=True) as other:
         other.add("a.txt")
         os.rename(f"{away.folder}/{WAITING}/a.txt", f"{away.folder}/elsewhere")
         other.next_and_lock()

@@ -20,21 +20,21 @@ from tests.amounts import PATIENCE
 
 
 def of_a_call(folder):
-    return DirJobs(folder).next_and_lock()
+    return DirJobs(folder, create=True).next_and_lock()
 
 
 def of_a_loop(folder):
-    for job in DirJobs(folder):
+    for job in DirJobs(folder, create=True):
         return job
     return None
 
 
 def of_an_iterator(folder):
-    return next(iter(DirJobs(folder)))
+    return next(iter(DirJobs(folder, create=True)))
 
 
 def of_a_name_that_is_gone(folder):
-    queue = DirJobs(folder)
+    queue = DirJobs(folder, create=True)
     job = queue.next_and_lock()
     del queue
     return job

@@ -45,6 +45,7 @@ def test_code(server, tmp_path, number, printed):
     code = textwrap.dedent(BLOCKS[number]).replace(CLOUD, server.url)
     code = code.replace('"username": "me"', f'"username": "{server.user}"')
     login = {"FSSPEC_WEBDAV_USERNAME": server.user, "FSSPEC_WEBDAV_PASSWORD": server.password}
+    assert run(OPEN.format(url=server.url), tmp_path, **login).returncode == 0  # a queue
     done = run(code, tmp_path, APP_PASSWORD=server.password, **login)
     assert done.returncode == 0, done.stderr
     assert done.stdout == printed
@@ -54,7 +55,7 @@ def test_there_is_no_other_code():
     assert len(BLOCKS) == 2
 
 
-OPEN = "import sys; from dirjobs import DirJobs; DirJobs({url!r}).close()"
+OPEN = "import sys; from dirjobs import DirJobs; DirJobs({url!r}, create=True).close()"
 CONFIG = ".config/fsspec"
 
 
@@ -83,7 +84,7 @@ def test_ways_to_log_in(server, tmp_path, way):
     assert done.returncode == 0, done.stderr
     assert (server.root / way / "00_waiting").is_dir()
     nobody = run(OPEN.format(url=f"{server.url}/{way}"), tmp_path / CONFIG)
-    assert "nobody (no user was given) was refused" in nobody.stderr
+    assert "wants a login, and none was given (401)" in nobody.stderr
 
 
 def test_ways_to_trust_a_certificate(tmp_path):

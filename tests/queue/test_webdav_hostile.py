@@ -64,7 +64,7 @@ def assert_stayed_inside(server):
 def test_names_outside_the_folder_are_ignored(serve_fake, caplog, mode):
     server = prepared(serve_fake)
     hrefs = [href.replace("/dav/", "/dav/jobs/", 1) for href in HREFS]
-    with DirJobs(f"{server.url}/jobs", mode=mode, job_ext="") as queue:
+    with DirJobs(f"{server.url}/jobs", mode=mode, job_ext="", create=True) as queue:
         server.write("jobs/00_waiting/job1.txt", b"1")
         hrefs.append("/dav/jobs/00_waiting/job1.txt")
         server.faults.add(
@@ -95,7 +95,7 @@ def test_names_outside_the_folder_are_ignored(serve_fake, caplog, mode):
 def test_listings_that_are_none(serve_fake, fault, said, monkeypatch):
     monkeypatch.setattr("dirjobs.backends.webdav.propfind.MAX_ENTRIES", MOST)
     server = prepared(serve_fake)
-    with DirJobs(f"{server.url}/jobs", mode="trust") as queue:
+    with DirJobs(f"{server.url}/jobs", mode="trust", create=True) as queue:
         server.write("jobs/00_waiting/job1.txt", b"payload")
         fault.method, fault.path, fault.times = "PROPFIND", "jobs/00_waiting", None
         server.faults.add(fault)

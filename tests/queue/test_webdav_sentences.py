@@ -69,14 +69,40 @@ def test_statuses(serve_fake, status):
     assert re.search(STATUSES[status], refused(server.url, username="worker", password=CANARY))
 
 
-def test_a_root_that_can_not_be_made(serve_fake):
-    """A missing folder is made; one whose parents are missing too is a mistyped URL."""
+def test_what_a_refused_login_lacks(serve_fake):
+    server = serve_fake(user="worker", password="right")
+    told = refused(server.url)
+    assert f"{server.url}/ wants a login, and none was given (401): give user and" in told
+    assert "nobody" not in told
+    told = refused(server.url, username="{who}")
+    assert "user '{who}' was refused at" in told
+    assert "(401): no password was given; give user and password (`dirjobs login" in told
+    assert "or write them into ~/.netrc" in told
+
+
+@pytest.mark.parametrize("status", [404, 409])
+def test_a_root_below_a_mistyped_folder(serve_fake, status):
     server = serve_fake()
-    with DirJobs(f"{server.url}/jobs"):
+    server.faults.add(Fault("status", status=status, method="MKCOL", times=None))
+    with pytest.raises(StoreError) as caught, open_store(f"{server.url}/davv/jobs") as store:
+        store.mkdir("")
+    assert re.search(
+        rf"the folder above .*/davv/jobs/? is not there \({status}\): check the spelling, or",
+        str(caught.value),
+    )
+
+
+def test_a_root_that_can_not_be_made(serve_fake):
+    """A missing folder is made if that is asked for; one whose parents are missing too is a
+    mistyped URL."""
+    server = serve_fake()
+    with pytest.raises(ConfigurationError, match="create=True"):
+        DirJobs(f"{server.url}/jobs")
+    with DirJobs(f"{server.url}/jobs", create=True):
         pass
     assert ("jobs", "00_waiting") in {tuple(folder.split("/")) for folder in server.folders()}
     with pytest.raises(StoreError, match=r"the folder above .* is not there"):
-        DirJobs(f"{server.url}/typo/jobs")
+        DirJobs(f"{server.url}/typo/jobs", create=True)
 
 
 def test_a_login_page(serve_fake):

@@ -44,7 +44,7 @@ def script(folder, code):
 HOLD_ONE = """
 import sys
 from dirjobs import DirJobs
-queue = DirJobs(sys.argv[1], wid="w1")
+queue = DirJobs(sys.argv[1], wid="w1", create=True)
 job = queue.next_and_lock()
 print(job.full_name(), flush=True)
 sys.stdin.readline()

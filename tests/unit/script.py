@@ -89,6 +89,9 @@ class ScriptedStore:
     def rename(self, src, dst):
         return self.ask(Rename(src, dst))
 
+    def claim(self, src, dst):
+        return self.rename(src, dst)
+
     def exists(self, path):
         return self.ask(Exists(path))
 

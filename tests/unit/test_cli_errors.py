@@ -1,5 +1,6 @@
 """Every mistake is one sentence on standard error and exit code 2."""
 
+import base64
 import errno
 import logging
 import subprocess
@@ -53,7 +54,7 @@ def test_a_bad_worker_id(queue, wid):
 
 
 @pytest.mark.parametrize("option", ["--sync-time", "--min-age"])
-@pytest.mark.parametrize("value", ["-1", "nan", "inf", "-inf", "70s", "", "1e999"])
+@pytest.mark.parametrize("value", ["-1", "nan", "inf", "-inf", "70x", "", "1e999"])
 def test_a_time_that_is_none(queue, option, value):
     assert option in refused("work", queue, option, value, "--", "true")
 
@@ -63,7 +64,7 @@ def test_a_time_that_is_none(queue, option, value):
     [
         (("work",), "JOBS"),
         (("work", "jobs", "--"), "write it after --"),
-        (("work", "jobs", "true"), "unexpected extra argument"),
+        (("work", "jobs", "true"), "write -- before the command"),
         (("work", "--", "true"), "JOBS"),
         (("work", "jobs", "--bogus", "--", "true"), "--bogus"),
         (("work", "jobs", "--mode", "hope", "--", "true"), "'hope'"),
@@ -111,7 +112,7 @@ def test_no_sentence_shows_a_password(queue, url):
 
 
 def test_a_filter_of_the_library_that_raises(queue, monkeypatch):
-    monkeypatch.setattr("dirjobs.cli.commands.work.like", lambda _: lambda *_: 1 / 0)
+    monkeypatch.setattr("dirjobs.cli.commands.work.wanted", lambda *_, **__: lambda *_: 1 / 0)
     line = refused("work", queue, "--filter", "*", "--", "true")
     assert "job_filter raised ZeroDivisionError" in line
     assert "'a.txt'" in line
@@ -150,7 +151,7 @@ def test_what_the_operating_system_says_gets_an_advice():
 
 
 @pytest.mark.parametrize(
-    ("code", "reason"), [(0, ""), (3, "exit code 3"), (-9, "killed by signal 9")]
+    ("code", "reason"), [(0, ""), (3, "exit code 3"), (-9, "killed by signal 9 (SIGKILL)")]
 )
 def test_why_a_program_failed(code, reason):
     assert outcome(code) == reason
@@ -230,3 +231,13 @@ def test_importing_the_library_imports_no_command_line():
 
 def test_usage_errors_name_the_help(queue):
     assert "`main work --help`" in refused("work", queue, "--bogus", "--", "true")
+
+
+@pytest.mark.parametrize("block", ["", "lr", "größe"])
+def test_placeholders_that_powershell_took_for_code(queue, block):
+    """As it starts programs: without quotes {lr} is a block of code to it."""
+    encoded = base64.b64encode(block.encode("utf-16-le")).decode()
+    made = ["-encodedCommand", encoded, "-inputFormat", "xml", "-outputFormat", "text"]
+    assert f"write '{{{block}}}', with quotes" in refused(
+        "work", queue, "--", "python", "train.py", *made
+    )

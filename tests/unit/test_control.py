@@ -221,7 +221,7 @@ def test_a_waiting_thread_is_woken(arrange, monkeypatch):
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("who", ["parent", "child"])
 def test_a_forked_child_is_drained_on_its_own(tmp_path, who):
-    queue = DirJobs(str(tmp_path / "jobs"))
+    queue = DirJobs(str(tmp_path / "jobs"), create=True)
     queue.add("a.txt")
     if who == "parent":
         queue.drain()

@@ -80,7 +80,8 @@ def test_worker_ids(wid):
 
 
 @pytest.mark.parametrize(
-    "wid", ["", ".", "w.1", "w/1", "w~1", "w 1", "w\n", "wä", "x" * 41, "x" * 300, "٣", None, 1]
+    "wid",
+    ["", ".", "w.1", "w/1", "w~1", "w 1", "w\n", "wä", "x" * 41, "x" * 300, "٣", None, 1, "con"],
 )
 def test_bad_worker_ids_are_one_sentence(wid):
     with pytest.raises(ConfigurationError, match=r"^wid=.*: use .*[.)]$") as caught:

@@ -10,6 +10,7 @@ from dirjobs.errors import ConfigurationError
 from dirjobs.recovery.process import memory_of
 from dirjobs.runner import machine
 from dirjobs.runner.machine import Allotment
+from dirjobs.sizes import told
 
 MIB = 1 << 20
 
@@ -32,7 +33,9 @@ def test_size(text, number):
 
 @pytest.mark.parametrize("text", ["", "G", "2X", "-1G", "0", "1000", "1e9", "2 G i", "inf", "nan"])
 def test_what_is_no_size(text):
-    with pytest.raises(ConfigurationError, match=r"is no size of memory: write such as 500M or 2G"):
+    with pytest.raises(
+        ConfigurationError, match=r"is no size of memory: write one such as 500M or 2G"
+    ):
         machine.size(text)
 
 
@@ -40,7 +43,7 @@ def test_what_is_no_size(text):
     ("number", "text"), [(512, "512 B"), (2048, "2 KiB"), (1.5 * (1 << 30), "1.5 GiB")]
 )
 def test_told(number, text):
-    assert machine.told(number) == text
+    assert told(number) == text
 
 
 def test_devices():

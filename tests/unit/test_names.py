@@ -13,6 +13,10 @@ HOSTILE = [
 SAFE_BUT_NOT_PORTABLE = [
     *("C:x", "a?b", "a*b", "a|b", "a<b", 'a"b', "a;b", "a\\b", "a.", "a ", " a", "con", "NUL.txt"),
     *("com1", "LPT9.log", "com¹.txt", "aux.tar.gz", "q?x.txt", "file:x"),
+    *("nul .txt", "CONIN$", "conout$.txt", "clock$"),
+]
+ONLY_WINDOWS_REFUSES = [
+    *("a:b.txt", "D:train.py", "con.txt", "job.", "job ", "a*.txt", "a?b", "a|b", 'a"b', "NUL"),
 ]
 PORTABLE = [
     *("job1.txt", "a", "-rf", "$(x)", "a#b", "%2e%2e", "a%00b", "a%250ab", "häß.txt", "😀", "a b"),
@@ -42,6 +46,24 @@ def test_some_names_work_here_but_not_everywhere(name):
 @pytest.mark.parametrize("name", PORTABLE)
 def test_strange_names_may_still_be_portable(name):
     assert names.unportable_name(name) is None
+
+
+@pytest.mark.parametrize("name", ONLY_WINDOWS_REFUSES)
+def test_what_is_no_file_name_on_windows_is_no_local_path_there(monkeypatch, name):
+    monkeypatch.setattr(names, "_WINDOWS", False)
+    assert names.local_problem(name) is None
+    monkeypatch.setattr(names, "_WINDOWS", True)
+    assert "Windows" in names.local_problem(name)
+
+
+@pytest.mark.parametrize("name", ["a;b.txt", " a.txt", "a&b.txt", "%PATH%", *PORTABLE])
+def test_windows_has_files_of_all_other_names(monkeypatch, name):
+    monkeypatch.setattr(names, "_WINDOWS", True)
+    assert names.local_problem(name) is None
+
+
+def test_what_is_safe_nowhere_is_no_local_path():
+    assert all(map(names.local_problem, HOSTILE))
 
 
 def test_normal_forms_are_one_name_and_case_is_not():

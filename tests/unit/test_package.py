@@ -9,7 +9,10 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
+
+import pytest
 
 import dirjobs
 
@@ -25,7 +28,14 @@ LIBRARIES = {
     "rich": ("cli/", "console/"),
     "psutil": "recovery/process.py",
     "pytest": "testing/",
+    "pandas": "table.py",
+    "pyarrow": ("table.py", "console/parquet.py"),
+    "tqdm": "console/progress.py",
 }
+HEAVY = (
+    *("httpx", "webdav4", "smbprotocol", "smbclient", "fsspec", "rich", "click"),
+    *("pandas", "pyarrow", "tqdm", "IPython", "cloudpickle", "joblib"),
+)
 
 
 def imports_of(file: Path) -> set[str]:
@@ -54,14 +64,25 @@ def test_only_its_backend_knows_a_library():
             assert not used or name.startswith(home), f"{name} imports {library}"
 
 
-def test_a_local_queue_loads_no_network_library(tmp_path):
-    code = (
-        "import sys; from dirjobs import DirJobs\n"
-        "with DirJobs(sys.argv[1]) as dj:\n"
-        "    dj.add('job.txt'); dj.next_and_lock().done()\n"
-        "heavy = {'httpx', 'webdav4', 'smbprotocol', 'smbclient', 'fsspec', 'rich', 'click'}\n"
-        "print(sorted(heavy & sys.modules.keys()))"
-    )
+USES = {
+    "only imported": "",
+    "a job": "dj.add('job.txt'); dj.next_and_lock().done()",
+    "what comes of a job": """
+dj.add('job.txt', '{"lr": 0.1}')
+with dj.next_and_lock() as job:
+    job.result(job.params); job.log('here'); job.progress(0.5); job.keep
+    (job.out / 'a').touch()
+""",
+    "a sweep": "dj.add_sweep(a=[1, 2]); list(dj.results()); dj.cancel('a*'); dj.retry('a*')",
+}
+
+
+@pytest.mark.parametrize("use", USES)
+def test_a_local_queue_loads_no_library_that_it_does_not_need(tmp_path, use):
+    code = f"import sys, dirjobs\nif {use != 'only imported'}:\n"
+    code += "    dj = dirjobs.DirJobs(sys.argv[1], job_ext='', create=True)\n"
+    code += textwrap.indent(USES[use].strip(), "    ")
+    code += f"\nprint(sorted(set({HEAVY}) & sys.modules.keys()))"
     command = [sys.executable, "-c", code, str(tmp_path / "jobs")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -52,8 +52,8 @@ def names(*hrefs, **where):
 def test_name_size_time_and_kind():
     folder = response("/dav/jobs/sub/", kind="<D:collection/>", length="4096")
     file, sub = listing(document(FOLDER, response("/dav/jobs/job1.txt"), folder))
-    assert file == ("job1.txt", 1795469624.0, 5, FileKind.FILE)
-    assert sub == ("sub", 1795469624.0, None, FileKind.FOLDER)
+    assert file == ("job1.txt", 1795469624.0, 5, FileKind.FILE, None)
+    assert sub == ("sub", 1795469624.0, None, FileKind.FOLDER, None)
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_only_the_propstat_with_200_counts():
         "<D:propstat><D:prop><D:resourcetype/></D:prop>"
         "<D:status>HTTP/1.1 200 OK</D:status></D:propstat></D:response>",
     )
-    assert listing(xml) == [("x", None, None, FileKind.FILE)]
+    assert listing(xml) == [("x", None, None, FileKind.FILE, None)]
 
 
 def test_what_went_away_meanwhile_is_left_out():
@@ -178,7 +178,7 @@ def test_elements_count_only_in_their_place():
     tricky = response("/dav/jobs/x", kind="<D:x><D:collection/></D:x>").replace(
         "<D:prop>", "<D:prop><D:owner><D:href>/dav/jobs/owner</D:href></D:owner>"
     )
-    assert listing(document(FOLDER, tricky)) == [("x", 1795469624.0, 5, FileKind.FILE)]
+    assert listing(document(FOLDER, tricky)) == [("x", 1795469624.0, 5, FileKind.FILE, None)]
 
 
 def test_another_namespace_is_another_element():

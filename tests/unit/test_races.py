@@ -2,6 +2,7 @@
 
 import functools
 import os
+import threading
 import time
 from contextlib import closing
 
@@ -76,4 +77,50 @@ def test_a_round_is_judged_by_what_is_true_afterwards(layer, failures, dst):
     assert set(race.failures) == set(failures)
     assert race.failed == (race.rounds if failures else 0)
     assert race.won == race.rounds - race.failed
+    assert bool(race.example) is bool(failures)
+
+
+class Replaces(Layer):
+    """Renames over what is there."""
+
+    lock = threading.Lock()
+
+    def rename(self, src, dst):
+        with self.lock:
+            if self.store.exists(dst):
+                self.store.remove(dst)
+            self.store.rename(src, dst)
+
+
+class SaysYes(Layer):
+    """Renames nothing."""
+
+    def rename(self, src, dst):
+        """Nothing."""
+
+
+class SaysNo(Layer):
+    """Renames, and says that it doesn't."""
+
+    def rename(self, src, dst):
+        self.store.rename(src, dst)
+        raise StoreError("no")
+
+
+@pytest.mark.parametrize(
+    ("layer", "failures"),
+    [
+        (Layer, set()),
+        (Replaces, {"several were told yes", "a file is lost"}),
+        (SaysYes, {"several were told yes", "who was told yes has nothing"}),
+        (SaysNo, {"who was told no has it"}),
+        (Loses, {"several were told yes", "a file is lost"}),
+    ],
+)
+def test_a_race_for_a_name_is_judged_by_what_is_true_afterwards(layer, failures):
+    memory = MemoryStore()
+    with closing(ThreadRacers([layer(memory) for _ in range(3)])) as racers:
+        race = RaceTrack(memory, racers, "txt", thorough=True).replace("from", "to", 5)
+    assert set(race.failures) == failures
+    assert race.failed == (race.rounds if failures else 0)
     assert bool(race.example) is bool(failures)

@@ -157,7 +157,7 @@ def test_an_unknown_scheme_is_guessed_at():
     with pytest.raises(ConfigurationError, match=r"did you mean https://\?") as caught:
         open_store("htps://me:hunter2@host/x")
     assert "hunter2" not in str(caught.value)
-    with pytest.raises(ConfigurationError, match="known are a path and dav://"):
+    with pytest.raises(ConfigurationError, match="known are a path and abfs://"):
         open_store("zzz://x")
 
 
@@ -287,9 +287,9 @@ def test_what_only_fsspec_knows_goes_to_our_fsspec_backend(monkeypatch):
         return lambda url, options: MemoryStore()
 
     monkeypatch.setattr(registry, "_load", load)
-    open_store("sftp://host/x")
+    open_store("dropbox://host/x")
     open_store("simplecache::https://host/x")
-    assert asked == [("fsspec", "sftp"), ("fsspec", "simplecache")]
+    assert asked == [("fsspec", "dropbox"), ("fsspec", "simplecache")]
 
 
 @pytest.mark.parametrize("url", ["smb://nas/share/jobs", "unheard-of://x"])

@@ -22,7 +22,7 @@ from tests.unit.lives import POLICY, World
 
 @pytest.fixture
 def folder(tmp_path):
-    with DirJobs(str(tmp_path / "jobs"), "adder") as queue:
+    with DirJobs(str(tmp_path / "jobs"), "adder", create=True) as queue:
         for name in ("a.txt", "b.txt"):
             queue.add(name, name)
     return tmp_path / "jobs"

@@ -3,11 +3,19 @@
 import pytest
 
 from dirjobs.errors import ConfigurationError
+from dirjobs.placeholders import PlaceholderInScript
+from dirjobs.runner import process
 from dirjobs.runner.process import Program
 from dirjobs.runner.scripts import scripts_in
-from dirjobs.runner.template import PlaceholderInScript, Subject
+from dirjobs.runner.template import Subject
 
 HOSTILE = Subject("a$(reboot).json", "q/a$(reboot).json", {"lr": "0.1; reboot", "print": "x"})
+
+
+@pytest.fixture(autouse=True)
+def every_program_is_there(monkeypatch):
+    """None is started here."""
+    monkeypatch.setattr(process, "find_program", lambda name: name)
 
 
 def codes(*command):

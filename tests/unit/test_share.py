@@ -41,6 +41,20 @@ def test_a_folder_that_somebody_moved_away_is_an_empty_one_for_whoever_says_so()
     assert share.listed("missing") == share.names_of_files("missing") == []
 
 
+def test_a_folder_that_is_made_at_this_moment_is_listed():
+    class Late(Layer):
+        asked = 0
+
+        def list(self, folder):
+            if folder == "late" and not self.asked:
+                self.asked = 1
+                self.store.mkdir("late")
+                raise errors.NotFound("it was not there yet")
+            return super().list(folder)
+
+    assert on(Late(MemoryStore())).listed("late") == []
+
+
 def test_an_error_that_nobody_expects_reaches_the_caller():
     share = on(MemoryStore())
     with pytest.raises(errors.NotFound):

@@ -58,7 +58,11 @@ def test_whoever_is_not_late_is_not_waited_for(world):
     world.job()
     other.next()
     world.now += 1.5 * POLICY.heartbeat
-    assert silence(world.life("w1").start()) is None
+    life = world.life("w1").start()
+    assert silence(life) is None
+    held = life.membership.silent_holders.others
+    assert (held.jobs, held.workers) == (1, ("w3",))
+    assert held.age == pytest.approx(1.5 * POLICY.heartbeat, abs=1)
 
 
 def test_whoever_writes_again_is_not_waited_for_any_more(world):
@@ -75,7 +79,9 @@ def test_whoever_writes_again_is_not_waited_for_any_more(world):
 
 def test_claims_without_a_heartbeat_are_left_alone(world):
     world.claim_of("old")
-    assert silence(world.life("w1").start()) is None
+    life = world.life("w1").start()
+    assert silence(life) is None
+    assert life.membership.silent_holders.others.age is None
 
 
 def test_a_heartbeat_that_cannot_be_read_counts_as_alive(world):
@@ -187,6 +193,8 @@ class Queue:
     def next_and_lock(self):
         return self.jobs.pop(0)
 
+    look_for_job = next_and_lock
+
     def silence(self):
         return self.silences.pop(0)
 
@@ -208,6 +216,7 @@ def test_a_worker_waits_for_the_dead_before_it_ends_and_says_so_once(world, caps
     assert source(queue).next() == "job"
     (line,) = capsys.readouterr().err.splitlines()
     assert "1 job is held by w3, without a sign of life for 3 d; waiting 2 min" in line
+    assert "`dirjobs requeue JOB` gives it back at once" in line
 
 
 def test_a_worker_ends_when_they_live_after_all(world):

@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from dirjobs.errors import AmbiguousResult, Busy, JobsRefused, Unavailable
+from dirjobs.errors import AmbiguousResult, Busy, JobsRefused, NotFound, Unavailable
 from dirjobs.heartbeat_thread import HeartbeatThread
 from dirjobs.layers import Layer
 from dirjobs.layout import AGREEMENT, PARKED, RUNNING, WAITING
 from dirjobs.policy import Mode
 from dirjobs.recovery.heartbeat import heartbeat_path
 from dirjobs.store import Guarantees
+from dirjobs.testing import Lagging
 from tests.unit.lives import POLICY, World
 
 
@@ -241,3 +242,42 @@ def test_who_can_not_look_back_does_not_ask_again_and_again(closed_meanwhile):
     asked = refuse_to_look(life)
     assert life.next() is None
     assert len(asked) == 1
+
+
+class ListedAndGone(Layer):
+    """Lists jobs, and says of each that it is asked for: it is not there."""
+
+    def rename(self, src, dst):
+        if src.startswith(WAITING):
+            raise NotFound("There is no such file.")
+        super().rename(src, dst)
+
+
+def test_jobs_that_are_listed_and_always_gone_are_not_nothing():
+    world = World()
+    world.store = ListedAndGone(world.store)
+    world.job()
+    life = world.life("w1").start()
+    with pytest.raises(JobsRefused, match=r"^1 job could not be taken, 'job.txt': it is listed in"):
+        life.next()
+
+
+class LateListings(Lagging):
+    """Shows a folder as it was: the protocol knows by which mode."""
+
+    def rename(self, src, dst):
+        self.call("rename", (src, dst), lambda: self.store.rename(src, dst))
+
+
+def test_late_listings_that_the_mode_reckons_with_are_waited_for():
+    """They show a job that another worker has taken meanwhile."""
+    world = World()
+    world.job()
+    memory = world.store
+    world.store = LateListings(memory, lambda: world.now, lag=40.0)
+    policy = replace(POLICY, mode=Mode.SYNC, sync_time=70.0).with_legal_lease()
+    life = world.life("w1", policy=policy).start()
+    assert [entry.name for entry in world.store.list(WAITING)] == ["job.txt"]
+    world.store.rename(f"{WAITING}/job.txt", "02_done/job.txt")
+    assert [entry.name for entry in world.store.list(WAITING)] == ["job.txt"]
+    assert life.next() is None

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote
 
 from dirjobs.backends import _config as option
 from dirjobs.errors import ConfigurationError
@@ -141,22 +141,9 @@ def _parse_unc(address: str) -> Place:
 
 def _parse_url(address: str) -> Place:
     shown = without_login(address)
-    try:
-        url = urlsplit(address)
-        host, port = unquote(url.hostname or "", errors="strict"), url.port
-        parts = [unquote(part, errors="strict") for part in url.path.split("/") if part]
-        login = unquote(url.username or "", errors="strict")
-        password = None if url.password is None else unquote(url.password, errors="strict")
-    except UnicodeDecodeError:
-        raise ConfigurationError(
-            f"{shown!r} has a part that is not UTF-8: correct it, or pass user and password as"
-            " options."
-        ) from None
-    except ValueError:
-        raise ConfigurationError(
-            f"{shown!r} is not an SMB address: write smb://host/share/folder, an IPv6 host in"
-            " brackets, and '/', '@', ':', '#' or '?' in a password as %2F, %40, %3A, %23, %3F."
-        ) from None
+    url, host, port, parts, login, password = option.split_address(
+        address, "an SMB", "smb://host/share/folder"
+    )
     if url.query or url.fragment or address.endswith(("?", "#")):
         raise ConfigurationError(
             f"{shown!r} contains a '?' or a '#': write '#' as %23; options go into storage_options."

@@ -19,7 +19,7 @@ from urllib.parse import quote, unquote, urlsplit
 import httpx
 
 from dirjobs.backends import _config as option
-from dirjobs.backends.webdav.login import Login
+from dirjobs.backends.webdav.login import NOBODY, Login, Who
 from dirjobs.backends.webdav.proxy import Proxy, from_environment, usable
 from dirjobs.errors import ConfigurationError
 from dirjobs.redaction import without_login
@@ -125,9 +125,9 @@ class Config:
         return f"{self.origin}{via}"
 
     @property
-    def who(self) -> str:
+    def who(self) -> Who:
         """Who asks, for messages."""
-        return "nobody (no user was given)" if self.login is None else self.login.who
+        return NOBODY if self.login is None else self.login.who
 
 
 def read(url: str, options: Mapping[str, Any], timeout: float | None = None) -> Config:

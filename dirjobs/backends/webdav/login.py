@@ -18,6 +18,29 @@ _Flow = Generator[httpx.Request, httpx.Response, None]
 
 
 @dataclass(frozen=True)
+class Who:
+    """Who asks, for messages.
+
+    Attributes:
+        name: such as ``user 'me'``.
+        lacks: why a server that wants a login must refuse it; empty if nothing is missing.
+    """
+
+    name: str = "nobody (no user was given)"
+    lacks: str = ""
+
+    def refused_at(self, url: str) -> str:
+        """What happened, and what to do, where a server wants another login."""
+        if self == NOBODY:
+            return f"{url} wants a login, and none was given (401): give user and password"
+        told = f"{self.lacks}; give" if self.lacks else "check"
+        return f"{self.name} was refused at {url} (401): {told} user and password"
+
+
+NOBODY = Who()
+
+
+@dataclass(frozen=True)
 class Login:
     """A user and a password, or a token.
 
@@ -31,10 +54,10 @@ class Login:
     scheme: str | None
 
     @property
-    def who(self) -> str:
+    def who(self) -> Who:
         if self.token is not None:
-            return "the bearer of this token"
-        return f"user {self.user!r}"
+            return Who("the bearer of this token")
+        return Who(f"user {self.user!r}", "" if self.password else "no password was given")
 
     def auth(self, *, tls: bool) -> httpx.Auth:
         """How httpx shall log on, as nothing is agreed on with the server yet."""

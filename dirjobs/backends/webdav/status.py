@@ -17,6 +17,7 @@ from typing import TypeVar
 
 import httpx
 
+from dirjobs.backends.webdav.login import Who
 from dirjobs.errors import (
     AlreadyExists,
     AmbiguousResult,
@@ -114,9 +115,9 @@ REFUSED: Mapping[Verb, Mapping[int, type[StoreError]]] = {
 }
 
 _SENTENCES: Mapping[int, str] = {
-    401: "{who} was refused at {url} (401): check user and password (`dirjobs login URL` keeps"
-    " them, or set FSSPEC_WEBDAV_USERNAME and FSSPEC_WEBDAV_PASSWORD); clouds with a second factor"
-    " want an app password or a token.",
+    401: "{refused} (`dirjobs login URL` keeps them, or set FSSPEC_WEBDAV_USERNAME and"
+    " FSSPEC_WEBDAV_PASSWORD, or write them into ~/.netrc); clouds with a second factor want an app"
+    " password or a token.",
     403: "the server allows no {verb} of {url} (403): check the rights of {who}.",
     404: "there is nothing at {url} (404).",
     405: "{url} takes no {verb} (405), so it is not a WebDAV folder: check the URL"
@@ -132,9 +133,11 @@ _SENTENCES: Mapping[int, str] = {
     507: "there is no space left for {url} (507): free some, or ask for a higher quota.",
     509: "the server of {url} is over its bandwidth limit (509): try later.",
 }
+_NO_PARENT = "the folder above {url} is not there ({status}): check the spelling, or make it first."
 _BY_VERB: Mapping[tuple[Verb, int], str] = {
     (Verb.MKCOL, 405): "there is something at {url} already (405).",
-    (Verb.MKCOL, 409): "the folder above {url} is not there (409): make it first.",
+    (Verb.MKCOL, 404): _NO_PARENT,
+    (Verb.MKCOL, 409): _NO_PARENT,
     (Verb.PUT, 405): "{url} can't be written (405): it is a folder, or no WebDAV place.",
     (Verb.PUT, 409): "the folder of {url} is not there (409): make it first.",
     (Verb.PUT, 404): "the folder of {url} is not there (404): make it first.",
@@ -178,7 +181,7 @@ _NO_TLS = ("wrong version number", "http request", "record layer failure")
 
 
 def error_for(
-    verb: Verb, status: int, *, url: str, who: str, retry_after: float | None = None
+    verb: Verb, status: int, *, url: str, who: Who, retry_after: float | None = None
 ) -> StoreError:
     """The error that `status`, as the answer to `verb`, means."""
     kind = REFUSED[verb].get(status)
@@ -193,7 +196,8 @@ def error_for(
     sentence = _BY_VERB.get((verb, status)) or _SENTENCES.get(status)
     if sentence is None:
         sentence = "the server answered {verb} of {url} with {status}."
-    message = sentence.format(verb=name, url=url, who=who, status=status)
+    refused = who.refused_at(url)
+    message = sentence.format(verb=name, url=url, who=who.name, refused=refused, status=status)
     if kind is Unavailable:
         return Unavailable(message, retry_after=retry_after)
     return kind(message)
@@ -205,7 +209,7 @@ def _phrase(status: int) -> str:
     return ""
 
 
-def refusal(verb: Verb, response: httpx.Response, who: str) -> StoreError:
+def refusal(verb: Verb, response: httpx.Response, who: Who) -> StoreError:
     """The error that an answer means which is none of `OK`."""
     status, url = response.status_code, str(response.request.url)
     if 300 <= status < 400:

@@ -74,6 +74,10 @@ class Base:
         else:
             os.utime(local, (1_000_000_000, 1_000_000_000))
 
+    def move(self, store: Store, src: str, dst: str) -> None:
+        """Give a file another name: by the store's rename."""
+        store.rename(src, dst)
+
     @staticmethod
     def names(store: Store, folder: str) -> set[str]:
         return {entry.name for entry in store.list(folder)}

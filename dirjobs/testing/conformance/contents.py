@@ -38,11 +38,11 @@ class NameTests(Base):
         assert store.exists(f"a/{name}")
         assert store.mtime(f"a/{name}") > 0
         claim = f"w1.{name}"
-        store.rename(f"a/{name}", f"b/{claim}")
+        self.move(store, f"a/{name}", f"b/{claim}")
         assert self._only_name(store, "b", claim)
         assert not store.exists(f"a/{name}")
         assert store.read(f"b/{claim}") == name.encode()
-        store.rename(f"b/{claim}", f"a/{name}")
+        self.move(store, f"b/{claim}", f"a/{name}")
         store.remove(f"a/{name}")
         assert self.names(store, "a") == self.names(store, "b") == set()
 
@@ -119,7 +119,7 @@ class ListTests(Base):
         for number in range(5):
             store.write(f"file{number}", b"")
             assert f"file{number}" in self.names(store, "")
-            store.rename(f"file{number}", f"renamed{number}")
+            self.move(store, f"file{number}", f"renamed{number}")
             assert f"file{number}" not in self.names(store, "")
             assert f"renamed{number}" in self.names(store, "")
 
@@ -217,16 +217,23 @@ class StreamTests(Base):
         store.upload("file", io.BytesIO(b"short"))
         assert store.read("file") == b"short"
 
-    def test_upload_needs_the_folder(self, store: Store) -> None:
-        with pytest.raises(NotFound):
-            store.upload("missing/file", io.BytesIO(b"data"))
-
     def test_download_goes_to_the_current_position(self, store: Store) -> None:
         store.write("file", b"data")
         target = io.BytesIO(b"kept ")
         target.seek(0, io.SEEK_END)
         store.download("file", target)
         assert target.getvalue() == b"kept data"
+
+    def test_append(self, store: Store) -> None:
+        if not store.appends:
+            pytest.skip("the store adds to no file")
+        store.write("file", b"one\n")
+        for piece in (b"two\n", b"x" * 70_000, b""):
+            store.append("file", piece)
+        assert store.read("file") == b"one\ntwo\n" + b"x" * 70_000
+        with pytest.raises(NotFound):
+            store.append("missing", b"data")
+        assert not store.exists("missing")
 
     def test_download_of_a_missing_file(self, store: Store) -> None:
         target = io.BytesIO()

@@ -72,37 +72,12 @@ class RaceTests(Base):
 
     def test_no_replace_raced_by_threads(self, store: Store) -> None:
         self.promised(store, "no_replace")
-        store.mkdir("from")
-        store.mkdir("to")
-
-        def source(racer: int, turn: int) -> str:
-            return f"w{racer}.job{turn}"
-
-        def move(racer: int, turn: int) -> Move:
-            return Move("rename", (f"from/{source(racer, turn)}", f"to/job{turn}"))
-
         with closing(self.threads(store)) as racers:
-            track = RaceTrack(store, racers, TAG)
-
-            def prepare(turns: range) -> None:
-                names = [source(r, t) for r in range(self.RACERS) for t in turns]
-                track.share([Move("write", (f"from/{name}", content(name))) for name in names])
-
-            told = track.run(self.ROUNDS, move, prepare)
-        sources = self.names(store, "from")
-        for turn, answers in enumerate(told):
-            result = store.read(f"to/job{turn}")
-            for racer, answer in enumerate(answers):
-                story = f"round {turn}, racer {racer} was told {answer.said} {answer.error}"
-                name = source(racer, turn)
-                if result == content(name):
-                    assert answer.said != "no", f"who got through was told no: {story}"
-                    assert name not in sources, f"the winner is still there as well: {story}"
-                else:
-                    assert answer.said != "yes", f"who was told yes was replaced: {story}"
-                    assert name in sources, f"a loser's file is lost: {story}"
-                    assert store.read(f"from/{name}") == content(name)
-            assert result in {content(source(racer, turn)) for racer in range(self.RACERS)}
+            track = RaceTrack(store, racers, TAG, thorough=True)
+            race = track.replace("from", "to", self.ROUNDS)
+        went_wrong = ", ".join(f"{what} ({n})" for what, n in race.failures.items())
+        assert not race.failed, f"{race.failed} of {race.rounds}: {went_wrong}; {race.example}"
+        assert race.won == race.rounds, f"nobody's file has the name: {race}"
 
     def test_exclusive_mkdir_raced_by_threads(self, store: Store) -> None:
         self.promised(store, "exclusive_mkdir")
@@ -115,6 +90,35 @@ class RaceTests(Base):
             yes, unknown = said.count("yes"), said.count("unknown")
             assert yes == 1 or (yes == 0 and unknown), f"round {turn}: told {answers}"
             assert store.exists(f"folder{turn}")
+
+    # -- many contents, one name ---------------------------------------------------------
+
+    def test_exclusive_create_raced_by_threads(self, store: Store) -> None:
+        self.promised(store, "exclusive_create")
+        with closing(self.threads(store)) as racers:
+            self.one_creates(store, racers, self.ROUNDS)
+
+    def test_exclusive_create_raced_by_processes(self, store: Store, reopen: Reopen | None) -> None:
+        self.promised(store, "exclusive_create")
+        with closing(self.processes(reopen)) as racers:
+            self.one_creates(store, racers, self.PROCESS_ROUNDS)
+
+    def one_creates(self, store: Store, racers: Racers, rounds: int) -> None:
+        store.mkdir("to")
+
+        def move(racer: int, turn: int) -> Move:
+            return Move("create", (f"to/job{turn}", content(f"w{racer}")))
+
+        told = RaceTrack(store, racers, TAG).run(rounds, move)
+        for turn, answers in enumerate(told):
+            there = store.read(f"to/job{turn}")
+            for racer, answer in enumerate(answers):
+                story = f"round {turn}, racer {racer} was told {answer.said} {answer.error}"
+                if there == content(f"w{racer}"):
+                    assert answer.said != "no", f"who created it was told no: {story}"
+                else:
+                    assert answer.said != "yes", f"who was told yes did not create it: {story}"
+            assert there in {content(f"w{racer}") for racer in range(racers.size)}
 
     # -- times ---------------------------------------------------------------------------
 
@@ -129,7 +133,7 @@ class RaceTests(Base):
                 assert self.names(other, "a") == self.names(other, "b") == set()
                 steps: list[tuple[Callable[[], None], set[str], set[str]]] = [
                     (partial(store.write, "a/file", b"one"), {"file"}, set()),
-                    (partial(store.rename, "a/file", "b/file"), set(), {"file"}),
+                    (partial(self.move, store, "a/file", "b/file"), set(), {"file"}),
                     (partial(store.mkdir, f"folder{turn}"), set(), {"file"}),
                     (partial(store.remove, "b/file"), set(), set()),
                 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 
 from dirjobs.errors import AlreadyExists, AmbiguousResult, NotFound, StoreError, Unsupported
@@ -20,19 +22,6 @@ class VerbTests(Base):
         store.write("file", b"short")
         assert store.read("file") == b"short"
         assert self.names(store, "") == {"file"}, "a draft was left behind"
-
-    def test_write_needs_the_folder(self, store: Store) -> None:
-        with pytest.raises(NotFound):
-            store.write("missing/file", b"data")
-        assert not store.exists("missing")
-
-    def test_write_does_not_replace_a_folder(self, store: Store) -> None:
-        store.mkdir("folder")
-        store.write("folder/file", b"data")
-        with pytest.raises(StoreError):
-            store.write("folder", b"data")
-        assert store.read("folder/file") == b"data"
-        assert self.names(store, "") == {"folder"}
 
     def test_read_of_a_missing_file(self, store: Store) -> None:
         for path in ("missing", "missing/file"):
@@ -147,8 +136,79 @@ class VerbTests(Base):
         with pytest.raises(ValueError, match="path"):
             store.rename("file", path)
         with pytest.raises(ValueError, match="path"):
+            store.stat(path)
+        with pytest.raises(ValueError, match="path"):
             store.rename(path, "other")
         assert store.read("file") == b"data"
+
+
+class CreateTests(Base):
+    """Skipped where the store does not promise `exclusive_create`."""
+
+    @pytest.fixture
+    def creates(self, store: Store) -> None:
+        if not store.guarantees.exclusive_create:
+            pytest.skip("the store doesn't promise exclusive_create")
+
+    @pytest.mark.usefixtures("creates")
+    def test_create_makes_a_file(self, store: Store) -> None:
+        store.mkdir("a")
+        for name, data in (("empty", b""), ("full", b"one\r\n\0\xff" * 1000)):
+            store.create(f"a/{name}", data)
+            assert store.read(f"a/{name}") == data
+        assert self.names(store, "a") == {"empty", "full"}
+
+    @pytest.mark.usefixtures("creates")
+    def test_create_replaces_nothing(self, store: Store) -> None:
+        store.write("written", b"one")
+        store.create("created", b"one")
+        for name in ("written", "created"):
+            for data in (b"two", b"one", b""):
+                with pytest.raises(AlreadyExists):
+                    store.create(name, data)
+            assert store.read(name) == b"one"
+
+    @pytest.mark.usefixtures("creates")
+    def test_what_was_removed_may_be_created_again(self, store: Store) -> None:
+        for turn in range(3):
+            store.create("file", b"%d" % turn)
+            assert store.read("file") == b"%d" % turn
+            store.remove("file")
+
+    def test_stat_tells_what_a_listing_tells(self, store: Store) -> None:
+        store.mkdir("a")
+        store.write("a/file", b"12345")
+        [listed], told = store.list("a"), store.stat("a/file")
+        assert (told.name, told.kind, told.tag) == (listed.name, listed.kind, listed.tag)
+        assert told.size in (None, 5)
+        if told.mtime is not None and listed.mtime is not None:
+            assert abs(told.mtime - listed.mtime) < 1
+        store.write("a/file", b"54321")
+        assert told.tag is None or store.stat("a/file").tag != told.tag
+        for path in ("a/missing", "missing", "missing/file"):
+            with pytest.raises(NotFound):
+                store.stat(path)
+
+
+class FolderTests(Base):
+    """There are folders, and a file is in one that was made."""
+
+    def test_write_needs_the_folder(self, store: Store) -> None:
+        with pytest.raises(NotFound):
+            store.write("missing/file", b"data")
+        assert not store.exists("missing")
+
+    def test_write_does_not_replace_a_folder(self, store: Store) -> None:
+        store.mkdir("folder")
+        store.write("folder/file", b"data")
+        with pytest.raises(StoreError):
+            store.write("folder", b"data")
+        assert store.read("folder/file") == b"data"
+        assert self.names(store, "") == {"folder"}
+
+    def test_upload_needs_the_folder(self, store: Store) -> None:
+        with pytest.raises(NotFound):
+            store.upload("missing/file", io.BytesIO(b"data"))
 
 
 class RenameTests(Base):
