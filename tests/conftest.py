@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.amounts import PATIENCE
+
 Figures = Callable[[str], None]
 
 # Who runs tests in the background may ignore these; what tests start must not inherit that.
 # (A handler of our own is not inherited, and we go on as before.)
-for number in (signal.SIGHUP, signal.SIGINT):
+for number in {getattr(signal, "SIGHUP", signal.SIGINT), signal.SIGINT}:
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, lambda *_: None)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """The whole suite runs in several processes, for much of it waits; a part of it in one."""
+    """The whole suite runs in several processes, more than there are cores, for much of it
+    waits; a part of it in one."""
     whole = config.args_source is not pytest.Config.ArgsSource.ARGS
-    return (os.cpu_count() or 1) + 1 if whole else 0
+    return (os.cpu_count() or 1) + 3 if whole else 0
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -32,6 +37,33 @@ def nothing_is_kept_at_home(tmp_path_factory: pytest.TempPathFactory) -> Iterato
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DIRJOBS_SCRATCH", str(tmp_path_factory.mktemp("scratch")))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def true_is_a_command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Many tests run ``true``, which Windows lacks."""
+    with pytest.MonkeyPatch.context() as patch:
+        if os.name == "nt":
+            folder = tmp_path_factory.mktemp("bin")
+            (folder / "true.cmd").write_text("@exit /b 0\r\n", newline="")
+            patch.setenv("PATH", str(folder), prepend=os.pathsep)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def no_thread_of_dirjobs_is_left() -> Iterator[None]:
+    """What a test leaves open speaks up in the middle of another one.  Threads of fixtures that
+    many tests share are there before a test."""
+    before = set(threading.enumerate())
+    yield
+    new = set(threading.enumerate()) - before
+    # The event loop of SFTP is one for a process, and stays.
+    left = [t for t in new if t.name.startswith("dirjobs") and t.name != "dirjobs-sftp"]
+    if left:
+        gc.collect()  # whose queue or executor is garbage in a circle ends then
+    for thread in left:
+        thread.join(PATIENCE)
+    assert not [thread for thread in left if thread.is_alive()]
 
 
 @pytest.fixture

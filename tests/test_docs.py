@@ -66,6 +66,12 @@ def test_the_store_passes_the_suite(here):
     assert " failed" not in done.stdout
 
 
+def test_a_filesystem_of_fsspec_passes_the_suite(here):
+    done = run(here, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_dirjobs_disk.py")
+    assert done.returncode == 0, done.stdout
+    assert " failed" not in done.stdout
+
+
 def test_every_test_that_the_page_explains_is_one_of_the_suite():
     from dirjobs.testing import StoreTests
 

@@ -36,7 +36,7 @@ TERMS = {
 }
 SECRET = "precious"
 """What the victim's files say: nobody prints it."""
-NOBODY = (65534, 65534) if os.geteuid() == 0 else (-1, -1)
+NOBODY = (65534, 65534) if hasattr(os, "geteuid") and os.geteuid() == 0 else (-1, -1)
 """Whom the victim's files are given, where that may be done."""
 _LONGEST = 255
 """Bytes of a name: no disk takes more."""

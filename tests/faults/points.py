@@ -7,6 +7,7 @@ is over each job is where it belongs, once, with its content, and was started on
 from __future__ import annotations
 
 import io
+import itertools
 from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
@@ -24,6 +25,7 @@ from dirjobs.errors import (
     ConfigurationError,
     StoreError,
 )
+from dirjobs.files.upload import Delivery
 from dirjobs.layout import (
     AGREEMENT,
     DONE,
@@ -41,10 +43,15 @@ from dirjobs.protocol.agreement import to_bytes
 from dirjobs.protocol.exits import Claim
 from dirjobs.protocol.intents import State
 from dirjobs.protocol.outage import Presence, SameQueue
-from dirjobs.runner.shutdown import Shutdown
-from dirjobs.runner.upload import Delivery
 from dirjobs.worker import retry_through_outages
+from tests.amounts import amount
 from tests.unit.lives import World
+
+
+def numbers(operation):
+    """The requests to try; daily every fourth of a requeue, whose many heartbeats are alike."""
+    return itertools.count(1, amount(4, 1) if operation == "requeue" else 1)
+
 
 JOBS = {"job1.txt": b"first", "job2.txt": b"the second one"}
 
@@ -311,7 +318,7 @@ def log(scene):
     held = scene.next()
     path, data = f"{LOGS}/{held.job.name}.w1.log", b"what it printed"
     yield
-    told = Delivery(scene.life.share, Shutdown()).log(path, data, patient=True)
+    told = Delivery(scene.life.share).log(path, data, patient=True)
     yield
     if told:
         assert scene.world.store.read(path) == data
@@ -327,7 +334,7 @@ def results(scene):
             path = Path(folder, name)
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(data)
-        delivery = Delivery(scene.life.share, Shutdown())
+        delivery = Delivery(scene.life.share)
         place = delivery.place_for(held.job.name, held.worker)
         problem = delivery.results(place, folder)
     yield

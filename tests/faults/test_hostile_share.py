@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import random
-import resource
 import subprocess
 import sys
 import threading
@@ -25,6 +24,9 @@ from tests.amounts import PATIENCE, amount
 from tests.cli.conftest import the_log_stays_as_it_was  # noqa: F401 - for all tests here
 from tests.command_line import AS_NOBODY, environment
 from tests.faults.hostile_share import NOBODY, SECRET, Hostile, kinds, make_victim, seen
+
+if sys.platform != "win32":
+    import resource
 
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="needs links, FIFOs and names of any bytes"
@@ -151,7 +153,7 @@ class Crew:
 
     def _work(self, url, wid):
         try:
-            with DirJobs(url, wid=wid, job_ext="", job_filter=is_for_crew) as queue:
+            with DirJobs(url, wid=wid, job_ext="", job_filter=is_for_crew, create=True) as queue:
                 self._queues.append(queue)
                 self.begun.release()
                 while not self.stop.is_set():
@@ -245,7 +247,7 @@ def test_everything_odd_beside_workers_and_commands(
     before = seen(victim)
     assert kinds(victim) >= 60
     # Whoever obeys an odd order does so soon; nobody dies, however busy the machine is.
-    with DirJobs(jobs, wid="w0", heartbeat=1) as queue:
+    with DirJobs(jobs, wid="w0", heartbeat=1, create=True) as queue:
         assert queue.next_and_lock() is None  # the first worker's terms are those of all
     aside.mkdir()
     kept_logs(monkeypatch, (logged := []))

@@ -16,7 +16,7 @@ from dirjobs.testing import Fault, Lossy
 from tests.fake_webdav import FakeWebDAV
 from tests.fake_webdav import Fault as ServerFault
 from tests.fake_webdav.tree import Blob, File, Folder
-from tests.faults.points import OF_WORKERS, OPERATIONS, Scene, play
+from tests.faults.points import OF_WORKERS, OPERATIONS, Scene, numbers, play
 
 MOST = 80
 LATER = 1_000_000
@@ -63,8 +63,8 @@ def no_power_is_cut(monkeypatch):
     monkeypatch.setattr("os.fsync", lambda fd: None)
 
 
-def through_all(scene_of, operation):
-    for n in itertools.count(1):
+def through_all(scene_of, operation, every):
+    for n in every:
         assert n < MOST
         if not play(scene_of(n), operation, n):
             assert n > 1
@@ -88,7 +88,7 @@ def test_every_request(medium, mode, kind, operation, tmp_path):
         store.__dict__.update(_clock=lambda: made.world.now) if medium == "memory" else None
         return made
 
-    through_all(scene, operation)
+    through_all(scene, operation, itertools.count(1))
 
 
 class Served(Layer):
@@ -182,7 +182,7 @@ def test_every_request_to_a_server(server, mode, kind, operation):
         return Scene(Behind(store, server._tree, root), faulty, policy(mode))
 
     try:
-        through_all(scene, operation)
+        through_all(scene, operation, numbers(operation))
     finally:
         for store in stores:
             store.close()

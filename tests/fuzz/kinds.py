@@ -30,8 +30,7 @@ from dirjobs.backends.webdav.propfind import BadAnswer, Multistatus
 from dirjobs.backends.webdav.proxy import from_environment
 from dirjobs.backends.webdav.status import retry_after
 from dirjobs.cli.commands.show import attempt, attempt_lines
-from dirjobs.cli.sweep import naming, parameters, sources
-from dirjobs.cli.tables import cells
+from dirjobs.console.tables import cells
 from dirjobs.console.text import json_text
 from dirjobs.errors import ConfigurationError, StoreError
 from dirjobs.layout import DONE, FAILED, JobFile
@@ -45,6 +44,7 @@ from dirjobs.redaction import redacted, without_login
 from dirjobs.registry import scheme_of
 from dirjobs.runner import template
 from dirjobs.store import Entry
+from dirjobs.sweep import naming, parameters, sources
 from tests.fuzz.mutation import mutated, mutated_text
 
 
@@ -344,7 +344,7 @@ def in_a_file(read: Callable[[str], object]) -> Callable[[bytes], None]:
 def read_table(path: str) -> None:
     for kind in ("csv", "json"):
         with contextlib.suppress(ConfigurationError):
-            batch = sources.from_parameters([], (kind, path, "the table"), None, None)
+            batch = sources.from_parameters({}, (kind, path, "the table"), None, None)
             for job in batch.jobs():
                 with job.open() as file:
                     file.read()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import random
-import resource
 import signal
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+
+if sys.platform != "win32":
+    import resource
 
 from tests.fuzz.kinds import KINDS, Kind
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import secrets
+import sys
 
 import pytest
 
 from tests.amounts import THOROUGH, amount
 from tests.fuzz.kinds import KINDS, Kind
 from tests.fuzz.run import TooSlow, alarm, attempt, run
+
+pytestmark = pytest.mark.skipif(
+    sys.platform == "win32", reason="a timer of the process ends what takes too long"
+)
 
 
 @pytest.mark.parametrize("kind", KINDS)

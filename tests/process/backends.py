@@ -6,7 +6,7 @@ Each yields a `Place`, and its server, if there is one that could be away.
 from __future__ import annotations
 
 from tests.process.crew import Place
-from tests.servers import apache
+from tests.servers import apache, sshd
 from tests.servers.samba import Samba
 
 
@@ -29,4 +29,10 @@ def on_samba(folder):
         yield Place(f"{server.url}/jobs", root, server.options, env), server
 
 
-BACKENDS = {"posix": on_posix, "apache": on_apache, "samba": on_samba}
+def on_openssh(folder):
+    with sshd.running(sshd.OpenSsh) as server:
+        env = {f"FSSPEC_SFTP_{name.upper()}": str(value) for name, value in server.login.items()}
+        yield Place(f"{server.url}/jobs", server.root / "jobs", server.login, env), server
+
+
+BACKENDS = {"posix": on_posix, "apache": on_apache, "samba": on_samba, "openssh": on_openssh}

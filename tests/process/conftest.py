@@ -2,12 +2,13 @@
 
 import pytest
 
+from tests.amounts import THOROUGH
 from tests.fake_webdav.fixtures import serve_fake  # noqa: F401
 from tests.process.backends import BACKENDS
 from tests.process.crew import Crew
 
 
-@pytest.fixture(params=BACKENDS)
+@pytest.fixture(params=[each for each in BACKENDS if each != "openssh" or THOROUGH])
 def backend(request, tmp_path):
     yield from BACKENDS[request.param](tmp_path)
 

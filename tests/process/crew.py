@@ -43,7 +43,7 @@ class Place:
         self.jobs = 0
 
     def queue(self, wid, **more):
-        return DirJobs(self.url, wid, **{**self.options, **more})
+        return DirJobs(self.url, wid, create=True, **{**self.options, **more})
 
     def fill(self, number):
         self.jobs = number

@@ -133,10 +133,10 @@ class Drain:
         """What is not done, by folder."""
         return {f: self.names(f) for f in (WAITING, RUNNING, FAILED, PARKED) if self.names(f)}
 
-    def check(self, *names: str) -> None:
+    def check(self, *names: str, mode: str = "trust") -> None:
         """Each job was started once, is done, and contains what it did."""
         told = [words for words in self.records() if words[0] == "done"]
-        assert {words[1] for words in self.records() if words[0] == "mode"} == {"trust"}
+        assert {words[1] for words in self.records() if words[0] == "mode"} == {mode}
         assert not self.left(), f"{self.left()}\n{self.log()}"
         assert self.names(DONE) == sorted(names)
         assert self.starts() == Counter(names), self.log()

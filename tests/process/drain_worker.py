@@ -1,7 +1,8 @@
 """One worker of a drain, as a program of its own.
 
 Gets its settings as JSON on standard input (there may be a password in them) and records
-in a local file what it starts and ends, and "ready" when it has first found nothing more.
+in a local file what it starts and ends, and its mode and "ready" when it has first found nothing
+more.
 Works until nothing is waiting and the file `stop` is there.
 """
 
@@ -22,8 +23,10 @@ def main() -> None:
     stop, reads = settings.pop("stop"), settings.pop("reads")
     if not reads:  # what jobs cost is counted: listings come with age, the slower the more
         candidates._LISTING_USED_SECONDS = 3600.0
-    with open(settings.pop("record"), "a", buffering=1) as record, DirJobs(**settings) as dj:
-        record.write(f"mode {dj.mode}\n")
+    with (
+        open(settings.pop("record"), "a", buffering=1) as record,
+        DirJobs(create=True, **settings) as dj,
+    ):
         ready = False
         while True:
             # Asked before looking: what was added until then is seen.
@@ -38,7 +41,7 @@ def main() -> None:
                 else:
                     record.write(f"done {job.name()} {hashlib.sha256(content).hexdigest()}\n")
             if not ready:
-                record.write("ready\n")
+                record.write(f"mode {dj.mode}\nready\n")
                 ready = True
             if last:
                 return

@@ -55,14 +55,15 @@ def kept(place):
         return 0  # on its way, or just replaced
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "stopped"])
-def test_each_attempt_goes_on_where_the_one_before_was(place, tmp_path, number, figures):
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM"], ids=["killed", "stopped"])
+def test_each_attempt_goes_on_where_the_one_before_was(place, tmp_path, name, figures):
+    number = signal.Signals[name]
     place.fill(0)
     with place.queue("adder") as queue:
         queue.add("count", "")
 
     def worker(tag):
-        every = "0.2" if number == signal.SIGKILL else "1000"
+        every = "0.2" if name == "SIGKILL" else "1000"
         scratch = str(tmp_path / tag)
         command = ["work", place.url, "--wid", tag, "--checkpoint-every", every]
         command += ["--max-attempts", str(KILLS + 1)]
@@ -88,7 +89,7 @@ def test_each_attempt_goes_on_where_the_one_before_was(place, tmp_path, number, 
         tag, reached = f"w{kill % 2}", (kill + 1) * SHARE
         with worker(tag) as process:
             try:
-                if number == signal.SIGKILL:
+                if name == "SIGKILL":
                     until(lambda: process.poll() is not None or kept(place) == reached)  # noqa: B023
                 else:
                     until(lambda: process.poll() is not None or local(tag) == reached)  # noqa: B023
@@ -105,4 +106,4 @@ def test_each_attempt_goes_on_where_the_one_before_was(place, tmp_path, number, 
     began = [kill * SHARE for kill in range(KILLS + 1)]
     assert found == {"sum": STEPS * (STEPS + 1) // 2, "began": str(began)}
     assert list((place.root / "_queue/keep").iterdir()) == []
-    figures(f"{number.name}: attempts began at {began}, the sum is {found['sum']}")
+    figures(f"{name}: attempts began at {began}, the sum is {found['sum']}")

@@ -30,16 +30,16 @@ def test_each_job_is_run_once_and_ends_where_its_exit_code_says(tmp_path):
     assert (done.returncode, done.stderr) == (1, "")
     lines = [re.sub(r"\d+\.\d s", "T", line) for line in done.stdout.splitlines()]
     assert lines == [
-        "[1/4] job1.txt ...",
-        "[1/4] job1.txt ... done in T",
-        "[2/4] job2.csv ...",
-        "[2/4] job2.csv ... failed in T: exit code 3: jobs/01_running/w1.job2.csv",
-        "[3/4] job10 ...",
-        "[3/4] job10 ... done in T",
-        "[4/4] killed.txt ...",
-        "[4/4] killed.txt ... failed in T: killed by signal 9",
+        "[1, 3 wait] job1.txt ...",
+        "[1] job1.txt ... done in T",
+        "[2, 2 wait] job2.csv ...",
+        "[2] job2.csv ... failed in T: exit code 3: jobs/01_running/w1.job2.csv",
+        "[3, 1 waits] job10 ...",
+        "[3] job10 ... done in T",
+        "[4, 0 wait] killed.txt ...",
+        "[4] killed.txt ... failed in T: killed by signal 9 (SIGKILL)",
         "2 done, 2 failed in T",
-        "What they printed is in jobs/logs.",
+        "See `dirjobs list --failed --reason` and `dirjobs logs JOB`.",
     ]
     for job in ("job1.txt", "job2.csv", "job10", "killed.txt"):
         assert log_of(queue, job) == [f"jobs/01_running/w1.{job}"]
@@ -112,7 +112,7 @@ def test_a_job_moved_away_by_hand_is_told_and_the_next_one_is_done(tmp_path):
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert "'a.txt' is no longer claimed" in done.stderr
-    assert "1 lost, 1 done" in done.stdout
+    assert "1 done, 1 lost" in done.stdout
     assert where_jobs_are(queue)["02_done"] == ["b.txt"]
 
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from dirjobs.cli.commands.demo import sweep
-from dirjobs.cli.sweep.parameters import parse_param
+from dirjobs.sweep.parameters import parse_param
 from tests.amounts import PATIENCE
 from tests.command_line import (
     DIRJOBS,
@@ -40,7 +40,7 @@ def test_demo(tmp_path):
     done = run("demo", "--folder", "shown", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert "12 jobs done by 3 workers" in done.stdout
-    assert "12 done, 0 failed (100 % of 12 over)" in done.stdout
+    assert "12 done, 0 failed (12 of 12 ended)" in done.stdout
     assert "\x1b" not in done.stdout
     assert len(where_jobs_are(tmp_path / "shown" / "jobs")["02_done"]) == 12
     found = results(tmp_path / "shown")
@@ -112,7 +112,7 @@ def test_a_demo_whose_jobs_fail_says_so(tmp_path):
     )
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("dirjobs: only 0 of 3 jobs are done")
-    assert "3 failed (100 % of 3 over)" in done.stdout
+    assert "3 failed (3 of 3 ended)" in done.stdout
     assert "failed: r2.8.json: exit code 1" in done.stdout
 
 

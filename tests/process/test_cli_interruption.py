@@ -28,11 +28,10 @@ def start(tmp_path):
         yield start
 
 
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
-)
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
 @pytest.mark.parametrize("stubborn", [False, True], ids=["ends_when_asked", "has_to_be_killed"])
-def test_a_signal_gives_the_job_back(tmp_path, start, number, code, stubborn):
+def test_a_signal_gives_the_job_back(tmp_path, start, name, code, stubborn):
+    number = signal.Signals[name]
     queue = make_queue(tmp_path / "jobs", "a.txt", "b.txt")
     script = "sleep 1000 & echo $$ $! > pids.new; mv pids.new pids; wait; wait"
     if stubborn:
@@ -45,7 +44,7 @@ def test_a_signal_gives_the_job_back(tmp_path, start, number, code, stubborn):
         worker.send_signal(number)  # an impatient person
     out, err = worker.communicate(timeout=PATIENCE)
     assert worker.returncode == code
-    assert err == f"dirjobs: stopped by {number.name}.\n"
+    assert err == f"dirjobs: stopped by {name}.\n"
     assert "a.txt ... given back" in out
     assert where_jobs_are(queue) == {
         "00_waiting": ["a.txt", "b.txt"],
@@ -120,7 +119,7 @@ def test_an_interrupted_start(tmp_path, start):
 
 def test_the_heartbeat_names_the_process_group_of_the_program(tmp_path):
     make_queue(tmp_path / "jobs", "a.txt")
-    with DirJobs(tmp_path / "jobs", heartbeat=0.05) as dj:
+    with DirJobs(tmp_path / "jobs", heartbeat=0.05, create=True) as dj:
         dj.next_and_lock().release()
         with dj.runs_group(12345):
             wait_until(lambda: heartbeats(tmp_path / "jobs")[0]["groups"] == [12345])

@@ -59,7 +59,7 @@ def test_a_mount_that_is_gone_for_a_while(tmp_path):
     if subprocess.run(bind, capture_output=True, check=False).returncode:
         pytest.skip("no mounts here")
     try:
-        with DirJobs(mount / "queue") as queue:
+        with DirJobs(mount / "queue", create=True) as queue:
             queue.add("a.txt")
             job = queue.next_and_lock()
             subprocess.run(["umount", "--lazy", mount], check=True)

@@ -46,7 +46,7 @@ def test_eight_workers_and_a_producer(samba: Samba, url: str, drain: Drain) -> N
     added = [f"added{number}.txt" for number in range(amount(100, 300))]
     drain.put(*there)
     drain.start(8)
-    with DirJobs(url, wid="producer", storage_options=samba.options) as producer:
+    with DirJobs(url, wid="producer", storage_options=samba.options, create=True) as producer:
         for name in added:
             producer.add(name, payload(name))
     drain.end()
@@ -99,7 +99,7 @@ def test_a_forked_child_works_under_an_incarnation_of_its_own(
     samba: Samba, url: str, root: Path
 ) -> None:
     jobs = [f"job{number}.txt" for number in range(6)]
-    with DirJobs(url, storage_options=samba.options) as dj:
+    with DirJobs(url, storage_options=samba.options, create=True) as dj:
         for name in jobs:
             dj.add(name, payload(name))
         mine = dj.next_and_lock()
@@ -131,7 +131,7 @@ def test_a_forked_child_works_under_an_incarnation_of_its_own(
 def test_eight_threads_of_one_worker(samba: Samba, url: str) -> None:
     jobs = [f"job{number}.txt" for number in range(300)]
     worked: list[str] = []
-    with DirJobs(url, storage_options=samba.options) as dj:
+    with DirJobs(url, storage_options=samba.options, create=True) as dj:
         root = samba.root / url.rpartition("/")[2] / "00_waiting"
         for name in jobs:
             (root / name).write_bytes(payload(name))

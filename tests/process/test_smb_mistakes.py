@@ -95,11 +95,11 @@ def test_the_password_works_from_the_environment_and_from_the_url(samba: Samba) 
 def test_dirjobs_makes_the_queue_in_a_folder_that_is_there(samba: Samba) -> None:
     """The command line does not: there, most likely, the name was mistyped."""
     name = secrets.token_hex(4)
-    with DirJobs(f"{samba.url}/{name}", storage_options=samba.options) as dj:
+    with DirJobs(f"{samba.url}/{name}", storage_options=samba.options, create=True) as dj:
         dj.add("job.txt", b"x")
     assert (samba.root / name / WAITING / "job.txt").exists()
     with pytest.raises(OSError, match="its folder is not there") as raised:
-        DirJobs(f"{samba.url}/no/{name}", storage_options=samba.options)
+        DirJobs(f"{samba.url}/no/{name}", storage_options=samba.options, create=True)
     print(raised.value)
 
 
@@ -115,7 +115,7 @@ def test_a_read_only_share() -> None:
 def test_a_full_disk() -> None:
     with Samba(tiny=128 * 1024) as samba:
         url = f"{samba.url}/queue"
-        with DirJobs(url, storage_options=samba.options) as dj:
+        with DirJobs(url, storage_options=samba.options, create=True) as dj:
             dj.add("job1.txt", b"x")
             with pytest.raises(Denied, match="the disk of the server is full") as raised:
                 dj.add("big.txt", bytes(1_000_000))
@@ -131,7 +131,7 @@ def test_a_full_disk() -> None:
 @pytest.mark.parametrize("name", ["a:b.txt", "a*.txt", "what?.txt", "a|b.txt", "con.txt", "end."])
 def test_names_that_no_share_takes_are_refused(samba: Samba, name: str) -> None:
     with (
-        DirJobs(f"{samba.url}/queue", storage_options=samba.options) as dj,
+        DirJobs(f"{samba.url}/queue", storage_options=samba.options, create=True) as dj,
         pytest.raises(InvalidName) as raised,
     ):
         dj.add(name, b"x")
@@ -143,7 +143,7 @@ def test_names_made_on_the_server_itself_are_skipped_and_told_once(
 ) -> None:
     """Samba shows ``a:b.txt`` under a short name that would work, and would then stay."""
     odd = {"a:b.txt", "a*.txt", "a;b.txt"}
-    with DirJobs(f"{samba.url}/odd", storage_options=samba.options) as dj:
+    with DirJobs(f"{samba.url}/odd", storage_options=samba.options, create=True) as dj:
         waiting = samba.root / "odd" / WAITING
         for name in (*odd, "job1.txt"):
             (waiting / name).write_text(name)

@@ -161,7 +161,7 @@ def test_what_the_samba_client_reads_and_writes_waits(
 def test_a_claim_that_somebody_reads_is_ended_when_it_is_closed(
     samba: Samba, url: str, opened: Opener, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with DirJobs(url, storage_options=samba.options) as dj:
+    with DirJobs(url, storage_options=samba.options, create=True) as dj:
         dj.add("job.txt", b"x")
         job = dj.next_and_lock()
         assert job is not None

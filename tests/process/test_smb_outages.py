@@ -109,7 +109,7 @@ def test_a_server_that_freezes(proxy: Proxy, drain: Drain) -> None:
 def test_a_share_that_is_there_later_than_its_server(samba: Samba, connections: str) -> None:
     """As after a restart of a NAS: the volume behind the share is mounted last."""
     url, elsewhere = f"{samba.url}/queue", samba.root.with_name("elsewhere")
-    with DirJobs(url, storage_options=samba.options) as queue:
+    with DirJobs(url, storage_options=samba.options, create=True) as queue:
         queue.add("a.txt")
         job = queue.next_and_lock()
         assert job is not None

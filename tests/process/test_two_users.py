@@ -94,7 +94,7 @@ def something_in_them(queue):
 @pytest.mark.parametrize("chosen", [one_of_its_folders, something_in_them])
 def test_links_lead_nobody_to_files_outside(open_folder, colleague, figures, chosen):
     queue, victim, home = (open_folder / name for name in ("jobs", "victim", "home"))
-    with DirJobs(queue) as made:
+    with DirJobs(queue, create=True) as made:
         assert made.next_and_lock() is None
     names = [f"job{number}.txt" for number in range(JOBS)]
     for name in names:

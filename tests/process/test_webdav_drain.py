@@ -28,7 +28,7 @@ def names(count):
 def drained(folder: Path, url: str, jobs: list[str], share: float = 0.5, **settings) -> Drained:
     """A `share` of `jobs` is there when the workers start, the others are added meanwhile."""
     options = settings.get("storage_options")
-    with DirJobs(url, wid="producer", job_ext="", storage_options=options) as producer:
+    with DirJobs(url, wid="producer", job_ext="", storage_options=options, create=True) as producer:
         first = int(share * len(jobs))
         for name in jobs[:first]:
             producer.add(name, content(name))

@@ -32,7 +32,7 @@ def main(orders):
         dirjobs.queue.this_process = lambda: here
     answer("ready")
     for url in orders["urls"]:
-        with DirJobs(url, "w1", **orders["options"]) as queue:
+        with DirJobs(url, "w1", create=True, **orders["options"]) as queue:
             told_to("begin")
             try:
                 job = queue.next_and_lock()

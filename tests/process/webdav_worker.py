@@ -114,7 +114,7 @@ def drain(
 ) -> Counter[str]:
     """Take jobs until the producer has added all and nothing is waiting."""
     with (
-        DirJobs(url, wid=wid, job_ext="", **settings) as queue,
+        DirJobs(url, wid=wid, job_ext="", create=True, **settings) as queue,
         (folder / f"{wid}.started").open("a") as started,
     ):
         while True:

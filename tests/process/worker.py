@@ -59,7 +59,7 @@ def begun(orders):
     deadline = time.monotonic() + PATIENCE
     while True:
         try:
-            return DirJobs(orders["url"], orders["wid"], **orders["options"])
+            return DirJobs(orders["url"], orders["wid"], create=True, **orders["options"])
         except Unavailable:
             if time.monotonic() > deadline:
                 raise

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import base64
-import grp
 import hashlib
 import os
-import pwd
 import shutil
 import signal
 import subprocess
@@ -78,15 +76,21 @@ class Apache:
     """
 
     def __init__(
-        self, home: Path, *, auth: str | None = "basic", tls: bool = False, more: str = ""
+        self,
+        home: Path,
+        *,
+        auth: str | None = "basic",
+        tls: bool = False,
+        more: str = "",
+        root: Path | None = None,
     ) -> None:
         self._program = require_program("apache2", "httpd", install=_INSTALL)
-        self.home, self.root = home, home / "served"
+        self.home, self.root = home, root or home / "served"
         self.user, self.password = ("worker", "s3cret-pässword") if auth else ("", "")
         self._auth, self._tls, self._more = auth, tls, more
         self.ca = home / "cert.pem" if tls else None
         for folder in (self.root, home / "lock"):
-            folder.mkdir(parents=True)
+            folder.mkdir(parents=True, exist_ok=True)
         if tls:
             make_certificate(home)
         self._write_passwords()
@@ -223,6 +227,9 @@ def _modules(tls: bool) -> Iterator[tuple[str, Path]]:
 
 
 def _server_user() -> tuple[str, str]:
+    import grp
+    import pwd
+
     for name in ("www-data", "apache", "nobody"):
         try:
             entry = pwd.getpwnam(name)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pwd
 import shutil
 import signal
 import subprocess
@@ -14,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
+import psutil
 import pytest
 
 from tests.amounts import PATIENCE
@@ -97,7 +97,7 @@ class Samba:
         self._smbd = needed()
         self._pdbedit = needed("pdbedit")
         self.base = Path(tempfile.mkdtemp(prefix="dirjobs-samba-"))
-        self.user = pwd.getpwuid(os.getuid()).pw_name
+        self.user = psutil.Process().username()
         self.root = self.base / "root"
         self._tiny = tiny
         for name in ("private", "lock", "state", "cache", "pid", "ncalrpc", "log", "root", "dfs"):

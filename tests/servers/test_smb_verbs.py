@@ -13,7 +13,7 @@ import pytest
 
 from dirjobs.backends.smb import SmbStore, open_store
 from dirjobs.errors import AlreadyExists, Busy, Denied, NotFound, Unsupported
-from dirjobs.store import MAX_READ, FileKind
+from dirjobs.store import MAX_READ, Entry, FileKind
 from tests.amounts import PATIENCE, amount
 from tests.servers.proxy import Proxy
 from tests.servers.samba import Samba, needed
@@ -41,7 +41,7 @@ def test_a_file_is_written_read_renamed_and_removed(store: SmbStore) -> None:
     store.rename("a.txt", "b.txt")
     assert store.mtime("b.txt") == mtime
     (entry,) = store.list("")
-    assert entry == ("b.txt", mtime, 7, FileKind.FILE)
+    assert entry == Entry("b.txt", mtime, 7, FileKind.FILE)
     store.remove("b.txt")
     assert not store.exists("b.txt")
     assert list(store.list("")) == []

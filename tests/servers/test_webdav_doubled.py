@@ -19,7 +19,9 @@ def test_each_job_is_done_once_and_said_to_be(mode):
 
     def work(url, wid):
         try:
-            with DirJobs(url, wid=wid, mode=mode, storage_options={"netrc": False}) as queue:
+            with DirJobs(
+                url, wid=wid, mode=mode, storage_options={"netrc": False}, create=True
+            ) as queue:
                 for job in queue:
                     name = job.name()
                     job.done()
@@ -29,7 +31,9 @@ def test_each_job_is_done_once_and_said_to_be(mode):
 
     with apache.running(auth=None) as server, forwarding(server.port, times=twice_if_move) as port:
         url = f"http://127.0.0.1:{port}{server.url.partition(str(server.port))[2]}/jobs"
-        with DirJobs(url, wid="person", mode=mode, storage_options={"netrc": False}) as queue:
+        with DirJobs(
+            url, wid="person", mode=mode, storage_options={"netrc": False}, create=True
+        ) as queue:
             for job in jobs:
                 queue.add(job, b"data")
         crew = [Thread(target=work, args=(url, wid)) for wid in ("w1", "w2", "w3")]

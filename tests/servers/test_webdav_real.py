@@ -86,7 +86,7 @@ def test_logins(auth, tls):
             options = {"ca": str(server.ca)} if tls else {}
             with (
                 open_store(server.url, options) as store,
-                pytest.raises(Denied, match="nobody"),
+                pytest.raises(Denied, match="none was given"),
             ):
                 list(store.list(""))
 

@@ -136,7 +136,7 @@ EXIT_MUTANTS = (
         torn,
         (("recovery.orphans", "        if self.parts.me.trusts:\n            return False\n"
           "        if orphan.job.size", "        return False\n        if orphan.job.size"),),
-        "s27",
+        "s1",
     ),
     Mutant(
         "one death too many",
@@ -165,5 +165,6 @@ EXIT_MUTANTS = (
             ("recovery.orphans", "        if moved:\n            self.requeued",
              "        if moved:\n            noting()\n            self.requeued"),
         ),
+        "s2",
     ),
 )  # fmt: skip

@@ -48,6 +48,7 @@ MEMBER_MUTANTS = (
         (("recovery.membership",
           "if not heartbeat.ended and heartbeat.worker.casefold() == self.me.worker.casefold():",
           "if False:"),),
+        "s5",
     ),
     Mutant(
         "a silent namesake is not waited for",

@@ -30,12 +30,12 @@ THREAD_MUTANTS = (
             ("queue", "with self._generation.worker.intents.end_alone(claim.path):", "if True:"),
             ("queue", "earlier=None if earlier is None else earlier.membership", "earlier=None"),
         ),
-        seed="m8",
+        seed="m3",
     ),
     ThreadMutant(
         "a call goes on with the worker after the one that was closed",
-        (("queue", "        worker = generation.worker\n        try:\n            try:",
-          "        worker = self._worker\n        try:\n            try:"),),
+        (("queue", "        worker = generation.worker\n        ask = partial(",
+          "        worker = self._worker\n        ask = partial("),),
     ),
     ThreadMutant(
         "a fork keeps the locks of threads that it does not have",
@@ -56,6 +56,7 @@ THREAD_MUTANTS = (
              "weakref.finalize(self, thread.stop)"),
             ("heartbeat_thread", " and not threads.is_current(self._thread)", ""),
         ),
+        seed="m3",
     ),
     ThreadMutant(
         "a name that is not yet the worker's is taken for one that is over",
@@ -65,7 +66,7 @@ THREAD_MUTANTS = (
             ("protocol.intents", "if self._worker_ended or worker in self._over:",
              "if self._worker_ended:"),
         ),
-        seed="m1",
+        seed="m12",
     ),
     ThreadMutant(
         "the heartbeat of a name that is over is written again",
