@@ -69,7 +69,7 @@ def bare(folder: str, number: int, processes: int, ready: Callable[[], object]) 
 def dirjobs(folder: str, number: int, processes: int, ready: Callable[[], object]) -> Drained:  # noqa: ARG001
     """The same by `DirJobs`, opened while the queue is still empty."""
     opened = time.monotonic()
-    queue = DirJobs(folder, wid=f"w{number}")
+    queue = DirJobs(folder, wid=f"w{number}", create=True)
     if queue.next_and_lock() is not None:
         raise RuntimeError(f"{folder} is not empty")
     opening = time.monotonic() - opened

@@ -118,7 +118,7 @@ def claims(samba: Samba, count: int) -> None:
 def claim_rate(samba: Samba, count: int) -> float:
     """Claims per second of a whole `DirJobs`, its listings and heartbeats included."""
     url = f"{samba.url}/{uuid.uuid4().hex}"
-    with DirJobs(url, storage_options=samba.options) as dj:
+    with DirJobs(url, storage_options=samba.options, create=True) as dj:
         dj.add("first.txt")
         first = dj.next_and_lock()  # connects and announces the worker
         waiting = samba.root / url.rpartition("/")[2] / "00_waiting"
@@ -138,7 +138,7 @@ def jobs_trips(samba: Samba, count: int) -> None:
     """Requests for a job's claim and its end, with all that a worker needs beside."""
     url = f"{samba.url}/{uuid.uuid4().hex}"
     with Proxy(samba.port) as proxy:
-        with DirJobs(url, storage_options={**samba.options, "port": proxy.port}) as dj:
+        with DirJobs(url, storage_options={**samba.options, "port": proxy.port}, create=True) as dj:
             waiting = samba.root / url.rpartition("/")[2] / "00_waiting"
             for number in range(count):
                 (waiting / f"job{number}.txt").touch()

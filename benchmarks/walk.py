@@ -81,7 +81,7 @@ def _call(frame: FrameType) -> Call | None:
 
 def local() -> Walk:
     """From `next_and_lock` to the rename, on a local folder, in mode trust."""
-    with tempfile.TemporaryDirectory() as folder, DirJobs(f"{folder}/jobs") as dj:
+    with tempfile.TemporaryDirectory() as folder, DirJobs(f"{folder}/jobs", create=True) as dj:
         for number in range(3):
             dj.add(f"job{number}.txt")
         job = dj.next_and_lock()  # the first one also sets up the worker

@@ -103,7 +103,7 @@ def asked(server: Apache) -> int:
 
 
 def dirjobs(mode: str, url: str, number: int, _share: list[str], barrier: Barrier) -> None:
-    with DirJobs(url, wid=f"w{number}", mode=mode) as queue:
+    with DirJobs(url, wid=f"w{number}", mode=mode, create=True) as queue:
         barrier.wait(60)
         for job in queue:
             job.done()

@@ -38,23 +38,30 @@ class Box(NamedTuple):
 
 
 PROGRAM, QUEUE, CORE, STORE = "#fdf1dc", "#e3f0e3", "#dfeaf7", "#efe6f5"
-LOWEST = ("names", "clock", "threads", "redaction", "typed", "version", "logins", "keyrings")
+LOWEST = (
+    *("names", "clock", "threads", "redaction", "sizes", "placeholders"),
+    *("typed", "version", "logins", "keyrings"),
+)
 BOXES = (
     Box(1, 0, ("cli",), ("the commands, one file each",), PROGRAM),
     Box(1, 1, ("runner",), ("the program behind", "dirjobs work"), PROGRAM),
-    Box(0, 2, ("console",), ("what is printed for people",), PROGRAM),
+    Box(2.3, 1, ("functions",), ("calls as jobs: Executor,", "joblib"), PROGRAM),
+    Box(0, 3, ("console",), ("what is printed for people",), PROGRAM),
+    Box(1, 3, ("sweep",), ("sets of parameters,", "and jobs made of them"), QUEUE),
     Box(3.6, 1, ("check",), ("what a share really", "guarantees"), PROGRAM),
-    Box(1, 2, ("queue", "job", "worker", "heartbeat_thread"), ("DirJobs and its worker",), QUEUE),
-    Box(0.5, 3, ("admin",), ("what people do to a queue:", "add, look, retry, cancel"), QUEUE),
-    Box(0.5, 4, ("recovery",), ("who is alive, and what", "the dead have left"), CORE),
-    Box(0.5, 5, ("protocol",), ("who may run a job",), CORE),
-    Box(0.5, 6, ("policy", "layout", "signing"), ("mode and times;", "what every file is"), CORE),
-    Box(4.15, 4, ("testing",), ("the suite for stores,", "faults, races"), STORE),
-    Box(1.9, 6, ("registry",), ("from a URL to a store",), STORE),
-    Box(3.15, 6, ("backends",), ("posix, memory, fsspec,", "webdav, smb"), STORE),
-    Box(4.15, 6, ("layers",), ("stores around a store:", "retry, log"), STORE),
-    Box(1.9, 7, ("store", "errors"), ("the contract",), STORE),
-    Box(3.15, 7, LOWEST, (), STORE),
+    Box(1, 2, ("queue", "job", "table", "filesystem"), ("DirJobs, and what it gives",), QUEUE),
+    Box(2, 3, ("files",), ("logs, results, checkpoints:", "here, and on the share"), QUEUE),
+    Box(1, 4, ("worker", "heartbeat_thread"), ("takes jobs, and ends them",), QUEUE),
+    Box(0.5, 5, ("admin",), ("what people do to a queue:", "add, look, retry, cancel"), QUEUE),
+    Box(0.5, 6, ("recovery",), ("who is alive, and what", "the dead have left"), CORE),
+    Box(0.5, 7, ("protocol",), ("who may run a job",), CORE),
+    Box(0.5, 8, ("policy", "layout", "signing"), ("mode and times;", "what every file is"), CORE),
+    Box(4.15, 6, ("testing",), ("the suite for stores,", "faults, races"), STORE),
+    Box(1.9, 8, ("registry",), ("from a URL to a store",), STORE),
+    Box(3.15, 8, ("backends",), ("posix, memory, fsspec, webdav,", "smb, sftp, objects"), STORE),
+    Box(4.15, 8, ("layers",), ("stores around a store:", "retry, log"), STORE),
+    Box(1.9, 9, ("store", "errors"), ("the contract",), STORE),
+    Box(3.15, 9, LOWEST, (), STORE),
 )
 UNSEEN = ("__main__",)
 BELOW = BOXES[-1]
