@@ -67,6 +67,13 @@ def docs(session):
     session.run("mkdocs", "build", "--strict", *session.posargs, env={"NO_MKDOCS_2_WARNING": "1"})
 
 
+@nox.session(python="3.11")
+def wine(session):
+    """The portable part of the suite with a Python for Windows; arguments go to pytest."""
+    session.install("packaging>=24")
+    session.run("python", "tests/windows/wine.py", *session.posargs)
+
+
 @nox.session
 def audit(session):
     """Known holes in what we install; needs PyPI itself, a mirror knows of none."""
