@@ -102,6 +102,8 @@ class Fault:
         self._released = threading.Event()
         self.arrived = threading.Semaphore(0)
         """One permit for each request that is held: `arrived.acquire(timeout=10)`."""
+        self.held_from: set[tuple[str, int]] = set()
+        """The clients' ends of the connections on which "stalled" is silent."""
 
     def wants(self, request: Request) -> bool:
         """Whether it happens to `request`; counts it."""
@@ -179,6 +181,7 @@ class Fault:
         """Executed before the silence ("after") or when it ends ("before")."""
         run.request.body.blob()
         answer = run.execute(run.request) if self.when == "after" else None
+        self.held_from.add(run.wire.connection.getpeername())
         self.arrived.release()
         while not self._released.wait(0.02):
             if run.stopping.is_set():

@@ -7,22 +7,24 @@ whole, and nothing of it is left between the folders.
 
 from __future__ import annotations
 
+import select
 import time
 from dataclasses import dataclass, replace
 
+import httpcore
 import pytest
 
 from dirjobs import DirJobs, clock, open_store
+from dirjobs.backends.webdav.deadline import _Stream
 from dirjobs.errors import AmbiguousResult, ClaimLost, StoreError
 from dirjobs.layers import Retrying
-from tests.amounts import THOROUGH
+from tests.amounts import PATIENCE, THOROUGH
 from tests.fake_webdav import PERSONALITIES, FakeWebDAV, Fault
 from tests.fake_webdav.fixtures import serve_fake
 
 __all__ = ["serve_fake"]
 
 JOB, PAYLOAD = "job 1.txt", b"payload \0 of the job" * 100
-STALLED_TIMEOUT = 0.25
 FOLDERS = ("00_waiting", "01_running", "02_done", "99_failed")
 
 
@@ -111,10 +113,25 @@ def no_long_pauses(monkeypatch):
     monkeypatch.setattr(Retrying, "FIRST", 0.002)
 
 
-def opened(server: FakeWebDAV, wid: str, mode: str, *, stalls: bool = False) -> DirJobs:
+def opened(server: FakeWebDAV, wid: str, mode: str) -> DirJobs:
     # Trust is for servers whose MOVE is exclusive; the others are what verify is for.
-    options = {"timeout": STALLED_TIMEOUT if stalls else 20, "netrc": False}
+    options = {"timeout": PATIENCE, "netrc": False}
     return DirJobs(server.url, wid=wid, mode=mode, storage_options=options)
+
+
+def give_up_what_is_held(monkeypatch: pytest.MonkeyPatch, fault: Fault) -> None:
+    """The time of a request is over once `fault` holds it, and no other request's ever is,
+    however busy the machine."""
+    read = _Stream.read
+
+    def impatient(self: _Stream, max_bytes: int, timeout: float | None = None) -> bytes:
+        connection = self.get_extra_info("socket")
+        while not select.select([connection], [], [], 0.005)[0]:
+            if connection.getsockname() in fault.held_from:
+                raise httpcore.ReadTimeout
+        return read(self, max_bytes, timeout)
+
+    monkeypatch.setattr(_Stream, "read", impatient)
 
 
 def where(server: FakeWebDAV) -> list[str]:
@@ -169,14 +186,15 @@ def work(server: FakeWebDAV, queue: DirJobs, action: str) -> str:
 
 
 @pytest.mark.parametrize(("step", "script"), list(cases()))
-def test_what_is_said_is_true(serve_fake, step, script):
+def test_what_is_said_is_true(serve_fake, monkeypatch, step, script):
     copying = replace(PERSONALITIES["copying_lenient"], gap=0.0)
     server = serve_fake(PERSONALITIES["atomic"] if step.mode == "trust" else copying)
-    with opened(server, "w1", step.mode, stalls=script.kind == "stalled") as queue:
+    fault = replace(script, method=step.method, path=step.path, nth=step.nth)
+    fault.destination = step.destination
+    give_up_what_is_held(monkeypatch, fault)
+    with opened(server, "w1", step.mode) as queue:
         if step.action != "add":
             server.write(f"00_waiting/{JOB}", PAYLOAD)
-        fault = replace(script, method=step.method, path=step.path, nth=step.nth)
-        fault.destination = step.destination
         server.faults.add(fault)
         said = add(server, queue) if step.action == "add" else work(server, queue, step.action)
         if step.action != "close":

@@ -273,7 +273,7 @@ def test_nothing_is_sent_twice(server, store):
 
 def test_an_answer_that_does_not_come_in_time(server):
     with server.lock:  # it answers nobody
-        store = open_store("s3://lab/q", {**server.options, "timeout": 0.3})
+        store = open_store("s3://lab/q", {**server.options, "timeout": 2.0})
         with pytest.raises(Unavailable, match="did not answer"):
             store.read("x")
         with pytest.raises(AmbiguousResult, match="may have been done or not"):

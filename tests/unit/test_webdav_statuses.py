@@ -127,7 +127,7 @@ def test_move_that_was_done(server, store, status):
 
 def test_a_yes_is_a_yes_even_if_its_text_never_comes(server):
     server.respond = lambda request: b"HTTP/1.1 201 Created\r\nContent-Length: 99\r\n\r\nhal"
-    with open_store(f"http://127.0.0.1:{server.port}/dav", {"timeout": 0.3}) as impatient:
+    with open_store(f"http://127.0.0.1:{server.port}/dav", {"timeout": 2.0}) as impatient:
         impatient.rename("a", "b")
 
 
@@ -290,7 +290,7 @@ def test_a_cut_listing_is_no_listing(server, store):
 
 def test_a_server_that_never_answers(server):
     quiet = socket.create_server(("127.0.0.1", 0))
-    with quiet, open_store(f"http://127.0.0.1:{quiet.getsockname()[1]}", {"timeout": 0.2}) as store:
+    with quiet, open_store(f"http://127.0.0.1:{quiet.getsockname()[1]}", {"timeout": 2.0}) as store:
         assert type(raised(store.rename, "a", "b")) is AmbiguousResult
         assert type(raised(store.list, "")) is Unavailable
 
