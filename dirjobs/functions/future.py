@@ -105,7 +105,9 @@ class Future(concurrent.futures.Future[Any]):
                 self._state = "PENDING"
         if not super().cancel():
             return False
-        self.set_running_or_notify_cancel()
+        with self._condition:
+            if self._state == CANCELLED:  # and no other thread has told those who wait
+                self.set_running_or_notify_cancel()
         return True
 
     def be_running(self) -> None:

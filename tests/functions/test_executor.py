@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from dirjobs import CallFailed, ConfigurationError, Executor
+from dirjobs.functions.future import Future
 from dirjobs.recovery.process import is_zombie
 from tests.amounts import PATIENCE
 from tests.command_line import run
@@ -328,6 +329,15 @@ def test_whoever_asks_map_for_no_more_cancels_what_nobody_else_can_ask_for(tmp_p
     # The first one is asked for, and its time is over; the others are not asked for any more.
     assert [future.cancelled() for future in futures[1:]] == [not name] * 2
     executor.stop()
+
+
+def test_a_call_is_cancelled_by_whoever_comes_first():
+    """Who cancels it and the thread that finds it cancelled may do so at once."""
+    future = Future(owner=None, shown="double(1)")
+    assert future.be_cancelled()
+    assert future.be_cancelled()
+    assert future.cancelled()
+    assert concurrent.futures.wait([future], timeout=0).done == {future}
 
 
 def test_a_typo_makes_no_queue(tmp_path):
