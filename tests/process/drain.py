@@ -10,7 +10,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -35,6 +36,24 @@ def wait_until(condition: Callable[[], object], told: Callable[[], object] = str
     while not condition():
         assert time.monotonic() < deadline, f"it did not come to pass:\n{told()}"
         time.sleep(0.02)
+
+
+@dataclass(frozen=True)
+class Python:
+    """What a worker is run with.
+
+    Args:
+        command: of the interpreter.
+        environment: is added to this process's.
+        spelled: a path as the interpreter knows it.
+    """
+
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    spelled: Callable[[Path], str] = str
+
+
+THIS_PYTHON = Python([sys.executable], {"PYTHONPATH": str(Path(dirjobs.__file__).parents[1])})
 
 
 class Drain:
@@ -78,30 +97,41 @@ class Drain:
 
         wait_until(holds_among_jobs, self.log)
 
-    def start(self, count: int, *, reads: bool = True, **settings: object) -> None:
+    def start(
+        self, count: int, *, reads: bool = True, by: Python = THIS_PYTHON, **settings: object
+    ) -> None:
         """Start `count` workers, w1, w2, ..."""
         for number in range(len(self.workers) + 1, len(self.workers) + count + 1):
             told = {
                 "wid": f"w{number}",
-                "stop": str(self._stop),
+                "stop": by.spelled(self._stop),
                 "reads": reads,
-                "record": str(self.folder / f"w{number}.record"),
+                "record": by.spelled(self.folder / f"w{number}.record"),
                 **self._settings,
                 **settings,
             }
             with (self.folder / f"w{number}.log").open("ab") as log:
                 worker = subprocess.Popen(
-                    [sys.executable, str(WORKER)],
+                    [*by.command, by.spelled(WORKER)],
                     stdin=subprocess.PIPE,
                     stdout=log,
                     stderr=log,
-                    env={**os.environ, "PYTHONPATH": str(Path(dirjobs.__file__).parents[1])},
+                    env={**os.environ, **by.environment},
                     preexec_fn=die_with_parent,
                 )
             self.workers.append(worker)
             assert worker.stdin is not None
             worker.stdin.write(json.dumps(told).encode())
             worker.stdin.close()
+
+    def wait_until_ready(self) -> None:
+        """Return when all workers have begun and found nothing more."""
+
+        def are_ready() -> bool:
+            assert all(worker.poll() is None for worker in self.workers), self.log()
+            return self.records().count(["ready"]) == len(self.workers)
+
+        wait_until(are_ready, self.log)
 
     def may_end(self) -> None:
         """Let the workers end as soon as they find nothing."""

@@ -1,16 +1,13 @@
 """``dirjobs watch`` on a terminal."""
 
 import os
-import re
 import signal
-import subprocess
 import sys
-from contextlib import contextmanager
 
 import pytest
 
-from tests.amounts import PATIENCE
 from tests.command_line import DIRJOBS, environment, make_queue
+from tests.terminal import on_terminal
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are POSIX's")
 
@@ -18,62 +15,9 @@ OTHER_SCREEN, OTHER_SCREEN_ENDS = b"\x1b[?1049h", b"\x1b[?1049l"
 SHOW_CURSOR, HIDE_CURSOR = b"\x1b[?25h", b"\x1b[?25l"
 
 
-class Terminal:
-    """A command on a terminal of its own.
-
-    Args:
-        args: of dirjobs.
-        cwd: where it runs.
-    """
-
-    def __init__(self, *args, cwd):
-        import fcntl
-        import struct
-        import termios
-
-        self.ours, theirs = os.openpty()
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-        self.shown = b""
-        self.process = subprocess.Popen(
-            [*DIRJOBS, *args],
-            cwd=cwd,
-            env=environment(TERM="xterm-256color"),
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            start_new_session=True,
-        )
-        os.close(theirs)
-
-    def read(self):
-        """Something more; nothing when the command has ended."""
-        try:
-            more = os.read(self.ours, 65536)
-        except OSError:  # nobody has the other end any more
-            more = b""
-        self.shown += more
-        return more
-
-    def wait_for(self, text):
-        while text not in self.shown:
-            assert self.read(), self.shown
-
-    def ended(self):
-        """The exit code, once it has ended."""
-        while self.read():
-            pass
-        return self.process.wait(timeout=PATIENCE)
-
-
-@contextmanager
 def terminal(*args, cwd):
-    opened = Terminal(*args, cwd=cwd)
-    try:
-        yield opened
-    finally:
-        opened.process.kill()
-        opened.process.wait()
-        os.close(opened.ours)
+    """dirjobs on a terminal."""
+    return on_terminal([*DIRJOBS, *args], cwd, environment(TERM="xterm-256color"))
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, 143)])
@@ -100,8 +44,7 @@ def test_it_ends_by_itself_when_asked_to(tmp_path):
         (queue / "02_done").mkdir()
         os.rename(queue / "00_waiting" / "a.txt", queue / "02_done" / "a.txt")
         assert screen.ended() == 0
-        text = re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", screen.shown).decode()
-        assert text.rstrip().endswith("All jobs are done.")
+        assert screen.text().rstrip().endswith("All jobs are done.")
 
 
 def test_status_is_drawn_too(tmp_path):

@@ -10,6 +10,7 @@ import sys
 import psutil
 import pytest
 
+from tests.amounts import amount
 from tests.command_line import DIRJOBS, environment, make_queue, run, starting, wait_until
 from tests.command_line import where_jobs_are as jobs
 
@@ -75,8 +76,11 @@ def log(here, job):
 
 # -- what is started ends ------------------------------------------------------------------
 
+again_and_again = pytest.mark.parametrize("time", range(amount(1, 50)))
 
-def test_all_that_runs_ends_with_a_worker_that_is_killed(here, start):
+
+@again_and_again
+def test_all_that_runs_ends_with_a_worker_that_is_killed(here, start, time):
     queue = make_queue(here / "jobs", "a", "b")
     worker = start("work", "jobs", "--slots", "2", "--", sys.executable, "tree.py", "child")
     wait_until(lambda: len(pids(here)) == 4)
@@ -88,7 +92,8 @@ def test_all_that_runs_ends_with_a_worker_that_is_killed(here, start):
     assert jobs(queue)["02_done"] == ["a", "b"]
 
 
-def test_a_timeout_ends_what_the_program_has_started(here, start):
+@again_and_again
+def test_a_timeout_ends_what_the_program_has_started(here, start, time):
     queue = make_queue(here / "jobs", "a")
     worker = start("work", "jobs", "--timeout", "30", "--", sys.executable, "tree.py", "child")
     wait_until(lambda: len(pids(here)) == 2)
@@ -117,7 +122,8 @@ def test_short_programs_in_many_slots(here):
     assert jobs(queue)["02_done"] == names
 
 
-def test_the_end_of_a_console_gives_jobs_back(here, start):
+@again_and_again
+def test_the_end_of_a_console_gives_jobs_back(here, time):
     """The handler is called as Windows calls it, in a thread of its own."""
     queue = make_queue(here / "jobs", "a")
     closing = """

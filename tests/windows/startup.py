@@ -2,12 +2,15 @@
 
 Wine opens a path that begins with / on the machine below: Python would find Linux's /proc.
 Wine does not tell psutil the program of a process, and has no wininit.exe, which is there from
-boot to shutdown: services.exe is.
+boot to shutdown: services.exe is.  Wine crashes in its SSPI: pyspnego logs on in Python.
 """
 
 import builtins
 import ctypes
+import importlib.util
 import io
+import sys
+import types
 from ctypes import wintypes
 
 _open = io.open
@@ -19,6 +22,25 @@ def _windows_open(file, *args, **options):
     if isinstance(file, str) and file.startswith(_HIDDEN):
         raise FileNotFoundError(2, "No such file or directory", file)
     return _open(file, *args, **options)
+
+
+class _WithoutSspi:
+    """Finds pyspnego's part for SSPI, as if Windows had none."""
+
+    def find_spec(self, name, path, target=None):
+        if name != "spnego._sspi":
+            return None
+        sys.meta_path.remove(self)
+        sys.modules["sspilib"] = types.ModuleType("sspilib")
+        spec = importlib.util.find_spec(name)
+        execute = spec.loader.exec_module
+
+        def exec_module(module):
+            execute(module)
+            module.HAS_SSPI = False
+
+        spec.loader.exec_module = exec_module
+        return spec
 
 
 class _ProcessEntry(ctypes.Structure):
@@ -62,6 +84,7 @@ def _program(pid):
 
 
 builtins.open = io.open = _windows_open
+sys.meta_path.insert(0, _WithoutSspi())
 try:
     import psutil
 except ImportError:  # pip's own environments have none

@@ -40,8 +40,8 @@ PANDA = "panda3d==1.10.16"
 """Its wheel has CPython 3.11.9's DLLs, and OpenSSL's and SQLite's."""
 WINDOWS = {"sys_platform": "win32", "os_name": "nt", "platform_system": "Windows"}
 NEEDED_ON_WINDOWS = ["colorama", "tzdata"]
-"""By click and pytest; pip asks the machine that it runs on what is needed.  Not sspilib:
-Wine 8 crashes in it, and pyspnego goes on in Python."""
+"""By click and pytest; pip asks the machine that it runs on what is needed.  Not sspilib, by
+pyspnego: see startup.py."""
 PORTABLE = (HERE / "portable.txt").read_text().split()
 LEFT_OUT = ("dirjobs", ".git", ".nox", ".venv", ".*_cache", "__pycache__", "*.egg-info", "build")
 BEGAN = time.monotonic()
