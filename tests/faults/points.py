@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import zlib
 from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
@@ -48,9 +49,14 @@ from tests.amounts import amount
 from tests.unit.lives import World
 
 
-def numbers(operation):
-    """The requests to try; daily every fourth of a requeue, whose many heartbeats are alike."""
-    return itertools.count(1, amount(4, 1) if operation == "requeue" else 1)
+def numbers(operation, *case):
+    """The requests of an operation to try, by their number.
+
+    Daily that is every second one, and every fourth of a requeue, whose many heartbeats are
+    alike.  The first of them depends on the case, so that like cases try all of them together.
+    """
+    step = amount(4 if operation == "requeue" else 2, 1)
+    return itertools.count(1 + zlib.crc32(repr(case).encode()) % step, step)
 
 
 JOBS = {"job1.txt": b"first", "job2.txt": b"the second one"}

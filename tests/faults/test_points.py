@@ -88,7 +88,8 @@ def test_every_request(medium, mode, kind, operation, tmp_path):
         store.__dict__.update(_clock=lambda: made.world.now) if medium == "memory" else None
         return made
 
-    through_all(scene, operation, itertools.count(1))
+    every = itertools.count(1) if medium == "memory" else numbers(operation, mode, kind)
+    through_all(scene, operation, every)
 
 
 class Served(Layer):
@@ -182,7 +183,7 @@ def test_every_request_to_a_server(server, mode, kind, operation):
         return Scene(Behind(store, server._tree, root), faulty, policy(mode))
 
     try:
-        through_all(scene, operation, numbers(operation))
+        through_all(scene, operation, numbers(operation, mode, kind))
     finally:
         for store in stores:
             store.close()

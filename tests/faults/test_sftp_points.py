@@ -68,7 +68,7 @@ def test_every_request(name, mode, fault, operation, tmp_path):
         AsyncSsh(tmp_path, PERSONALITIES[name]) as server,
         open_store(server.url, {**server.options, "timeout": PATIENCE}) as store,
     ):
-        for n in numbers(operation):
+        for n in numbers(operation, name, mode, fault):
             assert n < MOST
             for path in server.root.iterdir():
                 shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -87,7 +87,7 @@ class Person:
     def works(self, url: str, *, whole: bool = THOROUGH) -> None:
         """The queue is made; and if that is asked for, a job is added and done."""
         commands = [
-            ("init", url),
+            ("init", url, "--no-check"),
             ("add", url, str(self.job)),
             ("work", url, "-vv", "--", "true"),
         ]
