@@ -39,7 +39,7 @@ class Box(NamedTuple):
 
 PROGRAM, QUEUE, CORE, STORE = "#fdf1dc", "#e3f0e3", "#dfeaf7", "#efe6f5"
 LOWEST = (
-    *("names", "clock", "threads", "redaction", "sizes", "placeholders"),
+    *("names", "clock", "threads", "redaction", "shell", "sizes", "placeholders"),
     *("typed", "version", "logins", "keyrings"),
 )
 BOXES = (

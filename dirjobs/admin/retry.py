@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Collection, Sequence
 from itertools import islice
 
@@ -26,6 +25,7 @@ from dirjobs.protocol import attempts
 from dirjobs.protocol.journal import CANCELLED
 from dirjobs.protocol.parts import Parts
 from dirjobs.protocol.share import Share
+from dirjobs.shell import quoted
 from dirjobs.store import Entry
 
 
@@ -150,7 +150,7 @@ def failed_jobs(
 def _state(place: JobFile) -> str:
     if place.folder != DONE:
         return place.state
-    again = f"`dirjobs retry --done {shlex.quote(place.job.name)}` runs it once more"
+    again = f"`dirjobs retry --done {quoted(place.job.name)}` runs it once more"
     return f"{place.state} ({again})"
 
 

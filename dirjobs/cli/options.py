@@ -7,7 +7,6 @@ import math
 import os
 import platform
 import re
-import shlex
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -28,6 +27,7 @@ from dirjobs.protocol.outage import SameQueue
 from dirjobs.protocol.share import Share
 from dirjobs.redaction import URL_VARIABLE
 from dirjobs.registry import open_store
+from dirjobs.shell import SET, quoted
 from dirjobs.store import Store
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -224,7 +224,7 @@ _PLAIN_WORD = re.compile(r"[\w./:@%+,={}-]+")
 
 def _shown(words: Iterable[str]) -> str:
     """A command line as a person types it: the braces of placeholders need no quotes."""
-    return " ".join(word if _PLAIN_WORD.fullmatch(word) else shlex.quote(word) for word in words)
+    return " ".join(word if _PLAIN_WORD.fullmatch(word) else quoted(word) for word in words)
 
 
 def _no_queue(
@@ -246,7 +246,7 @@ def _no_queue(
     wanted = [param for param in command.params if isinstance(param, click.Argument)][1:]
     rest = [first] if first else [p.metavar or "" for p in wanted if p.required]
     line = _shown(["dirjobs", command.name or "", "FOLDER-OR-URL", *rest])
-    return click.UsageError(f"say which queue: `{line}`, or export {URL_VARIABLE}=...", ctx)
+    return click.UsageError(f"say which queue: `{line}`, or {SET} {URL_VARIABLE}=...", ctx)
 
 
 def with_queue(command: click.Command, ctx: click.Context, args: list[str]) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from functools import partial
@@ -22,6 +21,7 @@ from dirjobs.layout import AGREEMENT, FOLDERS, MAY_BE_LINKS, QUEUE, WAITING
 from dirjobs.protocol.agreement import links_in
 from dirjobs.protocol.share import Share
 from dirjobs.redaction import redacted
+from dirjobs.shell import MAKE_FOLDERS, quoted
 from dirjobs.store import FileKind, Store, split
 
 _OF_SYSTEMS = ("lost+found", "@eaDir", "#recycle", "desktop.ini", "Thumbs.db")
@@ -92,7 +92,7 @@ def check_parent(store: Store) -> None:
     if not os.path.isdir(parent):
         raise ConfigurationError(
             f"there is no folder {parent!r} for this queue: mount the share it is on, or make the"
-            f" folder with `mkdir -p {shlex.quote(parent)}`."
+            f" folder with `{MAKE_FOLDERS} {quoted(parent)}`."
         )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import shlex
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -23,6 +22,7 @@ from dirjobs.protocol.share import Share
 from dirjobs.recovery.membership import Membership
 from dirjobs.recovery.peers import Peer
 from dirjobs.recovery.process import Process
+from dirjobs.shell import quoted
 from dirjobs.store import Entry
 
 
@@ -55,7 +55,7 @@ def what_is_kept(scratch: str, share: Share) -> str:
     which = f"job {jobs[0]!r}" if len(jobs) == 1 else f"{len(jobs):,} attempts at jobs"
     return (
         f"results or logs of {which} are kept on this machine, since they could not be stored:"
-        f" `dirjobs deliver {shlex.quote(place)}` hands them in."
+        f" `dirjobs deliver {quoted(place)}` hands them in."
     )
 
 

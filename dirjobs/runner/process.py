@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import shlex
 import signal
 import subprocess
 import sys
@@ -32,6 +31,7 @@ from dirjobs.runner.windows_command import (
     is_run_by_batch,
     started_as,
 )
+from dirjobs.shell import typed
 
 if sys.platform == "win32":
     from dirjobs.runner.windows_job import JobObject
@@ -145,7 +145,7 @@ class Program:
 
     def shown(self, command: Sequence[str]) -> str:
         """A command of `command_for`, as it is typed."""
-        return subprocess.list2cmdline(command) if sys.platform == "win32" else shlex.join(command)
+        return typed(command)
 
     def taken_for_option(self, command: Sequence[str]) -> str:
         """The first argument of a job's command that is an option only by what was filled in;

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 
 import click
@@ -29,6 +28,7 @@ from dirjobs.protocol import folders, markers
 from dirjobs.protocol.agreement import ID_LENGTH, from_bytes, further_keys, to_bytes
 from dirjobs.protocol.folders import check_parent, linked_folders, make_folders
 from dirjobs.protocol.share import Share
+from dirjobs.shell import quoted
 
 _MEANING = {
     Mode.TRUST: "This place is safe for a queue, and fast.",
@@ -111,7 +111,7 @@ def init(
     show(f"{'Made' if made else 'There was already'} a queue in {url}.")
     if tried is not None:
         show(f"{_MEANING[tried.mode]}  {tried.sentence}")
-    where = shlex.quote(url)  # not what was typed, which may hold a password
+    where = quoted(url)  # not what was typed, which may hold a password
     by_hand = f", or just put files into {WAITING}" if store.local_path(WAITING) else ""
     show(f"Add jobs with `dirjobs add {where} FILE...`{by_hand}.")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -33,6 +32,7 @@ from dirjobs.protocol.journal import CANCELLED, Record
 from dirjobs.protocol.share import Share
 from dirjobs.recovery.heartbeat import worker_of
 from dirjobs.recovery.process import this_process
+from dirjobs.shell import typed
 from dirjobs.sizes import told as told_size
 from dirjobs.store import Entry
 from dirjobs.typed import text_of
@@ -212,7 +212,7 @@ def attempt_lines(
     reason = _in_one_line(attempt.get("reason"))
     details = {
         "why": reason,
-        "command": shlex.join(attempt.get("command", [])),
+        "command": typed(attempt.get("command", [])),
         "params": _pairs(attempt.get("params")),
         "result": _pairs(attempt.get("result")),
         "memory": "" if memory is None else f"{told_size(memory)} seen",
