@@ -30,7 +30,7 @@ from dirjobs.files import leftovers
 from dirjobs.names import local_problem
 from dirjobs.protocol.records import decode
 from dirjobs.protocol.share import Share
-from dirjobs.recovery.process import Process, this_process
+from dirjobs.recovery.process import Process, is_surely_gone, this_process
 from dirjobs.redaction import redacted
 
 SCRATCH_VARIABLE = "DIRJOBS_SCRATCH"
@@ -245,13 +245,19 @@ def kept(scratch: str) -> list[Workspace]:
 
 def opened(path: str) -> Workspace | None:
     """The workspace in a folder; None if there is none, somebody else's, or a process works
-    there."""
+    there.
+
+    Where no lock tells (a home on NFS may know none), one whose command has not ended is free only
+    if its process is surely gone.
+    """
     try:
         if not _is_ours(path):
             return None
         note = decode(Path(path, _NOTE).read_bytes(), Note)
         lock = _locked(path)
     except (OSError, ValueError):
+        return None
+    if lock < 0 and not note.ended and not is_surely_gone(note.process, this_process()):
         return None
     return Workspace(path, note, lock)
 

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from dataclasses import replace
 
 import pytest
 
 from dirjobs.errors import ConfigurationError
+from dirjobs.files import workspace as workspaces
 from dirjobs.files.workspace import kept, make, new_note, opened, prepared
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs owners and modes")
 
 
-def left_in(scratch):
+def made_in(scratch):
     note = new_note(
         queue="jobs", queue_id="1", job="a", claim="w1.a", worker="w1", began="2026-01-01T00:00:00Z"
     )
-    workspace = make(str(scratch), note)
+    return make(str(scratch), note)
+
+
+def left_in(scratch):
+    workspace = made_in(scratch)
     workspace.close()
     return workspace.path
 
@@ -56,3 +63,21 @@ def test_a_folder_in_which_anybody_can_replace_ours_is_refused(tmp_path, mode):
 def test_a_folder_in_which_ours_stay_ours_is_taken(tmp_path, mode):
     tmp_path.chmod(mode)
     assert prepared(str(tmp_path)) == str(tmp_path)
+
+
+@pytest.mark.parametrize("refusal", [errno.ENOLCK, 0], ids=["NFS", "Wine"])
+def test_without_locks_the_work_of_a_living_process_is_its_own(tmp_path, monkeypatch, refusal):
+    def refused(file):
+        raise OSError(refusal, "no locks")
+
+    monkeypatch.setattr(workspaces, "_lock", refused)
+    made = made_in(tmp_path)
+    assert kept(str(tmp_path)) == []
+    dead = replace(made.note.process, started="1.0", pid=made.note.process.pid)
+    made.record(process=dead)
+    (found,) = kept(str(tmp_path))
+    assert found.path == made.path
+    made.record(process=replace(dead, boot="another"))
+    assert kept(str(tmp_path)) == []
+    made.record(ended="2026-01-01T00:00:00+00:00")
+    assert len(kept(str(tmp_path))) == 1
