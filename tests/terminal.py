@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from tests.amounts import PATIENCE
 
@@ -25,6 +26,7 @@ class Terminal:
         cwd: where it runs.
         env: its environment.
         lines, columns: how large the terminal is.
+        raw: it hands on what is typed as it is, before the command has asked for that.
 
     Attributes:
         shown: all that it has shown, with what moves the cursor.
@@ -38,13 +40,17 @@ class Terminal:
         *,
         lines: int = 24,
         columns: int = 80,
+        raw: bool = False,
     ) -> None:
         import fcntl
         import struct
         import termios
+        import tty
 
         self._ours, theirs = os.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+        if raw:
+            tty.setraw(theirs)
         self.shown = b""
         self.process = subprocess.Popen(
             command,
@@ -109,7 +115,7 @@ def _control_terminal() -> None:
 
 @contextmanager
 def on_terminal(
-    command: Sequence[str], cwd: Path, env: Mapping[str, str], **size: int
+    command: Sequence[str], cwd: Path, env: Mapping[str, str], **size: Any
 ) -> Iterator[Terminal]:
     opened = Terminal(command, cwd, env, **size)
     try:
