@@ -3,11 +3,15 @@
 Wine opens a path that begins with / on the machine below: Python would find Linux's /proc.
 Wine does not tell psutil the program of a process, and has no wininit.exe, which is there from
 boot to shutdown: services.exe is.
+Wine crashes in sspilib: a module without anything in it stands for it, so that pyspnego, which
+imports it, goes on in Python.
 """
 
 import builtins
 import ctypes
 import io
+import sys
+import types
 from ctypes import wintypes
 
 _open = io.open
@@ -62,6 +66,7 @@ def _program(pid):
 
 
 builtins.open = io.open = _windows_open
+sys.modules["sspilib"] = types.ModuleType("sspilib")
 try:
     import psutil
 except ImportError:  # pip's own environments have none

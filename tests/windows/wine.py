@@ -41,7 +41,7 @@ PANDA = "panda3d==1.10.16"
 WINDOWS = {"sys_platform": "win32", "os_name": "nt", "platform_system": "Windows"}
 NEEDED_ON_WINDOWS = ["colorama", "tzdata"]
 """By click and pytest; pip asks the machine that it runs on what is needed.  Not sspilib:
-Wine 8 crashes in it, and pyspnego goes on in Python."""
+Wine 8 crashes in it; see startup.py."""
 PORTABLE = (HERE / "portable.txt").read_text().split()
 LEFT_OUT = ("dirjobs", ".git", ".nox", ".venv", ".*_cache", "__pycache__", "*.egg-info", "build")
 BEGAN = time.monotonic()
