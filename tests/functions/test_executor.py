@@ -3,6 +3,7 @@
 import concurrent.futures
 import contextlib
 import os
+import sys
 import threading
 import time
 
@@ -15,6 +16,8 @@ from tests.amounts import PATIENCE
 from tests.command_line import run
 
 from . import calls
+
+POSIX = pytest.mark.skipif(sys.platform == "win32", reason="killed by a POSIX signal")
 
 
 def value_of(future):
@@ -78,7 +81,7 @@ def test_an_exception_comes_back_with_its_traceback(executor, queue):
         (calls.raises_what_does_not_load, "Picky: onetwo"),
         (calls.interrupted, "KeyboardInterrupt"),
         (calls.leaves, "SystemExit: 3"),
-        (calls.is_killed, "killed by signal 9"),
+        pytest.param(calls.is_killed, "killed by signal 9", marks=POSIX, id="is_killed"),
         (calls.exits_at_once, "its process ended before it had a value"),
         (calls.generator, "the value of generator, a generator, can't be pickled"),
         (calls.loads_badly, "its value can't be loaded here: RuntimeError: not here"),
