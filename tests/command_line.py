@@ -13,6 +13,12 @@ from tests.amounts import PATIENCE
 
 DIRJOBS = [sys.executable, "-m", "dirjobs"]
 
+
+def python(code):
+    """A command that runs some Python, on any system."""
+    return sys.executable, "-c", code
+
+
 # Root may write everywhere.  Python itself may be where nobody else can read, so that all
 # is imported while we still can.
 AS_NOBODY = """
