@@ -22,6 +22,8 @@ error                 executed   what the caller does
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator, Mapping, Sized
 from contextlib import contextmanager
 from typing import ClassVar
@@ -156,9 +158,14 @@ def and_more(told: Sized) -> str:
 @contextmanager
 def named_in_errors(path: str) -> Iterator[None]:
     """Let the operating system's error at a read or a write say which file it is about, as that
-    at an opening does."""
+    at an opening does, and that it is a folder, for which Windows only denies access."""
     try:
         yield
+    except PermissionError as error:
+        if os.path.isdir(path):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path) from error
+        error.filename = error.filename or path
+        raise
     except OSError as error:
         error.filename = error.filename or path
         raise

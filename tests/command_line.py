@@ -13,6 +13,12 @@ from tests.amounts import PATIENCE
 
 DIRJOBS = [sys.executable, "-m", "dirjobs"]
 
+
+def python(code):
+    """A command that runs some Python, on any system."""
+    return sys.executable, "-c", code
+
+
 # Root may write everywhere.  Python itself may be where nobody else can read, so that all
 # is imported while we still can.
 AS_NOBODY = """
@@ -34,8 +40,9 @@ dirjobs.cli.main(prog_name="dirjobs")
 
 
 def environment(**more):
-    """Children import the very dirjobs that this process tests."""
-    where = str(Path(dirjobs.__file__).parents[1])
+    """Children import the very dirjobs that this process tests, and functions of the tests."""
+    folders = [Path(dirjobs.__file__).parents[1], Path(__file__).parents[1]]
+    where = os.pathsep.join(map(str, dict.fromkeys(folders)))
     kept = {k: v for k, v in os.environ.items() if k not in ("FORCE_COLOR", "TTY_COMPATIBLE")}
     return {**kept, "PYTHONPATH": where, **more}
 

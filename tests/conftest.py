@@ -40,12 +40,13 @@ def nothing_is_kept_at_home(tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 @pytest.fixture(scope="session", autouse=True)
-def true_is_a_command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Many tests run ``true``, which Windows lacks."""
+def true_and_false_are_commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Many tests run ``true`` or ``false``, which Windows lacks."""
     with pytest.MonkeyPatch.context() as patch:
         if os.name == "nt":
             folder = tmp_path_factory.mktemp("bin")
-            (folder / "true.cmd").write_text("@exit /b 0\r\n", newline="")
+            for name, code in (("true", 0), ("false", 1)):
+                (folder / f"{name}.cmd").write_text(f"@exit /b {code}\r\n", newline="")
             patch.setenv("PATH", str(folder), prepend=os.pathsep)
         yield
 

@@ -11,7 +11,7 @@ import logging
 import os
 import platform
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from threading import RLock
@@ -75,6 +75,7 @@ class AttemptFiles:
         self._lock = RLock()
         self._workspace: Workspace | None = None
         self._output: OutputBuffer | None = None
+        self._outputs: list[OutputBuffer] = []
         self._checkpoints: Checkpoints | None = None
         self._log_path = log_path(claim.job.name, claim.worker)
         self._logged = 0
@@ -303,12 +304,13 @@ class AttemptFiles:
         note.size = self._claim.job.size
         self._workspace = place = make(prepared(scratch_folder()), note)
         # Also where the job is given back by others, or the program ends.
-        self._clean = weakref.finalize(self, _remove, threads.getpid(), place)
+        self._clean = weakref.finalize(self, _remove, threads.getpid(), place, self._outputs)
         return place
 
     @cached_property
     def _buffer(self) -> OutputBuffer:
         self._output = output = OutputBuffer(self._place.path)
+        self._outputs.append(output)
         output.note(f"{utc_now()} attempt by {self._claim.worker} on {platform.node()}")
         return output
 
@@ -352,8 +354,12 @@ class AttemptFiles:
         log.warning("job %r: %s", self._claim.job.name, text)
 
 
-def _remove(pid: int, place: Workspace) -> None:
-    if pid == threads.getpid() and not place.remove():  # a forked child has its parent's folder
+def _remove(pid: int, place: Workspace, outputs: Iterable[OutputBuffer]) -> None:
+    if pid != threads.getpid():  # a forked child has its parent's folder
+        return
+    for output in outputs:  # Windows removes no file that is open
+        output.close()
+    if not place.remove():
         place.close()  # for `dirjobs deliver`
 
 

@@ -15,6 +15,7 @@ import errno
 import hashlib
 import logging
 import os
+import sys
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -23,6 +24,7 @@ from threading import Lock
 from typing import BinaryIO, cast
 
 from dirjobs.admin.signatures import Signatures
+from dirjobs.backends.posix.errnos import errno_of
 from dirjobs.clock import growing_pauses
 from dirjobs.errors import TRANSIENT_ERRORS, Denied, NotFound, StoreError
 from dirjobs.files import leftovers
@@ -44,7 +46,12 @@ _LONGEST_HEADER = 1 << 20
 _DEEPEST = 100
 _JOB = "DIRJOBS.job"
 """The header that tells of which job's file a checkpoint is: names are used again."""
-_ABOUT_ITS_NAMES = (errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EINVAL)
+_ABOUT_ITS_NAMES = [
+    *(errno.EEXIST, errno.EISDIR, errno.ENOTDIR),
+    *(errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ),
+]
+if sys.platform == "win32":  # says so of a file whose path is too long
+    _ABOUT_ITS_NAMES.append(errno.ENOENT)
 _BEGINNING = 1 << 20
 """Bytes of a job's file that tell it from others, with its size."""
 
@@ -199,7 +206,7 @@ class Checkpoints:
         except (tarfile.TarError, ValueError, EOFError, OverflowError) as error:
             raise Unusable(f"it can't be unpacked ({error})") from error
         except OSError as error:
-            if error.errno in _ABOUT_ITS_NAMES:
+            if errno_of(error) in _ABOUT_ITS_NAMES:
                 raise Unusable(f"it can't be unpacked ({error})") from error
             raise
 

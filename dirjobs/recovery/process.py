@@ -37,6 +37,8 @@ _LINUX = sys.platform == "linux"
 _IOREG = ("/usr/sbin/ioreg", "-rd1", "-c", "IOPlatformExpertDevice")
 _GUID_KEY = r"SOFTWARE\Microsoft\Cryptography"
 ProcessNumber = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
+_LARGEST = 2**31 - 1
+"""No system gives a process a larger number, and psutil understands none."""
 _SURELY_LATER = 1.0
 """Seconds between two starts that are no inaccuracy of one."""
 
@@ -100,6 +102,8 @@ def is_surely_gone(
     whatever can't be read proves nothing.
     """
     if not (me.is_identified and other.is_identified and _place(me) == _place(other)):
+        return False
+    if not 0 < other.pid <= _LARGEST:  # written by no dirjobs
         return False
     if _is_free(other.pid):
         return True
@@ -218,7 +222,7 @@ def _is_free(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return True
-    except (OSError, OverflowError):
+    except OSError:
         return False
     return False
 

@@ -10,7 +10,7 @@ import platform
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
@@ -203,19 +203,11 @@ class Execution:
         """
         job, toolbox = self.job, self._toolbox
         try:
-            with ExitStack() as stack:
-                workspace = self._workspace = self._new_workspace()
-                stack.callback(workspace.close)
-                tee = Tee(job.name()) if toolbox.tees else None
-                output = OutputBuffer(workspace.path, echo=None if tee is None else tee.write)
-                stack.callback(output.close)
-                if tee is not None:
-                    stack.callback(tee.close)
-                with self._lock:
-                    self._output = output
-                stack.callback(self._forget_output)
-                result = self._work(workspace, output)
-                workspace.remove()
+            workspace = self._workspace = self._new_workspace()
+            with closing(workspace):
+                with self._output_in(workspace) as output:
+                    result = self._work(workspace, output)
+                workspace.remove()  # its output is closed: Windows removes no open file
                 return result
         except ClaimLost as lost:
             is_cancelled, kept = toolbox.delivery.is_cancelled(job.name()), self._kept()
@@ -288,6 +280,20 @@ class Execution:
             return ""
         kept = self._kept()
         return f"job {self.job.name()!r} is not ended yet.{kept}" if kept else ""
+
+    @contextmanager
+    def _output_in(self, workspace: Workspace) -> Iterator[OutputBuffer]:
+        """Takes in what the command prints, as long as this lasts."""
+        tee = Tee(self.job.name()) if self._toolbox.tees else None
+        with ExitStack() as stack:
+            output = OutputBuffer(workspace.path, echo=None if tee is None else tee.write)
+            stack.callback(output.close)
+            if tee is not None:
+                stack.callback(tee.close)
+            with self._lock:
+                self._output = output
+            stack.callback(self._forget_output)
+            yield output
 
     def _forget_output(self) -> None:
         with self._lock:

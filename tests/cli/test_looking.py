@@ -13,6 +13,8 @@ from dirjobs import DirJobs, Unavailable
 from dirjobs.admin import wait
 from tests.unit.lives import World
 
+POSIX = pytest.mark.skipif(sys.platform == "win32", reason="no file has such a name there")
+
 
 @pytest.fixture
 def full(queue):
@@ -55,10 +57,17 @@ def test_list_as_json(full):
     assert full.json("list", "--filter", "none") == []
 
 
-def test_a_name_that_a_terminal_would_obey(local):
-    local.put("00_waiting", "a\x1b[31mred", "b\u202egpj.exe")
-    assert local.run("list", "--names") == "a\\x1b[31mred\nb\\u202egpj.exe\n"
-    assert [job["job"] for job in local.json("list")] == ["a\x1b[31mred", "b\u202egpj.exe"]
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        pytest.param("a\x1b[31mred", "a\\x1b[31mred", marks=POSIX),
+        ("b\u202egpj.exe", "b\\u202egpj.exe"),
+    ],
+)
+def test_a_name_that_a_terminal_would_obey(local, name, shown):
+    local.put("00_waiting", name)
+    assert local.run("list", "--names") == f"{shown}\n"
+    assert [job["job"] for job in local.json("list")] == [name]
 
 
 # -- show --------------------------------------------------------------------------------------

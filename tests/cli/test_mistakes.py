@@ -203,7 +203,7 @@ def test_a_queue_where_a_share_is_not_mounted(tmp_path):
     """It would be a queue of this machine alone."""
     result = CliRunner().invoke(main, ["init", str(tmp_path / "nas/jobs")])
     assert result.exit_code == 2
-    assert f"there is no folder '{tmp_path / 'nas'}' for this queue" in result.stderr
+    assert f"there is no folder {str(tmp_path / 'nas')!r} for this queue" in result.stderr
     assert "mkdir -p" in result.stderr
     assert not (tmp_path / "nas").exists()
 

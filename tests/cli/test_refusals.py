@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from threading import Thread
 
 import pytest
 
 from dirjobs.recovery.control import Control
-from tests.command_line import wait_until
+from tests.command_line import python, wait_until
 from tests.fake_webdav.faults import Fault
-
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="jobs written for a POSIX shell")
 
 REQUESTS = {
     "write a heartbeat": ("PUT", "jobs/_queue/workers/*"),
@@ -42,7 +39,7 @@ def test_what_is_locked_once_is_asked_for_again(far, server, request_, status):
     far.put("00_waiting", "a")
     method, path = REQUESTS[request_]
     fault = server.faults.add(Fault("status", method, path, status=status))
-    far.run("work", "--", "sh", "-c", "echo $DIRJOBS_NAME")
+    far.run("work", "--", *python("print(1)"))
     assert fault.fired
     assert far.jobs() == {"02_done": ["a"]}
 

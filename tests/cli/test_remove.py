@@ -251,9 +251,9 @@ def test_it_says_first_which_jobs_it_would_be(local):
 )
 def test_it_asks_before_many(local, monkeypatch, number, options, answer, asked, left):
     monkeypatch.setattr("dirjobs.cli.intervene._is_person", lambda: True)
-    local.put("02_done", *(f"a{at}\x1b" for at in range(number)))
+    local.put("02_done", *(f"a\u200b{at}" for at in range(number)))
     printed = local.run("remove", "a*", *options, input=answer, code=130 if left else 0)
-    assert ("Remove 11 jobs, such as a0\\x1b, a1\\x1b, " in printed) is asked
+    assert ("Remove 11 jobs, such as a\\u200b0, a\\u200b1, " in printed) is asked
     assert len(local.names("02_done")) == left
 
 

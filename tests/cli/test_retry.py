@@ -188,10 +188,10 @@ def test_retry_says_first_which_jobs_it_would_be(queue):
 )
 def test_it_asks_before_it_repeats_many(local, monkeypatch, number, options, answer, asked, left):
     monkeypatch.setattr("dirjobs.cli.intervene._is_person", lambda: True)
-    local.put("02_done", *(f"a{at}\x1b.txt" for at in range(number)))
+    local.put("02_done", *(f"a\u200b{at}.txt" for at in range(number)))
     code = 130 if left else 0
     printed = local.run("retry", "--done", *options, input=answer, code=code)
-    assert ("Repeat 11 jobs, such as a0\\x1b.txt, a1\\x1b.txt, " in printed) is asked
+    assert ("Repeat 11 jobs, such as a\\u200b0.txt, a\\u200b1.txt, " in printed) is asked
     assert len(local.names("02_done")) == left
 
 
@@ -289,7 +289,7 @@ def test_cancel_asks_before_many_on_a_terminal(
     local, monkeypatch, number, options, answer, asked, left
 ):
     monkeypatch.setattr("dirjobs.cli.intervene._is_person", lambda: True)
-    local.put("00_waiting", *(f"a{at}\x1b.txt" for at in range(number)))
+    local.put("00_waiting", *(f"a\u200b{at}.txt" for at in range(number)))
     printed = local.run("cancel", "a*", *options, input=answer, code=130 if left else 0)
-    assert ("Cancel 11 jobs, such as a0\\x1b.txt, a1\\x1b.txt, " in printed) is asked
+    assert ("Cancel 11 jobs, such as a\\u200b0.txt, a\\u200b1.txt, " in printed) is asked
     assert len(local.names("00_waiting")) == left

@@ -2,17 +2,14 @@
 
 import json
 import re
-import sys
-
-import pytest
 
 from dirjobs import DirJobs
 from dirjobs.files.upload import Delivery
 from dirjobs.protocol import attempts
 from dirjobs.protocol.share import Share
+from tests.command_line import python
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="jobs written for a POSIX shell")
-COMMAND = ("sh", "-c", 'echo "try $DIRJOBS_ATTEMPT"')
+COMMAND = python("import os; print('try', os.environ['DIRJOBS_ATTEMPT'])")
 
 
 def test_a_job_that_is_repeated_is_counted_on(queue):

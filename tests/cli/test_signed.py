@@ -15,8 +15,10 @@ from dirjobs.files import room
 from dirjobs.job import Job
 from dirjobs.signing import subject, this_machines_key
 from tests.cli.conftest import NOTHING
+from tests.command_line import python
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="commands of a POSIX shell")
+POSIX = pytest.mark.skipif(sys.platform == "win32", reason="needs links, FIFOs and modes of files")
+PRINTS_ITS_FILE = python("import sys; print(open(sys.argv[1]).read())")
 
 
 @pytest.fixture
@@ -51,7 +53,7 @@ def signed(queue, key_file, tmp_path):
 
 
 def work(queue, *options, code=0):
-    return queue.run("work", "--signed-only", *options, "--", "cat", "{}", code=code)
+    return queue.run("work", "--signed-only", *options, "--", *PRINTS_ITS_FILE, "{}", code=code)
 
 
 def signatures(queue):
@@ -111,13 +113,16 @@ def test_what_is_run_is_what_was_verified(local, key_file, tmp_path):
     local.run("init", "--mode", "verify")
     (tmp_path / "a.txt").write_text("lawful")
     local.run("add", tmp_path / "a.txt", "--sign")
-    change = (
-        'for f in "$1"/01_running/*; do echo changed > "$f"; done; cp "$2" "$DIRJOBS_OUT"/given'
-    )
-    out = local.run("work", "--signed-only", "--", "sh", "-c", change, "sh", local.url, "{}")
+    change = """if True:
+        import os, pathlib, shutil, sys
+        for file in pathlib.Path(sys.argv[1], "01_running").iterdir():
+            file.write_bytes(b"changed")
+        shutil.copy(sys.argv[2], pathlib.Path(os.environ["DIRJOBS_OUT"], "given"))
+    """
+    out = local.run("work", "--signed-only", "--", *python(change), local.url, "{}")
     assert "1 done" in out
     assert local.store.read(f"{local.files('a.txt')}/given") == b"lawful"
-    assert local.store.read("02_done/a.txt") == b"changed\n"
+    assert local.store.read("02_done/a.txt") == b"changed"
 
 
 def test_nothing_of_the_key_is_on_the_share(signed, key_file):
@@ -133,11 +138,14 @@ def test_nothing_of_the_key_is_on_the_share(signed, key_file):
 
 ODD_FILES = {
     "a folder": os.mkdir,
-    "a link": lambda path: os.symlink("/etc/hostname", path),
-    "a FIFO": os.mkfifo if sys.platform != "win32" else None,
     "a large file": lambda path: Path(path).write_bytes(bytes((1 << 20) + 1)),
-    "a sparse file": lambda path: (Path(path).touch(), os.truncate(path, 1 << 36)),
 }
+if sys.platform != "win32":
+    ODD_FILES |= {
+        "a link": lambda path: os.symlink("/etc/hostname", path),
+        "a FIFO": os.mkfifo,
+        "a sparse file": lambda path: (Path(path).touch(), os.truncate(path, 1 << 36)),
+    }
 
 
 @pytest.mark.parametrize("kind", ODD_FILES)
@@ -164,6 +172,7 @@ def test_an_odd_signature_on_any_store(signed, kind):
     assert signed.jobs() == {"02_done": ["a.txt"], "99_failed": ["0.txt"]}
 
 
+@POSIX
 def test_a_job_larger_than_the_disk_ends_no_worker(local, key_file, tmp_path):
     local.run("init", "--mode", "verify")
     (tmp_path / "z.txt").write_text("lawful")
@@ -189,6 +198,7 @@ def test_a_large_job_leaves_room_to_others(signed, scratch, monkeypatch, told):
     assert not any(scratch.iterdir())
 
 
+@POSIX
 def test_signatures_that_nobody_can_read_are_about_no_job(local, key_file, tmp_path):
     """The jobs stay: somebody may put the folder right."""
     local.run("init", "--mode", "verify")
@@ -216,7 +226,7 @@ def test_an_odd_id_of_a_queue_is_none(local, key_file, odd):
 
 
 @pytest.mark.parametrize("command", ["work", "add", "key"])
-@pytest.mark.parametrize("through", ["", "a link"])
+@pytest.mark.parametrize("through", ["", pytest.param("a link", marks=POSIX)])
 def test_a_key_among_the_files_of_a_queue_is_refused(local, tmp_path, command, through, invoke):
     path = tmp_path / "jobs" / "_queue" / "key"
     if through and command != "key":
@@ -264,6 +274,7 @@ def test_a_name_may_come_back_in_another_unicode_form():
 # -- the key -------------------------------------------------------------------------------
 
 
+@POSIX
 def test_a_key_is_made_for_this_user_alone(local, tmp_path, invoke):
     path = tmp_path / "new key"
     told = invoke("key", "--file", str(path))
@@ -277,7 +288,7 @@ def test_a_key_is_made_for_this_user_alone(local, tmp_path, invoke):
 @pytest.mark.parametrize(
     ("text", "mode", "told"),
     [
-        ("ab" * 32, 0o640, "others can read or change the key"),
+        pytest.param("ab" * 32, 0o640, "others can read or change the key", marks=POSIX),
         ("short", 0o600, "64 hexadecimal digits"),
         ("\u00e4" * 64, 0o600, "64 hexadecimal digits"),
     ],

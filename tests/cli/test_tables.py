@@ -10,6 +10,8 @@ from dirjobs.console import text
 from dirjobs.protocol import attempts
 from dirjobs.protocol.share import Share
 
+FAILS = [sys.executable, "-c", "print('too hot'); raise SystemExit(3)"]
+
 
 @pytest.fixture
 def sweep(queue):
@@ -103,6 +105,8 @@ def test_columns_that_do_not_fit_are_named_and_no_number_is_cut(sweep, monkeypat
 
 def test_only_the_column_that_does_not_fit_is_left_out(sweep, monkeypatch):
     monkeypatch.setattr(text, "on_terminal", lambda: True)
+    # The old console of Windows has one column less.
+    monkeypatch.setattr("rich.console.detect_legacy_windows", lambda: False)
     monkeypatch.setenv("COLUMNS", "28")
     columns = ["--columns", "job,lr,state,loss,opt", "--state", "done"]
     lines = sweep.run("results", *columns).splitlines()
@@ -203,7 +207,7 @@ def test_why_jobs_failed(sweep):
 def test_why_is_read_in_the_journal(far, server):
     jobs = [f"job{number}" for number in range(20)]
     far.put("00_waiting", *jobs)
-    far.run("work", "--wid", "w1", "--keep-going", "--", "sh", "-c", "echo too hot; exit 3", code=1)
+    far.run("work", "--wid", "w1", "--keep-going", "--", *FAILS, code=1)
     server.log.clear()
     assert far.run("list", "--failed", "--reason").splitlines() == [
         f"failed     {job:5}  exit code 3: too hot" for job in jobs

@@ -10,9 +10,9 @@ import pytest
 
 from dirjobs import DirJobs
 from tests.amounts import PATIENCE
-from tests.command_line import wait_until
+from tests.command_line import python, wait_until
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="jobs written for a POSIX shell")
+SHELL = pytest.mark.skipif(sys.platform == "win32", reason="a job written for a POSIX shell")
 
 
 def log_of(queue, job):
@@ -39,6 +39,7 @@ def together(tmp_path, number):
     return f'{begin}; until [ "{arrived}" = {number} ]; do sleep 0.01; done'
 
 
+@SHELL
 def test_as_many_jobs_at_once_as_there_are_slots(queue, tmp_path):
     queue.put("00_waiting", "a", "b", "c")
     script = together(tmp_path, 3)
@@ -46,6 +47,7 @@ def test_as_many_jobs_at_once_as_there_are_slots(queue, tmp_path):
     assert queue.jobs() == {"02_done": ["a", "b", "c"]}
 
 
+@SHELL
 def test_a_slot_that_finds_nothing_takes_what_is_added_while_others_work(local, tmp_path):
     local.put("00_waiting", "a")
     script = together(tmp_path, 2)
@@ -74,6 +76,15 @@ def test_a_worker_that_waits_looks_again(local):
     assert local.jobs() == {"02_done": ["job0", "job1", "job2"]}
 
 
+@pytest.mark.parametrize("options", [[], ["--tee"]], ids=["logs", "tee"])
+def test_nothing_of_a_job_stays_on_this_machine(queue, scratch, options):
+    """Windows removes no folder with an open file in it."""
+    queue.put("00_waiting", "a", "b")
+    queue.run("work", *options, "--", *python("print(1)"))
+    assert queue.jobs() == {"02_done": ["a", "b"]}
+    assert list(scratch.iterdir()) == []
+
+
 def test_no_more_jobs_than_allowed_by_all_slots_together(local):
     local.put("00_waiting", *"abcde")
     out = local.run("work", "--slots", 3, "--max-jobs", 4, "--", "true")
@@ -81,6 +92,7 @@ def test_no_more_jobs_than_allowed_by_all_slots_together(local):
     assert local.jobs() == {"00_waiting": ["e"], "02_done": ["a", "b", "c", "d"]}
 
 
+@SHELL
 def test_no_other_job_after_so_many_hours(local):
     local.put("00_waiting", "a", "b")
     assert "0 hours are over" in local.run("work", "--max-hours", 0, "--", "true")
@@ -90,6 +102,7 @@ def test_no_other_job_after_so_many_hours(local):
     assert local.names("01_running") == []
 
 
+@SHELL
 def test_a_command_that_takes_too_long_is_ended_with_all_that_it_started(local, tmp_path):
     local.put("00_waiting", "a")
     script = f"sleep 1000 & echo $$ $! > {tmp_path}/pids; wait"
@@ -98,6 +111,7 @@ def test_a_command_that_takes_too_long_is_ended_with_all_that_it_started(local, 
     assert "timeout after 0.3 s" in log_of(local, "a").splitlines()[-1]
 
 
+@SHELL
 def test_a_command_that_fails_is_run_again(queue):
     queue.put("00_waiting", "a", "b")
     script = (
@@ -117,6 +131,7 @@ def test_a_command_that_fails_is_run_again(queue):
     assert "attempt 4 by w2" in queue.store.read("logs/b.w2.log").decode()
 
 
+@SHELL
 def test_results_are_there_before_the_job_is_done(queue):
     queue.put("00_waiting", "a", "b")
     script = (
@@ -144,6 +159,7 @@ def test_results_are_there_before_the_job_is_done(queue):
     assert big.getvalue() == bytes(3_000_000)
 
 
+@SHELL
 def test_the_log_tells_when_where_what_and_how_it_ended(queue):
     queue.put("00_waiting", "a")
     queue.run("work", "--wid", "w1", "--", "printf", "no newline")
@@ -164,6 +180,7 @@ def test_no_password_gets_into_a_log(local):
 # -- what a command learns of its job ------------------------------------------------------
 
 
+@SHELL
 def test_parameters_in_arguments_and_in_the_environment(queue):
     parameters = {"lr": 0.1, "name": "x y", "deep er": {"a": [1]}, "on": True, "n": None}
     queue.put("00_waiting", "a.json", data=json.dumps(parameters).encode())
@@ -185,6 +202,7 @@ def test_parameters_in_arguments_and_in_the_environment(queue):
     ]
 
 
+@SHELL
 def test_a_parameter_that_no_job_has_is_a_mistake(queue):
     queue.put("00_waiting", "a.json", data=b'{"lr": 1}')
     sentence = refused_after_claim(queue, "--", "echo", "{rl}")
@@ -201,6 +219,7 @@ def refused_after_claim(queue, *args):
     return line
 
 
+@SHELL
 def test_a_parameter_that_only_some_jobs_have_fails_the_others(local):
     local.put("00_waiting", "a", "c", data=b'{"lr": 1}')
     local.put("00_waiting", "b", data=b"{}")
@@ -209,6 +228,7 @@ def test_a_parameter_that_only_some_jobs_have_fails_the_others(local):
     assert "whose parameters are: none" in reasons(local, "b")[0]
 
 
+@SHELL
 @pytest.mark.parametrize("content", [b'{"a": 1', b"[1]", b"", b"\xff{}", b"{" * 100_000])
 def test_a_file_that_is_no_json_object_has_no_parameters(local, content):
     local.put("00_waiting", "a", data=content)
@@ -216,6 +236,7 @@ def test_a_file_that_is_no_json_object_has_no_parameters(local, content):
     assert said(local, "a") == ["{a}"]
 
 
+@SHELL
 @pytest.mark.parametrize("content", [b'{"a": 1', b"[1]", b'{"a": "%s"}' % (b"x" * (1 << 20))])
 def test_a_file_that_is_called_json_and_is_none_is_not_run_without_its_parameters(local, content):
     local.put("00_waiting", "a.JSON", data=content)
@@ -227,6 +248,7 @@ def test_a_file_that_is_called_json_and_is_none_is_not_run_without_its_parameter
     assert "a.JSON ... done" in local.run("work", "--", "test", "{ a }", "=", "{ a }")
 
 
+@SHELL
 def test_what_no_argument_can_carry_fails_the_job_alone(local):
     local.put("00_waiting", "a", data=b'{"x": "\\u0000"}')
     local.put("00_waiting", "b", data=json.dumps({"x": "y" * 200_000}).encode())
@@ -236,6 +258,7 @@ def test_what_no_argument_can_carry_fails_the_job_alone(local):
     assert "can't be passed" in reasons(local, "a")[0]
 
 
+@SHELL
 def test_parameters_too_large_for_an_environment_stay_out_of_it(local):
     record = {"large": "y" * 200_000, "small": 1}
     local.put("00_waiting", "a", data=json.dumps(record).encode())
@@ -246,6 +269,7 @@ def test_parameters_too_large_for_an_environment_stay_out_of_it(local):
 # -- black holes ---------------------------------------------------------------------------
 
 
+@SHELL
 def test_a_host_where_everything_fails_at_once_stops(queue):
     queue.put("00_waiting", *"abcdefg")
     queue.run("work", "--", "sh", "-c", "exit 127", code=1)
@@ -253,6 +277,7 @@ def test_a_host_where_everything_fails_at_once_stops(queue):
     assert "the last 5 jobs failed within a second each, 'e' with 'exit code 127'" in queue.stderr
 
 
+@SHELL
 def test_a_host_where_something_works_goes_on(local):
     local.put("00_waiting", *"abcdefghi")
     local.run("work", "--", "sh", "-c", "[ $DIRJOBS_NAME = c ]", code=1)
@@ -296,6 +321,7 @@ def test_the_queue_may_come_from_the_environment(local, monkeypatch):
     assert local.jobs() == {"02_done": ["a"]}
 
 
+@SHELL
 def test_an_error_at_one_slot_lets_the_jobs_of_others_end(local, tmp_path):
     """The second job is not executable; the first one ends when that is known."""
     script = f"#!/bin/sh\ntouch {tmp_path}/begun\nuntil [ -e {tmp_path}/go ]; do sleep 0.01; done\n"

@@ -10,7 +10,7 @@ from dirjobs.cli import main
 from dirjobs.layout import KEEP
 from tests.fake_webdav import Fault
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="jobs written for a POSIX shell")
+SHELL = pytest.mark.skipif(sys.platform == "win32", reason="a job written for a POSIX shell")
 
 COUNT = (
     'n=$(cat "$DIRJOBS_KEEP/n" 2>/dev/null || echo 0); echo "began at $n";'
@@ -19,6 +19,7 @@ COUNT = (
 WORK = ("work", "--wid", "w1", "--keep-going")
 
 
+@SHELL
 def test_what_failed_is_there_for_the_next_try_and_goes_with_the_job(queue):
     queue.put("00_waiting", "a")
     queue.run(*WORK, "--", "sh", "-c", COUNT, code=1)
@@ -32,6 +33,7 @@ def test_what_failed_is_there_for_the_next_try_and_goes_with_the_job(queue):
     assert queue.names(KEEP) == []
 
 
+@SHELL
 def test_tries_of_one_worker_share_it(queue):
     queue.put("00_waiting", "a")
     queue.run(*WORK, "--retries", "2", "--", "sh", "-c", COUNT)
@@ -40,12 +42,14 @@ def test_tries_of_one_worker_share_it(queue):
     assert queue.names(KEEP) == []
 
 
+@SHELL
 def test_a_job_that_keeps_nothing_leaves_nothing(queue):
     queue.put("00_waiting", "a", "b")
     queue.run(*WORK, "--", "sh", "-c", 'test "$DIRJOBS_NAME" = a', code=1)
     assert queue.names(KEEP) == []
 
 
+@SHELL
 def test_a_full_share_costs_a_checkpoint_and_not_the_result(far, server):
     far.put("00_waiting", "a")
     server.faults.add(Fault("status", "PUT", f"jobs/{KEEP}/a/*", status=507, times=None))
@@ -54,6 +58,7 @@ def test_a_full_share_costs_a_checkpoint_and_not_the_result(far, server):
     assert far.jobs() == {"99_failed": ["a"]}
 
 
+@SHELL
 def test_signed_only_takes_nothing_else(local, tmp_path, monkeypatch):
     monkeypatch.setenv("DIRJOBS_KEY_FILE", str(tmp_path / "key"))
     local.run("init")

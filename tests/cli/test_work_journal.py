@@ -9,7 +9,7 @@ import pytest
 
 from dirjobs.layout import JOURNAL
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="jobs written for a POSIX shell")
+SHELL = pytest.mark.skipif(sys.platform == "win32", reason="a job written for a POSIX shell")
 
 RESULT = ("sh", "-c", 'echo "{\\"loss\\": $DIRJOBS_PARAM_LR}" > "$DIRJOBS_OUT/result.json"')
 
@@ -22,6 +22,7 @@ def records(queue):
     ]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="its memory is looked at too seldom there")
 def test_an_attempt_from_its_parameters_to_its_memory(queue):
     queue.put("00_waiting", "a.json", data=b'{"lr": 0.10, "opt": "adam"}')
     hungry = "import time; x = b'x' * (60 << 20); time.sleep(2)"
@@ -48,6 +49,7 @@ def test_an_attempt_from_its_parameters_to_its_memory(queue):
     assert b'"lr": 0.10' in data  # as it was typed
 
 
+@SHELL
 @pytest.mark.parametrize(
     ("script", "code", "signal", "reason"),
     [
@@ -65,6 +67,7 @@ def test_how_it_failed(local, script, code, signal, reason):
     assert found["attempt"] == 2
 
 
+@SHELL
 def test_which_commit_it_was(local, tmp_path, monkeypatch):
     code = tmp_path / "code"
     code.mkdir()
@@ -84,6 +87,7 @@ def test_which_commit_it_was(local, tmp_path, monkeypatch):
     assert f"code    {second['commit']}, changed" in local.run("show", "b")
 
 
+@SHELL
 def test_a_failed_attempt_s_result_is_not_a_done_job_s(queue):
     """The same worker id, twice: the files of the two attempts are apart."""
     queue.put("00_waiting", "a.json", data=b'{"lr": 1}')
@@ -100,6 +104,7 @@ def test_a_failed_attempt_s_result_is_not_a_done_job_s(queue):
     assert [attempt["counts"] for attempt in shown["attempts"]] == [False, True]
 
 
+@SHELL
 def test_a_large_result_is_read_from_its_file(queue):
     queue.put("00_waiting", "a")
     script = 'printf "{\\"x\\": \\"%09000d\\"}" 1 > "$DIRJOBS_OUT/result.json"'
@@ -109,6 +114,7 @@ def test_a_large_result_is_read_from_its_file(queue):
     assert len(row["x"]) == 9000
 
 
+@SHELL
 def test_a_table_of_jobs_with_records_asks_for_no_job(far, server):
     far.put("00_waiting", *(f"{n}.json" for n in range(30)), data=b'{"lr": 1}')
     far.run("work", "--slots", "4", "--", *RESULT)
@@ -129,6 +135,7 @@ def test_jobs_without_a_record_show_what_is_in_their_files(queue):
     assert queue.json("results") == [{"job": "a.json", "state": "done", "lr": 1, "loss": 2}]
 
 
+@SHELL
 def test_what_is_no_number_any_more_is_told(local):
     local.put("00_waiting", "a")
     local.run("work", "--", "sh", "-c", 'echo "{\\"x\\": NaN}" > "$DIRJOBS_OUT/result.json"')
@@ -157,6 +164,7 @@ def tree(folder):
     }
 
 
+@SHELL
 def test_files_come_home_once(ran, tmp_path):
     home = tmp_path / "home"
     assert "Fetched 6 files" in ran.run("download", "-o", home)
@@ -169,6 +177,7 @@ def test_files_come_home_once(ran, tmp_path):
     assert (home / "a.json" / "x").read_text() == "x\n"
 
 
+@SHELL
 def test_of_which_jobs(ran, tmp_path):
     home = tmp_path / "home"
     ran.run("download", "[ab]*", "--state", "done", "-o", home)
@@ -177,6 +186,7 @@ def test_of_which_jobs(ran, tmp_path):
     assert "no job of that name" in ran.refused("download", "z.json")
 
 
+@SHELL
 def test_what_was_interrupted_leaves_nothing_under_its_name(ran, tmp_path, monkeypatch):
     home, kind = tmp_path / "home", type(ran.store)
     download = kind.download
@@ -195,6 +205,7 @@ def test_what_was_interrupted_leaves_nothing_under_its_name(ran, tmp_path, monke
     assert len(tree(home)) == 6
 
 
+@SHELL
 def test_names_that_lead_elsewhere_are_left_out(local, tmp_path):
     local.put("02_done", "a")
     for folder in ("results", "results/a", "results/a/w1"):
@@ -212,6 +223,7 @@ def test_names_that_lead_elsewhere_are_left_out(local, tmp_path):
     assert "\x1b" not in local.stderr
 
 
+@SHELL
 def test_a_folder_that_can_not_be_written_to(local, tmp_path):
     (tmp_path / "home").write_text("a file")
     local.put("00_waiting", "a")

@@ -17,7 +17,7 @@ from tests.cli.test_work import log_of
 from tests.command_line import environment
 from tests.fake_webdav.faults import Fault
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="jobs written for a POSIX shell")
+SHELL = pytest.mark.skipif(sys.platform == "win32", reason="a job written for a POSIX shell")
 
 
 @pytest.fixture(autouse=True)
@@ -55,6 +55,7 @@ def started(tmp_path):
     return sorted(file.read_text().split()) if file.exists() else []
 
 
+@SHELL
 @pytest.mark.parametrize("name", ["dirjobs-output", "dirjobs-wait"])
 def test_room_for_a_thread_is_waited_for(local, no_room, counting, tmp_path, name):
     local.put("00_waiting", "a", "b")
@@ -66,6 +67,7 @@ def test_room_for_a_thread_is_waited_for(local, no_room, counting, tmp_path, nam
     assert "has no room for another thread" in line
 
 
+@SHELL
 @pytest.mark.parametrize("name", ["output", "wait", "heartbeat", "monitor", "slot-1"])
 def test_where_there_is_never_room_nothing_is_started(local, no_room, counting, tmp_path, name):
     """What runs nobody would wait for, and its job would be started once more."""
@@ -77,6 +79,7 @@ def test_where_there_is_never_room_nothing_is_started(local, no_room, counting, 
     assert "has no room for another thread" in local.stderr.splitlines()[-1]
 
 
+@SHELL
 def test_without_memory_the_job_goes_back(local, monkeypatch, counting, tmp_path):
     def full(path):
         raise MemoryError
@@ -89,6 +92,7 @@ def test_without_memory_the_job_goes_back(local, monkeypatch, counting, tmp_path
     assert "has no memory left" in local.stderr.splitlines()[-1]
 
 
+@SHELL
 def test_fewer_slots_than_asked_for(local, no_room, counting, tmp_path):
     local.put("00_waiting", "a", "b", "c")
     no_room("dirjobs-slot-2")
@@ -97,6 +101,7 @@ def test_fewer_slots_than_asked_for(local, no_room, counting, tmp_path):
     assert "1 of 3 slots work" in local.stderr
 
 
+@SHELL
 @pytest.mark.parametrize("number", [errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM])
 def test_room_for_a_process_is_waited_for(local, monkeypatch, counting, tmp_path, number):
     left = [2]
@@ -135,6 +140,7 @@ def test_what_a_killed_python_program_printed(local, monkeypatch):
     assert "loss 0.3" in log_of(local, "a")
 
 
+@SHELL
 def test_buffering_that_somebody_asked_for(local, monkeypatch):
     monkeypatch.setenv("PYTHONUNBUFFERED", "")
     local.put("00_waiting", "a")
@@ -145,6 +151,7 @@ def test_buffering_that_somebody_asked_for(local, monkeypatch):
 # -- logs that are too large ---------------------------------------------------------------
 
 
+@SHELL
 @pytest.mark.parametrize("limit", [1 << 20, 150_000, 1000])
 def test_a_log_that_is_too_large_is_shortened(far, server, monkeypatch, limit):
     sizes = []
@@ -215,6 +222,7 @@ assert children.bury_strangers() == 0
 """
 
 
+@SHELL
 def test_strangers_are_buried_and_ours_are_left_to_those_who_wait():
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", BURIES],
@@ -223,6 +231,7 @@ def test_strangers_are_buried_and_ours_are_left_to_those_who_wait():
     assert done.returncode == 0, done.stderr
 
 
+@SHELL
 def test_process_1_leaves_no_zombies(local, tmp_path):
     """Each job leaves two orphans behind; the last job counts the dead of all others."""
     unshare = ["unshare", "--pid", "--fork", "--mount-proc"]

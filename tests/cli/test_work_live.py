@@ -11,9 +11,10 @@ from dirjobs.cli.commands import logs
 from dirjobs.runner.tee import Tee
 from tests.command_line import wait_until
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="jobs written for a POSIX shell")
+SHELL = pytest.mark.skipif(sys.platform == "win32", reason="a job written for a POSIX shell")
 
 
+@SHELL
 def test_a_line_when_a_job_starts_and_one_when_it_ends(queue):
     queue.put("00_waiting", "a", "b", "c")
     out = queue.run("work", "--", "sh", "-c", 'test "$DIRJOBS_NAME" != b', code=1)
@@ -28,6 +29,7 @@ def test_a_line_when_a_job_starts_and_one_when_it_ends(queue):
     ]
 
 
+@SHELL
 def test_jobs_that_come_meanwhile_are_counted(local):
     local.put("00_waiting", "a", "b")
     add = f"touch {local.url}/00_waiting/c"
@@ -35,6 +37,7 @@ def test_jobs_that_come_meanwhile_are_counted(local):
     assert "[3, 0 wait] c ..." in out
 
 
+@SHELL
 def test_tee(queue):
     queue.put("00_waiting", "a", "b")
     script = r'printf "one\ntwo \033[2J\n10%%\r100%%\r\nlast"'
@@ -68,6 +71,7 @@ def test_tee_when_nobody_reads_any_more(monkeypatch):
     assert calls == ["a | one"]
 
 
+@SHELL
 def test_on_a_disk_the_log_of_a_running_job_grows_at_once(local, tmp_path):
     local.put("00_waiting", "a")
     go = tmp_path / "go"
@@ -104,6 +108,7 @@ def test_who_follows_from_afar_is_told_how_late_it_is(queue, monkeypatch):
     assert queue.stderr.count("every half minute") == is_far
 
 
+@SHELL
 def test_the_summary_has_one_order(local):
     local.put("00_waiting", "a", "b", "c")
     out = local.run("work", "--", "sh", "-c", 'test "$DIRJOBS_NAME" != a', code=1)
@@ -113,13 +118,13 @@ def test_the_summary_has_one_order(local):
 
 def test_no_job_is_waiting_and_others_run_some(local):
     local.put("00_waiting", "a.txt", "b.txt")
-    assert local.run("work", "--filter", "x", "--", "true").endswith("/00_waiting.\n")
+    assert local.run("work", "--filter", "x", "--", "true").endswith("00_waiting.\n")
     with DirJobs(local.store, "far") as other:
         other.next_and_lock()
         other.next_and_lock()
         out = local.run("work", "--", "true")
     assert re.search(
-        r"No job is waiting in \S+/00_waiting; 2 jobs run at far \(last heartbeat \d+ s ago\):"
+        r"No job is waiting in \S+[/\\]00_waiting; 2 jobs run at far \(last heartbeat \d+ s ago\):"
         " --wait stays, and takes over what dead workers leave.\n$",
         out,
     )

@@ -10,7 +10,7 @@ from dirjobs.runner import machine
 from dirjobs.runner.shutdown import Shutdown
 from tests.cli.test_work import log_of
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="jobs written for a POSIX shell")
+SHELL = pytest.mark.skipif(sys.platform == "win32", reason="a job written for a POSIX shell")
 
 TELL = ["sh", "-c", 'echo "$@" $DIRJOBS_SLOT $CUDA_VISIBLE_DEVICES $OMP_NUM_THREADS', "sh"]
 
@@ -26,6 +26,7 @@ def printed(local, job):
     return log_of(local, job).splitlines()
 
 
+@SHELL
 def test_each_slot_has_a_number_a_gpu_and_its_cores(local):
     local.put("00_waiting", "a", "b", "c")
     local.run("work", "--gpus", "4,5", "--", *TELL, "{slot}")
@@ -35,12 +36,14 @@ def test_each_slot_has_a_number_a_gpu_and_its_cores(local):
         assert (same, gpu, cores) == (slot, str(3 + int(slot)), "4")
 
 
+@SHELL
 def test_slots_auto(local):
     local.put("00_waiting", "a")
     local.run("work", "--slots", "auto", "--", *TELL)
     assert any(line.split()[1:] == ["1"] for line in printed(local, "a"))
 
 
+@SHELL
 def test_threads_that_are_set_stay_as_they_are(local, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     local.put("00_waiting", "a")
@@ -70,12 +73,14 @@ def test_mistakes(local, options, problem):
     assert local.jobs() == {"00_waiting": ["a"]}
 
 
+@SHELL
 def test_a_script_reads_the_slot_from_its_environment(local):
     local.put("00_waiting", "a")
     told = local.refused("work", "--", "sh", "-c", "echo {slot}")
     assert '"$DIRJOBS_SLOT"' in told
 
 
+@SHELL
 def test_a_job_that_takes_too_much_memory_fails_and_the_others_go_on(local, monkeypatch):
     monkeypatch.setattr("dirjobs.runner.machine._PAUSE_WITH_LIMIT", 0.02)
     local.put("00_waiting", "a", "b")
@@ -88,6 +93,7 @@ def test_a_job_that_takes_too_much_memory_fails_and_the_others_go_on(local, monk
     assert " MiB of memory, and may use 60 MiB" in log_of(local, "a")
 
 
+@SHELL
 def test_commands_are_nicer_than_their_worker(local):
     ours = os.getpriority(os.PRIO_PROCESS, 0)
     local.put("00_waiting", "a")

@@ -8,11 +8,12 @@ import pytest
 
 from tests.amounts import THOROUGH
 from tests.cli.conftest import Queue
-from tests.command_line import wait_until
+from tests.command_line import python, wait_until
 from tests.fake_webdav.faults import Fault
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="jobs written for a POSIX shell")
+SHELL = pytest.mark.skipif(sys.platform == "win32", reason="a job written for a POSIX shell")
 
+CONTAINS = python("import sys; assert sys.argv[1] in open(sys.argv[2]).read()")
 WAYS = {
     "401": {"kind": "status", "status": 401, "times": 2},
     "403": {"kind": "status", "status": 403},
@@ -36,20 +37,33 @@ def hasty(monkeypatch):
     monkeypatch.setattr("dirjobs.protocol.outage.LOGON_PAUSES", (0.01, 0.01))
 
 
+def waits_in(folder):
+    """Python that tells by a file that it has begun, and waits for another one."""
+    return f"""
+import os, time
+os.chdir({str(folder)!r})
+open("begun" + os.environ["DIRJOBS_NAME"], "w").close()
+while not os.path.exists("go"):
+    time.sleep(0.01)
+"""
+
+
 @contextmanager
 def met_by_a_job(fault, server, tmp_path):
     """A script that writes a result; `fault` is there from its beginning on."""
 
     def refuse_all():
-        wait_until((tmp_path / "begun").exists)
+        wait_until((tmp_path / "beguna").exists)
         server.faults.add(fault)
         (tmp_path / "go").touch()
 
     thread = Thread(target=refuse_all)
     thread.start()
     yield (
-        f"touch {tmp_path}/begun; until [ -e {tmp_path}/go ]; do sleep 0.01; done;"
-        ' echo 1 > "$DIRJOBS_OUT/a.txt"'
+        waits_in(tmp_path)
+        + """
+open(os.path.join(os.environ["DIRJOBS_OUT"], "a.txt"), "wb").write(b"1\\n")
+"""
     )
     thread.join()
 
@@ -59,7 +73,7 @@ def test_a_job_is_handed_in_when_its_queue_is_back(way, far, server, tmp_path):
     far.put("00_waiting", "a")
     fault = Fault(**{"times": 12} | WAYS[way])
     with met_by_a_job(fault, server, tmp_path) as script:
-        told = far.run("work", "--", "sh", "-c", script)
+        told = far.run("work", "--", *python(script))
     assert fault.fired == fault.times
     assert far.jobs() == {"02_done": ["a"]}
     assert far.names(far.files("a")) == ["a.txt"]
@@ -95,7 +109,7 @@ def test_the_patience_ends_with_one_sentence_and_the_results_are_kept(
     far.put("00_waiting", "a")
     fault = Fault(**WAYS[way] | {"times": None})
     with met_by_a_job(fault, server, tmp_path) as script:
-        far.run("work", "--patience", "0.1", "--", "sh", "-c", script, code=2)
+        far.run("work", "--patience", "0.1", "--", *python(script), code=2)
     server.faults.clear()
     assert "The queue has been away for 0.1 s: giving up." in far.stderr
     assert "dirjobs deliver" in far.stderr
@@ -114,8 +128,7 @@ def test_a_login_that_is_refused_in_the_end_is_tried_three_times(far, server, tm
 
     thread = Thread(target=refuse_all)
     thread.start()
-    script = f"touch {tmp_path}/begun$DIRJOBS_NAME; until [ -e {tmp_path}/go ]; do sleep 0.01; done"
-    far.run("work", "--slots", "4", "--", "sh", "-c", script, code=2)
+    far.run("work", "--slots", "4", "--", *python(waits_in(tmp_path)), code=2)
     thread.join()
     server.faults.clear()
     assert "is tried no more" in far.stderr
@@ -123,6 +136,7 @@ def test_a_login_that_is_refused_in_the_end_is_tried_three_times(far, server, tm
     assert 3 <= fault.fired <= 3 + 3
 
 
+@SHELL
 @pytest.mark.parametrize("status", [423, 425, 500, 503] if THOROUGH else [423, 503])
 @pytest.mark.parametrize("method", ["PROPFIND", "GET", "PUT"])
 def test_one_answer_that_will_pass_ends_no_worker(method, status, server):
@@ -147,7 +161,7 @@ def test_the_file_of_a_job_is_waited_for(status, far, server, monkeypatch):
     far.put("00_waiting", "a", data=b"content")
     fault = Fault("status", "GET", "jobs/01_running/*", status=status, times=12)
     server.faults.add(fault)
-    far.run("work", "--", "grep", "content", "{}")
+    far.run("work", "--", *CONTAINS, "content", "{}")
     assert fault.fired == fault.times
     assert far.jobs() == {"02_done": ["a"]}
 
@@ -159,7 +173,7 @@ def test_a_job_is_not_run_with_half_of_its_file(far, server, monkeypatch):
         "body", "GET", "jobs/01_running/*", body=b"line1\n", headers={"ETag": "x"}, times=12
     )
     server.faults.add(fault)
-    far.run("work", "--", "grep", "line3", "{}")
+    far.run("work", "--", *CONTAINS, "line3", "{}")
     assert fault.fired == fault.times
     assert "has 18 bytes as it is listed, and 6 came" in far.stderr
     assert far.jobs() == {"02_done": ["a"]}

@@ -13,7 +13,7 @@ from dirjobs.runner.shutdown import Shutdown
 from tests.cli.test_work import log_of, reasons, said
 from tests.command_line import is_alive, wait_until
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="jobs written for a POSIX shell")
+SHELL = pytest.mark.skipif(sys.platform == "win32", reason="a job written for a POSIX shell")
 
 
 @pytest.fixture
@@ -98,6 +98,7 @@ def test_nothing_is_taken_in_after_the_end(capture):
 # -- programs ------------------------------------------------------------------------------
 
 
+@SHELL
 def test_a_program_that_prints_a_lot(local):
     """Memory stays flat, the log bounded."""
     resource = pytest.importorskip("resource")
@@ -112,6 +113,7 @@ def test_a_program_that_prints_a_lot(local):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # KiB
 
 
+@SHELL
 def test_a_program_that_prints_bytes(queue):
     data = bytes(range(256)) * 100
     queue.put("00_waiting", "a", data=data)
@@ -119,12 +121,14 @@ def test_a_program_that_prints_bytes(queue):
     assert data in queue.store.read("logs/a.w1.log")
 
 
+@SHELL
 def test_both_outputs_in_their_order(local):
     local.put("00_waiting", "a")
     local.run("work", "--", "sh", "-c", "echo 1; echo 2 >&2; echo 3")
     assert said(local, "a") == ["1", "2", "3"]
 
 
+@SHELL
 def test_a_daemon_that_keeps_the_output_open_is_not_waited_for(local, tmp_path):
     local.put("00_waiting", "a")
     daemon = f"echo $$ > {tmp_path}/pid.new; mv {tmp_path}/pid.new {tmp_path}/pid; exec sleep 1000"
@@ -139,6 +143,7 @@ def test_a_daemon_that_keeps_the_output_open_is_not_waited_for(local, tmp_path):
         os.kill(pid, signal.SIGKILL)
 
 
+@SHELL
 @pytest.mark.parametrize("stubborn", ["", 'trap "" TERM;'])
 def test_what_a_program_leaves_running_is_ended(local, tmp_path, stubborn, monkeypatch):
     monkeypatch.setattr("dirjobs.runner.process.GRACE", 0.2)
@@ -152,6 +157,7 @@ def test_what_a_program_leaves_running_is_ended(local, tmp_path, stubborn, monke
     assert local.jobs() == {"02_done": ["a"]}
 
 
+@SHELL
 def test_a_program_that_never_ends_and_ignores_being_asked(local, tmp_path, monkeypatch):
     monkeypatch.setattr("dirjobs.runner.process.GRACE", 0.2)
     local.put("00_waiting", "a")
@@ -169,6 +175,7 @@ def test_a_program_that_never_ends_and_ignores_being_asked(local, tmp_path, monk
     assert not is_alive(int((tmp_path / "pid").read_text()))
 
 
+@SHELL
 def test_a_job_whose_file_goes_away_while_it_runs(queue, monkeypatch):
     """It is noticed at the next look, long before the program would end."""
     monkeypatch.setattr("dirjobs.runner.slots.LOOK", 0.1)
@@ -190,6 +197,7 @@ def test_a_job_whose_file_goes_away_while_it_runs(queue, monkeypatch):
     assert not queue.store.exists("results/a")
 
 
+@SHELL
 def test_the_log_of_a_running_job_is_on_the_share(queue, monkeypatch, tmp_path):
     monkeypatch.setattr("dirjobs.runner.slots.LOOK", 0.1)
     queue.put("00_waiting", "a")
@@ -208,6 +216,7 @@ def test_the_log_of_a_running_job_is_on_the_share(queue, monkeypatch, tmp_path):
     assert said(queue, "a") == ["halfway", "over"]
 
 
+@SHELL
 def test_no_temporary_file_is_left(local, tmp_path, monkeypatch):
     (tmp_path / "tmp").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
@@ -217,6 +226,7 @@ def test_no_temporary_file_is_left(local, tmp_path, monkeypatch):
     assert list(Path(tmp_path / "tmp").iterdir()) == []
 
 
+@SHELL
 @pytest.mark.parametrize(
     ("command", "told"),
     [

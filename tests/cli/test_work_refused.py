@@ -3,7 +3,7 @@ in what its job has made, and ends well."""
 
 import errno
 import os
-import sys
+import textwrap
 from threading import Event, Thread
 
 import pytest
@@ -16,15 +16,18 @@ from dirjobs.runner import slots
 from tests.amounts import THOROUGH, amount
 from tests.cli.conftest import Queue
 from tests.cli.test_work import said
-from tests.command_line import wait_until
+from tests.command_line import python, wait_until
 from tests.fake_webdav.faults import Fault
-
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="jobs written for a POSIX shell")
 
 LASTS = amount(0, 60)
 """Seconds for which all is refused once that was noticed."""
 ENOUGH = 4
 """Requests that must have been refused before all is well again."""
+MAKES_A_FILE = """
+import os, pathlib
+print("said")
+pathlib.Path(os.environ["DIRJOBS_OUT"], "a.txt").write_bytes(b"1\\n")
+"""
 LOGIN = b"<!doctype html><title>Welcome</title><form>please log in</form>"
 HTML = "text/html; charset=utf-8"
 
@@ -169,12 +172,15 @@ def assert_all_is_well(place, scratch, out, *jobs):
 def test_while_a_job_runs_and_ends(place, scratch, tmp_path, monkeypatch):
     monkeypatch.setattr(slots, "LOOK", 0.05)
     place.queue.put("00_waiting", "a", "b")
-    script = (
-        f"echo said; touch {tmp_path}/begun; until [ -e {tmp_path}/go ]; do sleep 0.01; done;"
-        ' echo 1 > "$DIRJOBS_OUT/a.txt"'
-    )
+    script = f"""
+        import pathlib, time
+        folder = pathlib.Path({str(tmp_path)!r})
+        (folder / "begun").touch()
+        while not (folder / "go").exists():
+            time.sleep(0.01)
+    """
     outage = during((tmp_path / "begun").exists, place, (tmp_path / "go").touch)
-    out = place.queue.run("work", "--", "sh", "-c", script)
+    out = place.queue.run("work", "--", *python(textwrap.dedent(script) + MAKES_A_FILE))
     outage.join()
     assert_all_is_well(place, scratch, out, "a", "b")
 
@@ -191,7 +197,7 @@ def test_when_a_job_has_just_ended(place, scratch, monkeypatch):
 
     monkeypatch.setattr(workspace.Workspace, "command_ended", note_end)
     outage = during(lambda: ended, place, lambda: away.append(True))
-    out = place.queue.run("work", "--", "sh", "-c", 'echo said; echo 1 > "$DIRJOBS_OUT/a.txt"')
+    out = place.queue.run("work", "--", *python(MAKES_A_FILE))
     outage.join()
     assert_all_is_well(place, scratch, out, "a")
 
@@ -218,8 +224,7 @@ def test_while_a_worker_waits_for_jobs(place, scratch):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(DirJobs, "look_for_job", look_for_job)
         thread.start()
-        script = 'echo said; echo 1 > "$DIRJOBS_OUT/a.txt"'
         options = ("--wait", "--poll", 0.05, "--max-jobs", 1)
-        out = place.queue.run("work", *options, "--", "sh", "-c", script)
+        out = place.queue.run("work", *options, "--", *python(MAKES_A_FILE))
     thread.join()
     assert_all_is_well(place, scratch, out, "a")

@@ -58,8 +58,9 @@ def count_in(path, value):
 
 
 def counts_and_waits(path, value):
-    """The same, and waits until somebody says go on."""
-    count_in(path, value)
+    """The same in a file of its own, since Windows lets one of two write over the other, and waits
+    until somebody says go on."""
+    count_in(f"{path}.{value}", value)
     while not os.path.exists(f"{path}.go"):
         time.sleep(0.01)
     return value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import sys
 
 import pytest
 
@@ -146,10 +147,17 @@ def test_only_a_worker_has_a_connection_for_its_heartbeat():
 # -- names that are in use ------------------------------------------------------------------------
 
 
+def link_to_a_device(path):
+    if sys.platform == "win32":
+        pytest.skip("making links needs rights there")
+    os.symlink("/dev/null", path)
+
+
 @pytest.mark.parametrize("folder", ["00_waiting", "02_done", "99_failed"])
-def test_whatever_has_a_name_is_in_the_way_of_a_new_job(local, folder):
+@pytest.mark.parametrize("make", [os.mkdir, link_to_a_device], ids=["folder", "link"])
+def test_whatever_has_a_name_is_in_the_way_of_a_new_job(local, folder, make):
     queue = local.open()
-    os.symlink("/dev/null", f"{local.folder}/{folder}/a.txt")
+    make(f"{local.folder}/{folder}/a.txt")
     with pytest.raises(JobExists, match=folder):
         queue.add("a.txt")
 

@@ -9,6 +9,7 @@ import logging
 import pickle
 import traceback
 from collections.abc import Iterator
+from functools import partial
 from urllib.parse import quote
 
 import pytest
@@ -194,7 +195,16 @@ def test_a_small_write_to_a_full_disk_keeps_the_old_content() -> None:
 @pytest.mark.parametrize("name", ["a:b.txt", "a*.txt", "00_waiting/what?.txt"])
 def test_a_name_that_no_share_takes(samba: Samba, name: str) -> None:
     with open_at(samba) as store:
-        for verb in (store.exists, store.mtime, store.read, store.remove, store.mkdir, store.list):
+        assert not store.exists(name)
+        for verb in (store.mtime, store.read, store.remove, store.list):
+            with pytest.raises(NotFound, match="is no name for an SMB share") as raised:
+                verb(name)
+            sentence(raised.value)
+        for verb in (
+            store.mkdir,
+            partial(store.write, data=b""),
+            partial(store.upload, source=io.BytesIO()),
+        ):
             with pytest.raises(Unsupported, match="is no name for an SMB share") as raised:
                 verb(name)
             sentence(raised.value)

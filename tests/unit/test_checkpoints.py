@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -243,6 +244,28 @@ def test_what_a_stranger_puts_there_goes_nowhere(store, attempt, tmp_path, kind)
     assert new == {os.path.basename(os.path.dirname(second.folder))}
     assert not os.path.exists("/tmp/dirjobs-was-here")
     assert sorted(os.listdir(os.path.dirname(second.folder))) == ["a", "keep"]
+
+
+@pytest.mark.parametrize("code", [123, 206])
+def test_a_path_that_windows_does_not_take_keeps_no_job_from_its_start(
+    store, attempt, monkeypatch, code
+):
+    """Python says of most of them that there is no such file, or no such argument."""
+    make = os.makedirs
+
+    def windows_makes(path, **options):
+        if os.path.basename(path) == "long":
+            error = OSError(errno.EINVAL, "too long", path)
+            error.winerror = code
+            raise error
+        make(path, **options)
+
+    saved(attempt("w1"), n="1")
+    put(store, one("long/x"))
+    monkeypatch.setattr(os, "makedirs", windows_makes)
+    second = attempt("w2", 5)
+    assert kept(second) == {"n": "1"}
+    assert "is left out" in second.told
 
 
 def test_only_what_is_signed_by_the_key_is_used(store, attempt):

@@ -151,7 +151,7 @@ def test_what_the_operating_system_says_gets_an_advice():
 
 
 @pytest.mark.parametrize(
-    ("code", "reason"), [(0, ""), (3, "exit code 3"), (-9, "killed by signal 9 (SIGKILL)")]
+    ("code", "reason"), [(0, ""), (3, "exit code 3"), (-15, "killed by signal 15 (SIGTERM)")]
 )
 def test_why_a_program_failed(code, reason):
     assert outcome(code) == reason

@@ -1,5 +1,6 @@
 """Jobs that were listed by their names only: when that is enough, and what is looked up later."""
 
+import sys
 from dataclasses import replace
 
 import pytest
@@ -51,6 +52,7 @@ def test_names_are_enough_where_nothing_else_decides(mode, promises, enough):
     assert worker(mode, promises).me.needs_names_only is enough
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="the mounts of Linux")
 @pytest.mark.parametrize(
     ("mounts", "suffice"),
     [

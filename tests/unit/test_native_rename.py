@@ -2,6 +2,7 @@
 
 import errno
 import os
+import sys
 
 import pytest
 
@@ -144,10 +145,11 @@ def test_errors_say_what_may_be_done_next(store, code, error):
     assert type(caught.value) is error
     assert caught.value.errno == code
     assert isinstance(caught.value.__cause__, OSError)
-    assert "a/job" in str(caught.value)
+    assert repr(store.full_path("a/job")) in str(caught.value)
     assert "[Errno" not in str(caught.value)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a file system of Linux")
 def test_folders_on_two_file_systems(tmp_path):
     other = "/dev/shm"
     if not os.path.isdir(other) or os.stat(other).st_dev == os.stat(tmp_path).st_dev:
@@ -171,4 +173,5 @@ def test_look_first_says_what_the_system_says(tmp_path):
     (tmp_path / "one").write_bytes(b"1")
     assert rename.look_first(one, two) == 0
     assert rename.look_first(two, two) == errno.EEXIST
-    assert rename.look_first(two, two + b"/x") == errno.ENOTDIR
+    below_a_file = errno.ENOENT if sys.platform == "win32" else errno.ENOTDIR
+    assert rename.look_first(two, two + b"/x") == below_a_file

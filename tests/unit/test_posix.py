@@ -243,8 +243,8 @@ def test_windows_rules_for_names_and_paths(store, monkeypatch):
     monkeypatch.setattr(posix, "_WINDOWS", True)
     assert "device" in store.name_problem("CON")
     for path in ("a\\..\\..\\b", "file:stream", "C:x"):
-        with pytest.raises(ValueError, match="Windows"):
-            store._at(path)
+        with pytest.raises(NotFound, match="Windows"):
+            store.mtime(path)
 
 
 # -- folders that are links ---------------------------------------------------------------------

@@ -24,6 +24,7 @@ from dirjobs.recovery.peers import is_provably_dead
 from dirjobs.recovery.process import Process, group_is_gone, is_same, is_surely_gone, this_process
 from tests.command_line import is_alive, wait_until
 
+first_process = process._first_process
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
@@ -254,6 +255,7 @@ def starts(monkeypatch, elsewhere):
     """When processes started: as psutil tells it, moving with the clock."""
     times = {1: 1_700_000_000.123456, os.getpid(): 1_700_000_500.5}
     monkeypatch.setattr(process, "_create_time", times.get)
+    monkeypatch.setattr(process, "_first_process", lambda: 1)
     return times
 
 
@@ -344,12 +346,13 @@ def test_a_boot_of_windows_is_known_by_its_first_program(starts, monkeypatch):
 
     monkeypatch.setattr(sys, "platform", "win32")
     monkeypatch.setattr(psutil, "process_iter", listed)
-    process._first_process.cache_clear()
+    monkeypatch.setattr(process, "_first_process", first_process)
+    first_process.cache_clear()
     starts.update({600: 1_700_000_001.5, 800: 1_700_000_100.5})
     try:
         me = this_process()
     finally:
-        process._first_process.cache_clear()
+        first_process.cache_clear()
     assert (me.boot, me.namespace, me.started) == ("1700000001.500000", "win32", "499.000000")
 
 
@@ -365,7 +368,8 @@ IOREG = b"""\
 
 def test_machines_are_told_apart(monkeypatch, tmp_path):
     tool = tmp_path / "ioreg"
-    monkeypatch.setattr(process, "_IOREG", ["cat", str(tool)])
+    prints = "import sys; print(open(sys.argv[1]).read())"
+    monkeypatch.setattr(process, "_IOREG", [sys.executable, "-c", prints, str(tool)])
     monkeypatch.setattr(sys, "platform", "darwin")
     assert process._machine_id() == ""  # rather than the name, which comes from the network
     tool.write_bytes(IOREG)

@@ -98,7 +98,7 @@ def test_a_store_passes_through():
 
 
 def test_paths(tmp_path):
-    for place in (tmp_path, str(tmp_path), f"{tmp_path}/", f"file://{tmp_path}"):
+    for place in (tmp_path, str(tmp_path), f"{tmp_path}/", tmp_path.as_uri()):
         store = open_store(place)
         assert isinstance(store, PosixStore)
         assert store.exists("")

@@ -1,5 +1,7 @@
 """Which arguments of a command are code, and what becomes of placeholders in them."""
 
+import os
+
 import pytest
 
 from dirjobs.errors import ConfigurationError
@@ -122,7 +124,10 @@ def test_what_is_no_placeholder_stays_in_a_script():
 
 
 def test_a_path_is_never_an_option():
-    assert Program(["cat", "{}"]).command_for(Subject("x", "-x")) == ["cat", "./-x"]
+    assert Program(["cat", "{}"]).command_for(Subject("x", "-x")) == [
+        "cat",
+        os.path.join(".", "-x"),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -114,11 +114,13 @@ def test_a_password_of_the_environment_stays_a_text(
 
 
 def test_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
+    for variable in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(variable, str(tmp_path))
     (tmp_path / "key").touch()
     (tmp_path / "other").touch()
     one, two = str(tmp_path / "key"), str(tmp_path / "other")
-    assert read("sftp://host/x", {"key_filename": "~/key"}).key_filename == (one,)
+    (at_home,) = read("sftp://host/x", {"key_filename": "~/key"}).key_filename
+    assert Path(at_home) == tmp_path / "key"
     assert read("sftp://host/x", {"client_keys": [one, two]}).key_filename == (one, two)
     assert read("sftp://host/x", {"known_hosts": one}).known_hosts == (one,)
     assert read("sftp://host/x", {"ssh_config": one}).ssh_config == (one,)

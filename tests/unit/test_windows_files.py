@@ -279,8 +279,19 @@ def test_the_shares_own_url_is_proposed_once(caplog, monkeypatch):
 def test_what_is_no_file_on_windows_is_no_path(tmp_path, monkeypatch, path):
     store = PosixStore(tmp_path)
     monkeypatch.setattr(posix, "_WINDOWS", True)
-    with pytest.raises(InvalidName, match="Windows"):
-        store._at(path)
+    monkeypatch.setattr(posix, "_OPENS_FOLDERS", False)
+    for makes in (
+        store.mkdir,
+        functools.partial(store.write, data=b""),
+        functools.partial(store.rename, "job1.txt"),
+    ):
+        with pytest.raises(InvalidName, match="Windows"):
+            makes(path)
+    for looks in (store.mtime, store.read, store.remove, store.list):
+        with pytest.raises(NotFound, match="Windows"):
+            looks(path)
+    assert not store.exists(path)
+    assert os.listdir(tmp_path) == []
     assert store._at("00_waiting/~w1~k3x9q2.job1.txt")
 
 

@@ -26,7 +26,14 @@ from dirjobs.backends.posix.paths import (
     spelled,
 )
 from dirjobs.backends.posix.paths import mountinfo as _mountinfo
-from dirjobs.errors import ConfigurationError, Denied, InvalidName, StoreError, Unsupported
+from dirjobs.errors import (
+    ConfigurationError,
+    Denied,
+    InvalidName,
+    NotFound,
+    StoreError,
+    Unsupported,
+)
 from dirjobs.names import nonce, unportable_name, unsafe_name, windows_problem
 from dirjobs.store import Entry, FileKind, Guarantees, SmallFile, Store, check_path, split
 
@@ -173,7 +180,7 @@ class PosixStore(Store):
             check_path(src)
             check_path(dst)
         if _WINDOWS:
-            one, other = os.fsencode(self._at(src)), os.fsencode(self._at(dst))
+            one, other = os.fsencode(self._new_at(src)), os.fsencode(self._new_at(dst))
         else:
             encoding = self._encoding
             one = self._prefix + src.encode(encoding, "surrogateescape")
@@ -191,7 +198,7 @@ class PosixStore(Store):
         if not _WINDOWS:
             self.rename(src, dst)
             return
-        one, other = os.fsencode(self._at(src)), os.fsencode(self._at(dst))
+        one, other = os.fsencode(self._new_at(src)), os.fsencode(self._new_at(dst))
         if code := native_rename.claiming_rename(one, other):
             self._refuse_rename(code, src, dst)
 
@@ -239,6 +246,7 @@ class PosixStore(Store):
         return small.content()
 
     def write(self, path: str, data: bytes) -> None:
+        self._new_at(path)
         name = split(path)[1]
         draft = f".~{nonce(10)}"
         there = False
@@ -271,6 +279,7 @@ class PosixStore(Store):
                 target.write(piece)
 
     def upload(self, path: str, source: BinaryIO) -> None:
+        self._new_at(path)
         with self._opened(path, os.O_WRONLY | os.O_CREAT) as file:
             try:
                 if os.fstat(file.fileno()).st_nlink > 1:
@@ -297,6 +306,7 @@ class PosixStore(Store):
             self._fail(error, path)
 
     def mkdir(self, path: str) -> None:
+        self._new_at(path)
         try:
             if path:
                 with self._folder_of(path) as folder:
@@ -325,7 +335,7 @@ class PosixStore(Store):
 
     def local_path(self, path: str) -> str:
         spelling = self.full_path(path)
-        if _WINDOWS and len(whole := self._at(path)) > windows.LONGEST_PLAIN_PATH:
+        if _WINDOWS and len(whole := self._new_at(path)) > windows.LONGEST_PLAIN_PATH:
             return whole
         return spelling
 
@@ -343,6 +353,22 @@ class PosixStore(Store):
     # -- inside ------------------------------------------------------------------------
 
     def _at(self, path: str) -> str:
+        """Where something is.
+
+        Raises:
+            NotFound: nothing is on Windows, where no file can be called so.
+        """
+        try:
+            return self._new_at(path)
+        except InvalidName as error:
+            raise NotFound(str(error)) from error
+
+    def _new_at(self, path: str) -> str:
+        """Where something is to be.
+
+        Raises:
+            InvalidName: no file of Windows can be called so.
+        """
         check_path(path)
         if not _WINDOWS:
             return self._base + path

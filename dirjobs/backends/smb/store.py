@@ -11,7 +11,7 @@ from dirjobs.backends.smb import directory, transfer, wire
 from dirjobs.backends.smb.config import Config
 from dirjobs.backends.smb.pool import Pool, taken_apart
 from dirjobs.backends.smb.status import ACCESS_DENIED, require
-from dirjobs.errors import AlreadyExists, Denied, NotFound, Unsupported
+from dirjobs.errors import AlreadyExists, Denied, NotFound, StoreError, Unsupported
 from dirjobs.names import unportable_name
 from dirjobs.store import MAX_READ, Entry, Guarantees, SmallFile, Store, check_path, split
 
@@ -110,7 +110,7 @@ class SmbStore(Store):
 
     def write(self, path: str, data: bytes) -> None:
         what = f"write {path!r}"
-        self._native(path, what)
+        self._new(path, what)
         folder = self._native(split(path)[0], what)
         target = self._target(path, what)
         transfer.replace(self._pool, folder and f"{folder}\\", target, data, what)
@@ -121,7 +121,7 @@ class SmbStore(Store):
 
     def upload(self, path: str, source: BinaryIO) -> None:
         what = f"upload {path!r}"
-        transfer.put(self._pool, self._native(path, what), what, source)
+        transfer.put(self._pool, self._new(path, what), what, source)
 
     def remove(self, path: str) -> None:
         what = f"remove {path!r}"
@@ -129,7 +129,7 @@ class SmbStore(Store):
 
     def mkdir(self, path: str) -> None:
         what = f"make the folder {self.full_path(path)!r}"
-        native = self._native(path, what)
+        native = self._new(path, what)
         if not native:
             raise AlreadyExists(f"Can't {what}: it is the share itself.")
         made, _ = self._pool.send(
@@ -177,19 +177,23 @@ class SmbStore(Store):
         return taken_apart(wire.created, opened, what)
 
     def _native(self, path: str, what: str) -> str:
-        """`path` as a CREATE wants it."""
-        return _join(self._pool.mine().root, path, what)
+        """`path`, where something is, as a CREATE wants it."""
+        return _join(self._pool.mine().root, path, what, NotFound)
+
+    def _new(self, path: str, what: str) -> str:
+        """The same, where something is to be."""
+        return _join(self._pool.mine().root, path, what, Unsupported)
 
     def _target(self, path: str, what: str) -> str:
         """`path` as the target of a rename."""
-        return _join(self._pool.mine().rename_root, path, what)
+        return _join(self._pool.mine().rename_root, path, what, Unsupported)
 
 
-def _join(root: str, path: str, what: str) -> str:
+def _join(root: str, path: str, what: str, error: type[StoreError]) -> str:
     segments = check_path(path).split("/") if path else []
     for segment in segments:
         if found := _NOT_A_NAME.search(segment):
-            raise Unsupported(
+            raise error(
                 f"Can't {what}: {segment!r} is no name for an SMB share,"
                 f" because of the {found.group()!r} in it."
             )
