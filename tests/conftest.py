@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import signal
 import tempfile
@@ -49,6 +50,16 @@ def true_and_false_are_commands(tmp_path_factory: pytest.TempPathFactory) -> Ite
                 (folder / f"{name}.cmd").write_text(f"@exit /b {code}\r\n", newline="")
             patch.setenv("PATH", str(folder), prepend=os.pathsep)
         yield
+
+
+@pytest.fixture(autouse=True)
+def the_log_stays_as_it_was() -> Iterator[None]:
+    """Commands that run in this process set it up for a terminal, and simulations silence it."""
+    log = logging.getLogger("dirjobs")
+    before = log.handlers, log.propagate, log.level
+    yield
+    log.handlers, log.propagate, log.level = before
+    logging.disable(logging.NOTSET)
 
 
 @pytest.fixture(autouse=True)

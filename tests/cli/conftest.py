@@ -1,7 +1,6 @@
 """Commands run in this process, on queues in a folder and on a WebDAV server."""
 
 import json
-import logging
 import sys
 import types
 
@@ -17,12 +16,8 @@ from tests.fake_webdav.fixtures import serve_fake  # noqa: F401
 
 
 @pytest.fixture(autouse=True)
-def the_log_stays_as_it_was(monkeypatch):
+def no_queue_is_named(monkeypatch):
     monkeypatch.delenv("DIRJOBS_URL", raising=False)
-    log = logging.getLogger("dirjobs")
-    before = log.handlers, log.propagate, log.level
-    yield
-    log.handlers, log.propagate, log.level = before
 
 
 @pytest.fixture(autouse=True)

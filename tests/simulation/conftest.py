@@ -1,15 +1,10 @@
 """Thousands of simulated outages need not be told."""
 
 import logging
-from collections.abc import Iterator
 
 import pytest
 
 
 @pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    log = logging.getLogger("dirjobs")
-    before = log.level
-    log.setLevel(logging.CRITICAL)
-    yield
-    log.setLevel(before)
+def quiet(the_log_stays_as_it_was: None) -> None:
+    logging.getLogger("dirjobs").setLevel(logging.CRITICAL)

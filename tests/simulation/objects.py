@@ -553,7 +553,6 @@ class Report:
 
 def run_many(seed: str, first: int, last: int, *, until_violation: bool = False) -> Report:
     """The runs ``seed/first`` to ``seed/last - 1``."""
-    logging.disable(logging.CRITICAL)
     report = Report()
     for number in range(first, last):
         name = f"{seed}/{number}"
@@ -592,6 +591,7 @@ def in_place(mutant: str) -> Iterator[None]:
 
 
 def main() -> int:
+    logging.getLogger("dirjobs").setLevel(logging.CRITICAL)
     parser = argparse.ArgumentParser(prog="python -m tests.simulation.objects")
     parser.add_argument("--runs", type=int, default=2000)
     parser.add_argument("--seed", default="s")

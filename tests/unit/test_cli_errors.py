@@ -22,14 +22,6 @@ from tests.command_line import environment, make_queue
 SECRET = "c4n4ry"
 
 
-@pytest.fixture(autouse=True)
-def the_log_stays_as_it_was():
-    log = logging.getLogger("dirjobs")
-    before = log.handlers, log.propagate, log.level
-    yield
-    log.handlers, log.propagate, log.level = before
-
-
 @pytest.fixture
 def queue(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -31,7 +31,6 @@ def test_a_line_is_one_line(capsys):
 
 def test_what_is_said_and_logged_is_one_line(capsys, caplog):
     log = logging.getLogger("dirjobs")
-    before = log.handlers, log.propagate, log.level
     root = logging.getLogger()
     handlers, root.handlers = root.handlers, []  # as in a program of its own
     try:
@@ -45,7 +44,6 @@ def test_what_is_said_and_logged_is_one_line(capsys, caplog):
         logging.getLogger("another").warning(HOSTILE)
     finally:
         root.handlers = handlers
-        log.handlers, log.propagate, log.level = before
     said, logged, *traceback, another = capsys.readouterr().err.splitlines()
     assert said.startswith(r"dirjobs: a\x1b]52;c;aGk=\x07b\x9b31mc\u202ed")
     assert said.endswith("of https://me:***@host/q")
