@@ -347,12 +347,20 @@ class Worker:
         return came_back
 
 
+_FOR_A_FILE = "%s  Trying on."
+_FOR_THE_STORE = "the store can't be reached (%s); waiting until it can"
+_OVER = {
+    _FOR_A_FILE: "it is done; going on",
+    _FOR_THE_STORE: "the store is there again; going on",
+}
+
+
 def retry_through_outages(
     share: Share, call: Callable[[], T], error: StoreError, control: Control | None = None
 ) -> T:
     """Repeat `call`, which may be repeated, until the store is there again.
 
-    Says once that it waits, and once that it goes on.
+    Says that it waits, for one file or for the store, and that it goes on.
 
     Args:
         share: lets time pass.
@@ -363,13 +371,11 @@ def retry_through_outages(
     Raises:
         StoreError: any other error of `call`; or `error` itself, once `share` gives up.
     """
-    said = not isinstance(error, QueueAway)  # which is said once for all threads
-    about_one_file = isinstance(error, Busy | FileStays)
-    if about_one_file:
-        log.warning("%s  Trying on.", error)
-    elif said:
-        log.warning("the store can't be reached (%s); waiting until it can", error)
+    told = ""
     for pause in growing_pauses(_FIRST_PAUSE, _LONGEST_PAUSE):
+        if (wait := _waits_for(error)) and wait != told:
+            told = wait
+            log.warning(wait, error)
         asked_for = getattr(error, "retry_after", None) or 0.0
         seconds = max(pause, asked_for)
         if control is not None:
@@ -387,9 +393,14 @@ def retry_through_outages(
         else:
             if control is not None and control.draining:
                 return result
-            if not said:
-                return result
-            over = "it is done" if about_one_file else "the store is there again"
-            log.warning("%s; going on", over)
+            if told:
+                log.warning(_OVER[told])
             return result
     raise AssertionError("pauses never end")
+
+
+def _waits_for(error: StoreError) -> str:
+    """What to say of an error that passes; empty if another one says it for all threads."""
+    if isinstance(error, QueueAway):
+        return ""
+    return _FOR_A_FILE if isinstance(error, Busy | FileStays) else _FOR_THE_STORE

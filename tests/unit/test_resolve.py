@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from dirjobs.errors import AmbiguousResult, Busy, NotFound
+from dirjobs.errors import AmbiguousResult, Busy, NotFound, Unavailable
 from dirjobs.layers import Layer
 from dirjobs.layout import DONE, RUNNING, WAITING
 from dirjobs.protocol.folders import make_folder
@@ -189,3 +189,20 @@ def test_two_threads_may_both_wait_for_a_copy_that_goes(pair):
     store.loses, store.looked_at, store.meanwhile = 1, DONE, meanwhile
     assert mine() is Outcome.GONE_IN_DOUBT
     assert outcomes == [Outcome.RENAMED]
+
+
+def test_a_wait_for_another_thing_is_told_of(world, caplog):
+    errors = [Unavailable("no route"), Busy("it is open."), Busy("it is open.")]
+    first = errors.pop(0)
+
+    def call():
+        if errors:
+            raise errors.pop(0)
+        return "done"
+
+    assert retry_through_outages(world.share, call, first) == "done"
+    assert [record.getMessage() for record in caplog.records] == [
+        "the store can't be reached (no route); waiting until it can",
+        "it is open.  Trying on.",
+        "it is done; going on",
+    ]
