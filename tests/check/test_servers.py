@@ -116,13 +116,14 @@ def test_too_few_rounds_prove_nothing(examine):
 def test_apache_is_trusted_after_three_hundred_rounds(apache):
     login = {"username": apache.user, "password": apache.password}
     done = check(apache.url, storage_options=login, short=True, rounds=300)
-    race = done.findings.across
+    race, collisions = done.findings.across, done.findings.collisions
     assert race.failed == 0
-    if race.contested >= 300 and done.findings.collisions.contested >= FEW:
+    replaced = collisions.failed > collisions.contested / 2
+    if race.contested >= 300 and collisions.contested >= FEW and not replaced:
         assert race.bound <= 0.01
         assert done.verdict.mode == "trust"
-    else:  # on a busy machine racers seldom meet
-        assert race.rounds >= 600 or done.findings.collisions.rounds >= 2 * FEW
+    else:  # on a busy machine racers seldom meet, or Apache is long between its look and its rename
+        assert replaced or race.rounds >= 600 or collisions.rounds >= 2 * FEW
         assert done.verdict.mode == "verify"
     assert done.verdict.sync_time == 0
     assert list(apache.root.iterdir()) == []
