@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from dirjobs.cli import SECTIONS, main
+from dirjobs.shell import MAKE_FOLDERS, SET, quoted
 
 SECRET = "c4n4ry"
 
@@ -204,14 +205,17 @@ def test_a_queue_where_a_share_is_not_mounted(tmp_path):
     result = CliRunner().invoke(main, ["init", str(tmp_path / "nas/jobs")])
     assert result.exit_code == 2
     assert f"there is no folder {str(tmp_path / 'nas')!r} for this queue" in result.stderr
-    assert "mkdir -p" in result.stderr
+    assert f"`{MAKE_FOLDERS} " in result.stderr
     assert not (tmp_path / "nas").exists()
 
 
 @pytest.mark.parametrize(
     ("args", "told"),
     [
-        (["show", "a b.json"], "`dirjobs show FOLDER-OR-URL 'a b.json'`, or export DIRJOBS_URL="),
+        (
+            ["show", "a b.json"],
+            f"`dirjobs show FOLDER-OR-URL {quoted('a b.json')}`, or {SET} DIRJOBS_URL=",
+        ),
         (["show"], "say which queue: `dirjobs show FOLDER-OR-URL JOB`"),
         (["show", "empty"], "Missing argument 'JOB'"),
     ],
@@ -222,19 +226,20 @@ def test_no_queue_is_named(args, told):
 
 WORDS = ["python", "train.py", "{lr}", "a b"]
 DASHES = "write -- before the command: `dirjobs work"
+TYPED = f"python train.py {{lr}} {quoted('a b')}"
 
 
 @pytest.mark.parametrize(
     ("before", "more", "told"),
     [
-        (["jobs/", "--slots", "2"], [], " jobs/ --slots 2 -- python train.py {lr} 'a b'`"),
+        (["jobs/", "--slots", "2"], [], f" jobs/ --slots 2 -- {TYPED}`"),
         (
             [f"https://me:{SECRET}@h/jobs"],
             [],
-            " https://me:***@h/jobs -- python train.py {lr} 'a b'`",
+            f" https://me:***@h/jobs -- {TYPED}`",
         ),
-        (["--slots", "2"], [], " --slots 2 -- python train.py {lr} 'a b'`"),
-        (["-q", "jobs/"], ["--lr", "3"], " -q jobs/ -- python train.py {lr} 'a b' --lr 3`"),
+        (["--slots", "2"], [], f" --slots 2 -- {TYPED}`"),
+        (["-q", "jobs/"], ["--lr", "3"], f" -q jobs/ -- {TYPED} --lr 3`"),
     ],
 )
 @pytest.mark.parametrize("known", [False, True])

@@ -2,6 +2,8 @@
 
 import pytest
 
+from dirjobs.shell import quoted
+
 
 def test_cancelled_twice(queue):
     queue.put("00_waiting", "a.txt")
@@ -14,7 +16,10 @@ def test_cancelled_twice(queue):
 def test_retried_though_it_is_done(queue):
     queue.put("02_done", "a b.txt")
     told = queue.refused("retry", "a b.txt")
-    assert "it is done (`dirjobs retry --done 'a b.txt'` runs it once more); nothing" in told
+    assert (
+        f"it is done (`dirjobs retry --done {quoted('a b.txt')}` runs it once more); nothing"
+        in told
+    )
 
 
 @pytest.mark.parametrize("command", ["show", "logs", "retry", "cancel"])
