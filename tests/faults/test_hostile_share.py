@@ -21,7 +21,7 @@ from dirjobs.cli.commands.watch import Looks, Screen, in_lines
 from dirjobs.cli.options import opened
 from dirjobs.console.errors import told_in_one_sentence
 from tests.amounts import PATIENCE, amount
-from tests.cli.conftest import the_log_stays_as_it_was  # noqa: F401 - for all tests here
+from tests.cli.conftest import no_queue_is_named  # noqa: F401 - for all tests here
 from tests.command_line import AS_NOBODY, environment
 from tests.faults.hostile_share import NOBODY, SECRET, Hostile, kinds, make_victim, seen
 
