@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 
 import asyncssh
 from asyncssh import constants as protocol
@@ -38,6 +38,8 @@ _LITTLE = 16 * 1024
 """Bytes that all servers take in one request."""
 _READ_ONLY = 1
 """The flag of statvfs@openssh.com."""
+_Request = Callable[[bytes, bytes], Awaitable[None]]
+"""RENAME or hardlink: of a name, to another one."""
 
 
 class Manner(enum.Enum):
@@ -80,21 +82,33 @@ async def refusing(
         return
     if manner is Manner.LOOK and await directory.look_for(channel, target) is not None:
         raise AlreadyExists(f"Can't {what}: there is something of that name already.")
+    await _settled(channel, channel.sftp.rename, source, target, what)
+
+
+async def _settled(
+    channel: Channel, request: _Request, source: bytes, target: bytes, what: str
+) -> bool:
+    """Send `request`, of which `target` comes to be and `source` may go.
+
+    Returns:
+        whether it was answered well; False if it was refused, and half done: then the whole is
+        done by now.
+
+    Raises:
+        StoreError: it was refused.
+    """
     try:
-        await channel.ask(channel.sftp.rename(source, target))
+        await channel.ask(request(source, target))
     except Refused as refused:
         if await _was_half_done(channel, source, target, refused):
-            return
+            return False
         raise await _refusal(channel, source, target, what, refused) from refused.error
+    return True
 
 
 async def _link_and_remove(channel: Channel, source: bytes, target: bytes, what: str) -> None:
-    try:
-        await channel.ask(channel.sftp.link(source, target))
-    except Refused as refused:
-        if await _was_half_done(channel, source, target, refused):
-            return
-        raise await _refusal(channel, source, target, what, refused) from refused.error
+    if not await _settled(channel, channel.sftp.link, source, target, what):
+        return
     try:
         await channel.ask(channel.sftp.remove(source))
     except Refused as refused:
