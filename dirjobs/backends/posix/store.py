@@ -246,12 +246,11 @@ class PosixStore(Store):
         return small.content()
 
     def write(self, path: str, data: bytes) -> None:
-        self._new_at(path)
         name = split(path)[1]
         draft = f".~{nonce(10)}"
         there = False
         try:
-            with self._folder_of(path) as folder:
+            with self._folder_of(path, new=True) as folder:
                 try:
                     with self._open(
                         folder, draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, path
@@ -279,7 +278,6 @@ class PosixStore(Store):
                 target.write(piece)
 
     def upload(self, path: str, source: BinaryIO) -> None:
-        self._new_at(path)
         with self._opened(path, os.O_WRONLY | os.O_CREAT) as file:
             try:
                 if os.fstat(file.fileno()).st_nlink > 1:
@@ -306,10 +304,9 @@ class PosixStore(Store):
             self._fail(error, path)
 
     def mkdir(self, path: str) -> None:
-        self._new_at(path)
         try:
             if path:
-                with self._folder_of(path) as folder:
+                with self._folder_of(path, new=True) as folder:
                     os.mkdir(folder.prefix + split(path)[1], dir_fd=folder.handle)
             else:
                 os.makedirs(self._base)
@@ -390,15 +387,19 @@ class PosixStore(Store):
             self._is_shared = not mine or bool(status.st_mode & _OTHERS_WRITE)
 
     @contextmanager
-    def _folder_of(self, path: str) -> Iterator[_Folder]:
+    def _folder_of(self, path: str, *, new: bool = False) -> Iterator[_Folder]:
         """The folder of `path`, open as long as this lasts.
+
+        Args:
+            new: something is to be made at `path`.
 
         Raises:
             OSError: it can't be opened.
         """
-        folder, _ = split(check_path(path))
+        folder, name = split(check_path(path))
         if not folder or not _OPENS_FOLDERS:
-            yield _Folder(self._at(path).removesuffix(split(path)[1]), None)
+            whole = self._new_at(path) if new else self._at(path)
+            yield _Folder(whole.removesuffix(name), None)
             return
         handle = self._open_folder(folder, _PASS)
         try:
@@ -467,7 +468,7 @@ class PosixStore(Store):
     @contextmanager
     def _opened(self, path: str, flags: int) -> Iterator[BinaryIO]:
         try:
-            with self._folder_of(path) as folder:
+            with self._folder_of(path, new=bool(flags & os.O_CREAT)) as folder:
                 file = self._open(folder, split(path)[1], flags, path)
         except OSError as error:
             self._fail(error, path)
