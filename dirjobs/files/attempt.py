@@ -74,7 +74,6 @@ class AttemptFiles:
         self._delivery = Delivery(share, tell=self._say)
         self._lock = RLock()
         self._workspace: Workspace | None = None
-        self._output: OutputBuffer | None = None
         self._outputs: list[OutputBuffer] = []
         self._checkpoints: Checkpoints | None = None
         self._log_path = log_path(claim.job.name, claim.worker)
@@ -307,12 +306,19 @@ class AttemptFiles:
         self._clean = weakref.finalize(self, _remove, threads.getpid(), place, self._outputs)
         return place
 
-    @cached_property
+    @property
+    def _output(self) -> OutputBuffer | None:
+        """What was printed; None until something is."""
+        return self._outputs[0] if self._outputs else None
+
+    @property
     def _buffer(self) -> OutputBuffer:
-        self._output = output = OutputBuffer(self._place.path)
-        self._outputs.append(output)
-        output.note(f"{utc_now()} attempt by {self._claim.worker} on {platform.node()}")
-        return output
+        """For what is printed."""
+        if self._output is None:
+            output = OutputBuffer(self._place.path)
+            self._outputs.append(output)
+            output.note(f"{utc_now()} attempt by {self._claim.worker} on {platform.node()}")
+        return self._outputs[0]
 
     def _local_file(self) -> str:
         if self._local_path is not None:
