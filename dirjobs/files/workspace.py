@@ -14,7 +14,6 @@ share: whatever ends the worker, no finished result goes with it.
 from __future__ import annotations
 
 import os
-import shlex
 import stat
 import sys
 import tempfile
@@ -32,6 +31,7 @@ from dirjobs.protocol.records import decode
 from dirjobs.protocol.share import Share
 from dirjobs.recovery.process import Process, is_surely_gone, this_process
 from dirjobs.redaction import redacted
+from dirjobs.shell import quoted
 
 SCRATCH_VARIABLE = "DIRJOBS_SCRATCH"
 """Names the folder of all workspaces."""
@@ -84,7 +84,7 @@ def prepared(folder: str) -> str:
     if sys.platform != "win32" and status.st_mode & stat.S_IWOTH and not _is_sticky(status):
         raise ConfigurationError(
             f"anybody can replace what is in the folder {folder!r}, in which jobs work (its mode is"
-            f" {stat.S_IMODE(status.st_mode):04o}): write `chmod o-w {shlex.quote(folder)}`, or"
+            f" {stat.S_IMODE(status.st_mode):04o}): write `chmod o-w {quoted(folder)}`, or"
             f" name another one in {SCRATCH_VARIABLE} or by --scratch."
         )
     return folder
