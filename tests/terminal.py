@@ -8,7 +8,7 @@ import select
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +121,6 @@ def on_terminal(
     try:
         yield opened
     finally:
-        with suppress(ProcessLookupError):
-            opened.process.kill()
+        opened.process.kill()
         opened.process.wait()
         opened.close()
