@@ -92,6 +92,9 @@ class Source:
                 if job is None and not self._wait and not self._busy:
                     silence = self._dj.silence()
                     self._tell_of(silence)
+                    if silence is None:
+                        # Whoever was silent may have been requeued since the look above.
+                        job = self._dj.next_and_lock()
             except JobsRefused as error:
                 refusal = error
                 if self._wait and self.refusal is None:

@@ -220,9 +220,16 @@ def test_a_worker_waits_for_the_dead_before_it_ends_and_says_so_once(world, caps
 
 
 def test_a_worker_ends_when_they_live_after_all(world):
-    queue = Queue([None, None], [silent(world), None])
+    queue = Queue([None, None, None], [silent(world), None])
     assert source(queue).next() is None
     assert not queue.jobs
+
+
+def test_a_worker_takes_what_is_requeued_between_its_two_looks(world):
+    queue = Queue([None, "job"], [None])
+    assert source(queue).next() == "job"
+    queue = Queue([None, None, "job"], [silent(world), None])
+    assert source(queue).next() == "job"
 
 
 def test_a_worker_that_waits_anyway_asks_for_nobody():
