@@ -39,9 +39,10 @@ def lint(session):
 
 @nox.session
 def typing(session):
-    """Mypy, strict."""
+    """Mypy, strict, for Linux and for Windows."""
     session.install(*needs("lint"), *needs("test"), ".")
     session.run("mypy")
+    session.run("mypy", "--platform", "win32")
 
 
 @nox.session

@@ -11,7 +11,6 @@ import binascii
 import io
 import logging
 import os
-import tempfile
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO
@@ -32,6 +31,7 @@ from dirjobs.layout import DONE, FAILED, RUNNING, VALUE, WAITING
 from dirjobs.protocol import attempts, journal
 from dirjobs.protocol.journal import Record
 from dirjobs.protocol.share import Share
+from dirjobs.temporary import temporary_file
 
 log = logging.getLogger(__name__)
 
@@ -216,7 +216,7 @@ class Collector:
         place = history.files_of(record)
         if not place:
             raise NotACall(record.reason or "it has left no value")
-        with tempfile.TemporaryFile() as file:
+        with temporary_file() as file:
             try:
                 self._share.store.download(f"{place}/{VALUE}", file)
             except NotFound:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import BinaryIO
 
 from dirjobs.errors import StoreError, Unavailable
+from dirjobs.temporary import temporary_file
 
 PIECE = 256 * 1024
 """Bytes of a payload in memory at a time."""
@@ -27,7 +27,7 @@ def announced(source: BinaryIO) -> Iterator[tuple[int, Callable[[], Iterator[byt
         size = source.seek(0, os.SEEK_END) - start
         yield size, partial(_pieces, source, start, size)
         return
-    with tempfile.TemporaryFile() as spooled:
+    with temporary_file() as spooled:
         size = 0
         while piece := source.read(PIECE):
             size += spooled.write(piece)

@@ -8,7 +8,6 @@ import math
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, NamedTuple, cast
@@ -32,6 +31,7 @@ from dirjobs.errors import TRANSIENT_ERRORS, ConfigurationError, NotFound
 from dirjobs.layout import RUNNING, WAITING, is_call
 from dirjobs.names import unsafe_name
 from dirjobs.protocol.share import Share
+from dirjobs.temporary import temporary_file
 
 _INTERVAL, _ON_A_DISK = 3.0, 0.5
 """Seconds between two looks at a log by URL, and at one of this machine."""
@@ -100,7 +100,7 @@ def _show_as_json(share: Share, job: str, log: Log) -> None:
     document = {"job": job, "worker": log.worker, "path": log.path, "text": ""}
     before, _, after = json_text(document, indent=1).rpartition('""')
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-    with tempfile.TemporaryFile() as content:
+    with temporary_file() as content:
         share.store.download(log.path, content)
         content.seek(0)
         click.echo(f'{before}"', nl=False)
@@ -195,7 +195,7 @@ class Follower:
         log = _latest(self._share, self._job, self._worker)
         if log is None or log == self._log:
             return
-        with tempfile.TemporaryFile() as content:
+        with temporary_file() as content:
             try:
                 self._share.store.download(log.path, content)
             except NotFound:
