@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import configparser
 import difflib
+import functools
 import inspect
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from dirjobs.errors import ConfigurationError
@@ -139,10 +140,16 @@ def scheme_of(url: str, *, windows: bool) -> str:
     return "file"
 
 
-def _entry_points() -> list[EntryPoint]:
+def _entry_points() -> tuple[EntryPoint, ...]:
+    return _installed(tuple(sys.path))
+
+
+@functools.cache
+def _installed(path: tuple[str, ...]) -> tuple[EntryPoint, ...]:  # noqa: ARG001 - it is sys.path
+    """What the packages on a path have registered: they are read once in a process."""
     from importlib.metadata import entry_points
 
-    return list(entry_points(group=GROUP))
+    return tuple(entry_points(group=GROUP))
 
 
 def _entry_point(scheme: str, url: str) -> EntryPoint:
@@ -167,7 +174,7 @@ def _entry_point(scheme: str, url: str) -> EntryPoint:
     return matching[0]
 
 
-def _fsspec_schemes(entries: list[EntryPoint]) -> list[str]:
+def _fsspec_schemes(entries: Sequence[EntryPoint]) -> list[str]:
     if not any(entry.name == "fsspec" for entry in entries):
         return []
     try:

@@ -63,7 +63,7 @@ def test_what_is_installed_is_what_pyproject_registers():
 
 
 def test_a_checkout_that_is_not_installed(monkeypatch):
-    monkeypatch.setattr(registry, "_entry_points", list)
+    monkeypatch.setattr(registry, "_entry_points", tuple)
     with pytest.raises(ConfigurationError, match="pip install -e"):
         open_store("jobs/")
 
