@@ -23,6 +23,8 @@ def no_queue_is_named(monkeypatch):
 @pytest.fixture(autouse=True)
 def little_time_between_tries(monkeypatch):
     monkeypatch.setattr(Retrying, "FIRST", 0.01)
+    for module in ("admin.locate", "protocol.sweep", "recovery.peers"):
+        monkeypatch.setattr(f"dirjobs.{module}.GROWING_PAUSE", 0.05)
 
 
 @pytest.fixture(autouse=True)

@@ -13,8 +13,8 @@ from tests.servers import azurite, seaweedfs
 
 
 class Served:
-    ROUNDS = 30
-    PROCESS_ROUNDS = 60
+    ROUNDS = 20
+    PROCESS_ROUNDS = 20
     MANY = 1200  # more than one page
 
     MEGABYTES = 20  # more than one piece

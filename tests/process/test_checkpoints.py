@@ -12,17 +12,16 @@ import tarfile
 import pytest
 
 from dirjobs.layout import parse_checkpoint
-from tests.amounts import PATIENCE
+from tests.amounts import PATIENCE, amount
 from tests.command_line import DIRJOBS, environment
 from tests.process.crew import until
 from tests.servers.child import die_with_parent
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="killed by a POSIX signal")
 
-STEPS, KILLS = 100, 5
-SHARE = 17
-"""Steps of each attempt: then it waits for its end."""
-assert KILLS * SHARE < STEPS <= (KILLS + 1) * SHARE
+KILLS, SHARE = amount(2, 5), 17
+"""SHARE is the steps of each attempt: then it waits for its end."""
+STEPS = (KILLS + 1) * SHARE - 2
 
 COUNT = f"""
 import json, os, sys, time

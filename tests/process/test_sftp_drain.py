@@ -50,7 +50,7 @@ def test_all_workers(
         with reopen() as store:
             done = check(store, rounds=300, short=True, reopen=reopen)
             figures(record(store, done).sentence)
-    jobs = [f"job{number}.txt" for number in range(amount(100, 1000))]
+    jobs = [f"job{number}.txt" for number in range(amount(50, 1000))]
     drain.put(*jobs)
     drain.may_end()
     drain.start(amount(4, 8))
