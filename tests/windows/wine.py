@@ -222,7 +222,7 @@ def run(prefix: Path, arguments: list[str]) -> int:
 def main() -> int:
     if sys.version_info[:2] != (3, 11):
         sys.exit("run this with Python 3.11: the Python for Windows takes its library from it.")
-    arguments = sys.argv[1:] or ["-q", "-n2", *PORTABLE]
+    arguments = sys.argv[1:] or ["-q", f"-n{2 * (os.cpu_count() or 1)}", *PORTABLE]
     get_wine()
     with tempfile.TemporaryDirectory(prefix="run-", dir=ensured(CACHE)) as folder:
         prefix = Path(folder) / "prefix"
