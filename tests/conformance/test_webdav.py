@@ -14,6 +14,7 @@ from dirjobs.layers import Retrying
 from dirjobs.store import Guarantees
 from dirjobs.testing import StoreTests
 from dirjobs.testing.conformance.promises import RaceTests
+from tests.amounts import amount
 from tests.fake_webdav import PERSONALITIES, FakeWebDAV
 from tests.servers import apache, wsgidav
 
@@ -28,9 +29,9 @@ TOLD = Guarantees(
 
 
 class Served:
-    ROUNDS = 30
-    PROCESS_ROUNDS = 50
-    MANY = 300
+    ROUNDS = amount(20, 30)
+    PROCESS_ROUNDS = amount(25, 50)
+    MANY = amount(200, 300)
     OPEN = staticmethod(open_store)
 
     @pytest.fixture

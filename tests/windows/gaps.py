@@ -1,10 +1,16 @@
-"""A plugin for pytest that leaves out what Wine, unlike Windows, can't do: see gaps.txt."""
+"""A plugin for pytest that leaves out what Wine, unlike Windows, can't do: see gaps.txt.
+
+Daily it also leaves out what a test does by WebDAV after it did the same in a folder.
+"""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
+
+from tests.amounts import THOROUGH
 
 
 def gaps() -> dict[str, str]:
@@ -28,3 +34,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for name in (item.nodeid, *parents):
             if name in known:
                 item.add_marker(pytest.mark.skip(reason=f"Wine: {known[name]}"))
+        if not THOROUGH and re.search(r"\[(.*-)?WebDAV(-.*)?\]$", item.nodeid):
+            item.add_marker(pytest.mark.skip(reason="DIRJOBS_THOROUGH=1 does this on Wine"))

@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -108,7 +109,7 @@ def make_python(folder: Path) -> None:
         folder / "Lib",
         ignore=shutil.ignore_patterns(
             "site-packages", "dist-packages", "test", "idlelib", "turtledemo", "ensurepip",
-            "lib-dynload", "config-*", "__pycache__", "*.so",
+            "lib-dynload", "config-*", "sitecustomize.py", "__pycache__", "*.so",
         ),
     )  # fmt: skip
     programs.write_all(folder, "311")
@@ -222,6 +223,7 @@ def run(prefix: Path, arguments: list[str]) -> int:
 def main() -> int:
     if sys.version_info[:2] != (3, 11):
         sys.exit("run this with Python 3.11: the Python for Windows takes its library from it.")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # Wine ends with us
     arguments = sys.argv[1:] or ["-q", f"-n{2 * (os.cpu_count() or 1)}", *PORTABLE]
     get_wine()
     with tempfile.TemporaryDirectory(prefix="run-", dir=ensured(CACHE)) as folder:
