@@ -19,6 +19,12 @@ def python(code):
     return sys.executable, "-c", code
 
 
+def a_job(code):
+    """The same, for a job that writes files: `out` is the folder for its results."""
+    known = "import json, os, shutil, sys, time\nfrom pathlib import Path\n"
+    return python(f"{known}out = Path(os.environ['DIRJOBS_OUT'])\n{code}")
+
+
 # Root may write everywhere.  Python itself may be where nobody else can read, so that all
 # is imported while we still can.
 AS_NOBODY = """

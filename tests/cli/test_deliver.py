@@ -14,12 +14,16 @@ from dirjobs.files.workspace import opened
 from dirjobs.runner.signals import Interruption
 from tests.cli.test_work import log_of, reasons
 from tests.cli.test_work_delivery import kept, refusing
-from tests.command_line import wait_until
+from tests.command_line import a_job, python, wait_until
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="jobs written for a POSIX shell")
+POSIX = pytest.mark.skipif(sys.platform == "win32", reason="a signal or a home of POSIX")
 
-RESULT = ("sh", "-c", 'echo said; echo 1 > "$DIRJOBS_OUT/a.txt"; mkdir "$DIRJOBS_OUT/b";'
-          ' echo 2 > "$DIRJOBS_OUT/b/c.txt"')  # fmt: skip
+RESULT = a_job("""
+print("said")
+(out / "a.txt").write_bytes(b"1\\n")
+(out / "b").mkdir()
+(out / "b" / "c.txt").write_bytes(b"2\\n")
+""")
 
 
 @pytest.fixture(autouse=True)
@@ -98,6 +102,7 @@ def test_the_summary_says_what_became_of_it(local, monkeypatch):
     assert local.jobs() == {"01_running": ["w1.a"]}
 
 
+@POSIX
 def test_a_job_that_went_elsewhere_was_not_given_back(local, monkeypatch):
     """Its claim is gone when the worker wants to return it."""
     local.put("00_waiting", "a")
@@ -113,8 +118,7 @@ def test_a_job_that_went_elsewhere_was_not_given_back(local, monkeypatch):
 
 @pytest.mark.parametrize("code", [0, 3])
 def test_what_is_kept_is_handed_in(local, monkeypatch, scratch, code):
-    command = (*RESULT[:2], f"{RESULT[2]}; exit {code}")
-    refused_at_its_end(local, monkeypatch, command)
+    refused_at_its_end(local, monkeypatch, python(f"{RESULT[2]}sys.exit({code})"))
     told = local.run("deliver")
     how = "is failed (exit code 3" if code else "is done"
     assert told.startswith(f"job 'a' {how}")
@@ -270,7 +274,7 @@ def test_a_job_that_was_retried_meanwhile_is_another_attempt(local, monkeypatch,
         refusing(local, patch, NoSpace)
         local.run("work", "--wid", "w1", "--", *RESULT, code=1)
     local.run("retry", "a")
-    local.run("work", "--wid", "w2", "--", "sh", "-c", "exit 3", code=1)
+    local.run("work", "--wid", "w2", "--", *python("raise SystemExit(3)"), code=1)
     assert "it is failed without these results" in local.run("deliver", code=1)
     assert local.jobs() == {"99_failed": ["a"]}
     assert not local.store.exists("results/a")
@@ -290,8 +294,8 @@ def test_a_log_that_was_refused_is_handed_in(local, monkeypatch, scratch):
 def test_the_results_of_a_lost_claim_are_kept(local, scratch):
     """They may be the only ones."""
     local.put("00_waiting", "a")
-    command = f"{RESULT[2]}; rm {local.url}/01_running/w1.a"
-    local.run("work", "--wid", "w1", "--", "sh", "-c", command, code=1)
+    claim = os.path.join(local.url, "01_running", "w1.a")
+    local.run("work", "--wid", "w1", "--", *python(f"{RESULT[2]}os.remove({claim!r})"), code=1)
     (folder,) = scratch.iterdir()
     (line,) = local.stderr.splitlines()
     assert "its command had ended, its results are not stored" in line
@@ -321,8 +325,9 @@ def test_nobody_hands_in_what_is_worked_at(local, scratch, tmp_path):
 
     looking = Thread(target=look)
     looking.start()
-    script = f"{RESULT[2]}; touch {tmp_path}/begun; until [ -e {tmp_path}/go ]; do sleep 0.01; done"
-    local.run("work", "--", "sh", "-c", script)
+    begun, go = str(tmp_path / "begun"), str(tmp_path / "go")
+    wait = f"Path({begun!r}).touch()\nwhile not os.path.exists({go!r}): time.sleep(0.01)"
+    local.run("work", "--", *python(RESULT[2] + wait))
     looking.join()
     assert told == [f"Nothing is kept on this machine for {os.path.abspath(local.url)}.\n", None]
     is_delivered(local, scratch)
@@ -346,6 +351,7 @@ def test_what_an_interrupted_command_left_is_no_result(local, scratch):
     assert (folder / "results" / "x").exists()
 
 
+@POSIX
 def test_no_place_to_keep_results_in(local, monkeypatch, tmp_path):
     (tmp_path / "file").touch()
     local.put("00_waiting", "a")
@@ -359,6 +365,7 @@ def test_no_place_to_keep_results_in(local, monkeypatch, tmp_path):
     assert local.jobs() == {"00_waiting": ["a"]}
 
 
+@POSIX
 def test_where_results_are_kept(monkeypatch):
     monkeypatch.delenv("DIRJOBS_SCRATCH")
     monkeypatch.setenv("XDG_STATE_HOME", "/state")
@@ -373,11 +380,11 @@ def test_where_results_are_kept(monkeypatch):
 
 @pytest.mark.parametrize(
     ("then", "told"),
-    [("", "was removed"), ('; echo x > "$DIRJOBS_OUT"', "is no folder any more")],
+    [("", "was removed"), ("; out.touch()", "is no folder any more")],
 )
 def test_a_folder_for_results_that_was_removed_fails_the_job(local, scratch, then, told):
     local.put("00_waiting", "a")
-    local.run("work", "--", "sh", "-c", f'rm -r "$DIRJOBS_OUT"{then}', code=1)
+    local.run("work", "--", *a_job(f"shutil.rmtree(out){then}"), code=1)
     assert local.jobs() == {"99_failed": ["a"]}
     (reason,) = reasons(local, "a")
     assert reason.startswith(f"$DIRJOBS_OUT {told}")
@@ -402,8 +409,10 @@ def test_a_tidy_soul_removes_everything_between_two_jobs(local, scratch, tmp_pat
 
 def test_a_tidy_soul_removes_everything_while_a_job_runs(local, scratch):
     local.put("00_waiting", "a", "b")
-    script = f'[ $DIRJOBS_NAME = b ] && echo 1 > "$DIRJOBS_OUT/x" || rm -r {scratch}'
-    local.run("work", "--", "sh", "-c", script, code=1)
+    tidy = f"shutil.rmtree({str(scratch)!r}, ignore_errors=True)"  # Windows keeps what is open
+    write = "(out / 'x').touch()"
+    each = a_job(f"{write} if os.environ['DIRJOBS_NAME'] == 'b' else {tidy}")
+    local.run("work", "--", *each, code=1)
     assert local.jobs() == {"02_done": ["b"], "99_failed": ["a"]}
     assert reasons(local, "a")[0].startswith("$DIRJOBS_OUT was removed")
     assert local.names(local.files("b")) == ["x"]

@@ -10,7 +10,7 @@ import pytest
 
 from dirjobs import DirJobs
 from tests.amounts import PATIENCE
-from tests.command_line import python, wait_until
+from tests.command_line import a_job, python, wait_until
 
 SHELL = pytest.mark.skipif(sys.platform == "win32", reason="a job written for a POSIX shell")
 
@@ -32,25 +32,28 @@ def reasons(queue, job):
     return [attempt["reason"] for attempt in notes["attempts"]]
 
 
+SHOW = python("import sys; print(*sys.argv[1:])")
+"""A command that prints its arguments."""
+
+
 def together(tmp_path, number):
-    """A shell command that ends when `number` jobs run at the same time."""
-    arrived = f"$(ls {tmp_path}/*.up | wc -l)"
-    begin = f"touch {tmp_path}/$DIRJOBS_NAME.up"
-    return f'{begin}; until [ "{arrived}" = {number} ]; do sleep 0.01; done'
+    """A command that ends when `number` jobs run at the same time."""
+    return a_job(f"""
+here = Path({str(tmp_path)!r})
+(here / os.environ["DIRJOBS_NAME"]).with_suffix(".up").touch()
+while len([*here.glob("*.up")]) < {number}: time.sleep(0.01)
+""")
 
 
-@SHELL
 def test_as_many_jobs_at_once_as_there_are_slots(queue, tmp_path):
     queue.put("00_waiting", "a", "b", "c")
-    script = together(tmp_path, 3)
-    queue.run("work", "--slots", 3, "--timeout", PATIENCE, "--", "sh", "-c", script)
+    queue.run("work", "--slots", 3, "--timeout", PATIENCE, "--", *together(tmp_path, 3))
     assert queue.jobs() == {"02_done": ["a", "b", "c"]}
 
 
-@SHELL
 def test_a_slot_that_finds_nothing_takes_what_is_added_while_others_work(local, tmp_path):
     local.put("00_waiting", "a")
-    script = together(tmp_path, 2)
+    command = together(tmp_path, 2)
 
     def add():
         wait_until((tmp_path / "a.up").exists)
@@ -58,7 +61,7 @@ def test_a_slot_that_finds_nothing_takes_what_is_added_while_others_work(local, 
 
     adding = Thread(target=add)
     adding.start()
-    local.run("work", "--slots", 2, "--poll", 0.05, "--timeout", PATIENCE, "--", "sh", "-c", script)
+    local.run("work", "--slots", 2, "--poll", 0.05, "--timeout", PATIENCE, "--", *command)
     adding.join()
     assert local.jobs() == {"02_done": ["a", "b"]}
 
@@ -92,12 +95,13 @@ def test_no_more_jobs_than_allowed_by_all_slots_together(local):
     assert local.jobs() == {"00_waiting": ["e"], "02_done": ["a", "b", "c", "d"]}
 
 
-@SHELL
 def test_no_other_job_after_so_many_hours(local):
     local.put("00_waiting", "a", "b")
     assert "0 hours are over" in local.run("work", "--max-hours", 0, "--", "true")
     assert local.jobs() == {"00_waiting": ["a", "b"]}
-    local.run("work", "--max-hours", 0.2 / 3600, "--wait", "--", "sleep", "0.5")
+    local.run(
+        "work", "--max-hours", 0.2 / 3600, "--wait", "--", *python("import time; time.sleep(0.5)")
+    )
     assert "b" in local.names("00_waiting")  # a may have been taken, and is done then
     assert local.names("01_running") == []
 
@@ -111,14 +115,15 @@ def test_a_command_that_takes_too_long_is_ended_with_all_that_it_started(local, 
     assert "timeout after 0.3 s" in log_of(local, "a").splitlines()[-1]
 
 
-@SHELL
 def test_a_command_that_fails_is_run_again(queue):
     queue.put("00_waiting", "a", "b")
-    script = (
-        'echo "$DIRJOBS_ATTEMPT"; ls -A "$DIRJOBS_OUT"; touch "$DIRJOBS_OUT/$DIRJOBS_ATTEMPT";'
-        '[ "$DIRJOBS_NAME$DIRJOBS_ATTEMPT" = a3 ]'
-    )
-    queue.run("work", "--wid", "w1", "--retries", 2, "--", "sh", "-c", script, code=1)
+    third_time = a_job("""
+attempt = os.environ["DIRJOBS_ATTEMPT"]
+print(attempt, *os.listdir(out))
+(out / attempt).touch()
+sys.exit(os.environ["DIRJOBS_NAME"] + attempt != "a3")
+""")
+    queue.run("work", "--wid", "w1", "--retries", 2, "--", *third_time, code=1)
     assert queue.jobs() == {"02_done": ["a"], "99_failed": ["b"]}
     assert said(queue, "a") == said(queue, "b") == ["1", "2", "3"]
     # With what it printed last.
@@ -180,19 +185,21 @@ def test_no_password_gets_into_a_log(local):
 # -- what a command learns of its job ------------------------------------------------------
 
 
-@SHELL
 def test_parameters_in_arguments_and_in_the_environment(queue):
     parameters = {"lr": 0.1, "name": "x y", "deep er": {"a": [1]}, "on": True, "n": None}
     queue.put("00_waiting", "a.json", data=json.dumps(parameters).encode())
-    script = (
-        'for arg; do echo "$arg"; done; echo "$DIRJOBS_PARAM_LR $DIRJOBS_PARAM_DEEP_ER";'
-        'cmp "$DIRJOBS_JOB" "$1" && echo "$DIRJOBS_NAME $DIRJOBS_WID $DIRJOBS_ATTEMPT"'
-    )
+    tell = a_job("""
+known = os.environ
+print(*sys.argv[1:], sep="\\n")
+print(known["DIRJOBS_PARAM_LR"], known["DIRJOBS_PARAM_DEEP_ER"])
+if Path(known["DIRJOBS_JOB"]).read_bytes() == Path(sys.argv[1]).read_bytes():
+    print(known["DIRJOBS_NAME"], known["DIRJOBS_WID"], known["DIRJOBS_ATTEMPT"])
+""")
     arguments = [
         *("{}", "{name}-{stem}", "{param:name}", "--lr={lr}", "{param:deep er}", "{on}{n}"),
         *("{ print $1 }", "{print $1}", "x{3}", "{a,b}", "{}}{", "${lr}"),
     ]
-    queue.run("work", "--wid", "w1", "--", "sh", "-c", script, "-", *arguments)
+    queue.run("work", "--wid", "w1", "--", *tell, *arguments)
     path, *lines = said(queue, "a.json")
     assert lines == [
         *("a.json-a", "x y", "--lr=0.1", '{"a": [1]}', "truenull"),
@@ -202,14 +209,13 @@ def test_parameters_in_arguments_and_in_the_environment(queue):
     ]
 
 
-@SHELL
 def test_a_parameter_that_no_job_has_is_a_mistake(queue):
     queue.put("00_waiting", "a.json", data=b'{"lr": 1}')
-    sentence = refused_after_claim(queue, "--", "echo", "{rl}")
+    sentence = refused_after_claim(queue, "--", "true", "{rl}")
     assert "{rl} in the command is no parameter of job 'a.json'" in sentence
     assert "are: lr; write { rl } with spaces" in sentence
     queue.put("00_waiting", "a", data=b"lr=1")
-    assert "is no JSON object" in refused_after_claim(queue, "--", "echo", "{param:lr}")
+    assert "is no JSON object" in refused_after_claim(queue, "--", "true", "{param:lr}")
     assert queue.jobs() == {"00_waiting": ["a", "a.json"]}
 
 
@@ -219,51 +225,47 @@ def refused_after_claim(queue, *args):
     return line
 
 
-@SHELL
 def test_a_parameter_that_only_some_jobs_have_fails_the_others(local):
     local.put("00_waiting", "a", "c", data=b'{"lr": 1}')
     local.put("00_waiting", "b", data=b"{}")
-    local.run("work", "--", "echo", "{lr}", code=1)
+    local.run("work", "--", "true", "{lr}", code=1)
     assert local.jobs() == {"02_done": ["a", "c"], "99_failed": ["b"]}
     assert "whose parameters are: none" in reasons(local, "b")[0]
 
 
-@SHELL
 @pytest.mark.parametrize("content", [b'{"a": 1', b"[1]", b"", b"\xff{}", b"{" * 100_000])
 def test_a_file_that_is_no_json_object_has_no_parameters(local, content):
     local.put("00_waiting", "a", data=content)
-    local.run("work", "--", "echo", "{a}")
+    local.run("work", "--", *SHOW, "{a}")
     assert said(local, "a") == ["{a}"]
 
 
-@SHELL
 @pytest.mark.parametrize("content", [b'{"a": 1', b"[1]", b'{"a": "%s"}' % (b"x" * (1 << 20))])
 def test_a_file_that_is_called_json_and_is_none_is_not_run_without_its_parameters(local, content):
     local.put("00_waiting", "a.JSON", data=content)
     local.put("00_waiting", "b.json", data=b'{"a": 1}')
-    local.run("work", "--", "echo", "{a}", code=1)
+    local.run("work", "--", "true", "{a}", code=1)
     assert local.jobs() == {"02_done": ["b.json"], "99_failed": ["a.JSON"]}
     assert "'a.JSON' is no JSON object of at most 1 MiB; write { a }" in reasons(local, "a.JSON")[0]
     local.run("retry", "a.JSON")
-    assert "a.JSON ... done" in local.run("work", "--", "test", "{ a }", "=", "{ a }")
+    assert "a.JSON ... done" in local.run("work", "--", "true", "{ a }")
 
 
-@SHELL
 def test_what_no_argument_can_carry_fails_the_job_alone(local):
     local.put("00_waiting", "a", data=b'{"x": "\\u0000"}')
     local.put("00_waiting", "b", data=json.dumps({"x": "y" * 200_000}).encode())
     local.put("00_waiting", "c", data=b'{"x": "fine"}')
-    local.run("work", "--", "echo", "{x}", code=1)
+    local.run("work", "--", "true", "{x}", code=1)
     assert local.jobs() == {"02_done": ["c"], "99_failed": ["a", "b"]}
     assert "can't be passed" in reasons(local, "a")[0]
 
 
-@SHELL
 def test_parameters_too_large_for_an_environment_stay_out_of_it(local):
     record = {"large": "y" * 200_000, "small": 1}
     local.put("00_waiting", "a", data=json.dumps(record).encode())
-    local.run("work", "--", "sh", "-c", 'echo "$DIRJOBS_PARAM_SMALL${DIRJOBS_PARAM_LARGE-unset}"')
-    assert said(local, "a") == ["1unset"]
+    get = "os.environ.get('DIRJOBS_PARAM_SMALL'), os.environ.get('DIRJOBS_PARAM_LARGE', 'unset')"
+    local.run("work", "--", *a_job(f"print({get})"))
+    assert said(local, "a") == ["1 unset"]
 
 
 # -- black holes ---------------------------------------------------------------------------

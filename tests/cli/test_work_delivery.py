@@ -11,12 +11,11 @@ import pytest
 from dirjobs import Denied, NoSpace, Unavailable
 from dirjobs.layers import Retrying
 from tests.cli.test_work import log_of, reasons
-from tests.command_line import wait_until
+from tests.command_line import a_job, python, wait_until
 from tests.fake_webdav.faults import Fault
 
-SHELL = pytest.mark.skipif(sys.platform == "win32", reason="a job written for a POSIX shell")
-
-RESULT = ("sh", "-c", 'echo 1 > "$DIRJOBS_OUT/a.txt"; echo 2 > "$DIRJOBS_OUT/b.txt"')
+SHOW = python("import sys; print(open(sys.argv[1]).read())")
+RESULT = a_job("(out / 'a.txt').write_bytes(b'1\\n')\n(out / 'b.txt').write_bytes(b'2\\n')\n")
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +41,6 @@ def refusing(local, monkeypatch, error, *, folder="results", times=10**9):
 # -- the share is away ---------------------------------------------------------------------
 
 
-@SHELL
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_the_share_is_away_when_results_are_brought(far, server, when):
     """Six times: longer than the requests themselves are repeated."""
@@ -56,7 +54,6 @@ def test_the_share_is_away_when_results_are_brought(far, server, when):
     assert "going on" in far.stderr
 
 
-@SHELL
 def test_the_server_is_gone_when_a_job_ends(far, server, tmp_path):
     """It comes back when the worker has met its absence; the port refuses connections."""
     far.put("00_waiting", "a")
@@ -79,10 +76,11 @@ def test_the_server_is_gone_when_a_job_ends(far, server, tmp_path):
 
     thread = Thread(target=gone_for_a_while)
     thread.start()
-    script = f"touch {tmp_path}/begun; until [ -e {tmp_path}/go ]; do sleep 0.01; done; "
+    begun, go = str(tmp_path / "begun"), str(tmp_path / "go")
+    wait = f"Path({begun!r}).touch()\nwhile not os.path.exists({go!r}): time.sleep(0.01)"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Retrying, "call", repeat)
-        far.run("work", "--", "sh", "-c", script + RESULT[2])
+        far.run("work", "--", *python(RESULT[2] + wait))
     thread.join()
     assert met
     assert far.jobs() == {"02_done": ["a"]}
@@ -90,13 +88,12 @@ def test_the_server_is_gone_when_a_job_ends(far, server, tmp_path):
     assert "exit code 0" in log_of(far, "a")
 
 
-@SHELL
 def test_the_share_is_away_when_a_job_is_fetched(far, server, monkeypatch):
     monkeypatch.setattr("dirjobs.runner.execution._PAUSE", 0.01)
     far.put("00_waiting", "a", data=b"content")
     fault = Fault("status", method="GET", path="jobs/01_running/*", status=503, times=6)
     server.faults.add(fault)
-    far.run("work", "--wid", "w1", "--", "cat", "{}")
+    far.run("work", "--wid", "w1", "--", *SHOW, "{}")
     assert "can't be fetched now" in far.stderr
     assert b"\ncontent\n" in far.store.read("logs/a.w1.log")
 
@@ -104,7 +101,6 @@ def test_the_share_is_away_when_a_job_is_fetched(far, server, monkeypatch):
 # -- the share is full ---------------------------------------------------------------------
 
 
-@SHELL
 def test_a_full_share_is_waited_for(far, server):
     far.put("00_waiting", "a")
     fault = Fault("status", method="PUT", path="jobs/results/*", status=507, times=3)
@@ -120,7 +116,6 @@ def kept(reason):
     return Path(reason.partition("are kept in ")[2].split("'")[1])
 
 
-@SHELL
 @pytest.mark.parametrize("code", [0, 3])
 def test_a_share_that_stays_full_fails_the_job_and_results_are_kept(
     local, monkeypatch, scratch, code
@@ -128,7 +123,7 @@ def test_a_share_that_stays_full_fails_the_job_and_results_are_kept(
     monkeypatch.setattr("dirjobs.files.upload.PATIENCE", 0.1)
     refusing(local, monkeypatch, NoSpace)
     local.put("00_waiting", "a")
-    local.run("work", "--wid", "w1", "--", "sh", "-c", f"{RESULT[2]}; exit {code}", code=1)
+    local.run("work", "--wid", "w1", "--", *python(f"{RESULT[2]}sys.exit({code})"), code=1)
     assert local.jobs() == {"99_failed": ["a"]}
     (reason,) = reasons(local, "a")
     begin = "exit code 3" if code else "the command ended well"
@@ -142,7 +137,6 @@ def test_a_share_that_stays_full_fails_the_job_and_results_are_kept(
     assert "results could not be stored" in log_of(local, "a")
 
 
-@SHELL
 def test_a_share_that_refuses_is_not_waited_for(local, monkeypatch):
     refusing(local, monkeypatch, Denied, times=2)  # what is refused is asked for once more
     local.put("00_waiting", "a", "b")
@@ -152,11 +146,10 @@ def test_a_share_that_refuses_is_not_waited_for(local, monkeypatch):
     assert "Waiting for room" not in local.stderr
 
 
-@SHELL
+@pytest.mark.skipif(sys.platform == "win32", reason="no file has such a name there")
 def test_a_result_that_the_share_can_not_name(far):
     far.put("00_waiting", "a")
-    script = 'echo 1 > "$DIRJOBS_OUT/fine"; echo 2 > "$DIRJOBS_OUT/$(printf \'a\\nb\')"'
-    far.run("work", "--", "sh", "-c", script, code=1)
+    far.run("work", "--", *a_job("(out / 'fine').touch(); (out / 'a\\nb').touch()"), code=1)
     assert far.names(far.files("a")) == ["fine"]
     (reason,) = reasons(far, "a")
     assert "can't be called" in reason
@@ -183,8 +176,7 @@ def test_a_full_disk_of_this_machine_gives_the_job_back(local, monkeypatch):
     assert "No space left on device; make room there" in local.stderr
 
 
-@SHELL
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a disk that is full")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /dev/full")
 def test_the_file_is_named_that_has_no_room(local, scratch, monkeypatch):
     original = os.mkdir
 

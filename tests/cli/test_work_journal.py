@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -9,10 +10,14 @@ import pytest
 
 from dirjobs.layout import JOURNAL
 from dirjobs.runner.machine import MemoryMeter
+from tests.command_line import a_job, python
 
-SHELL = pytest.mark.skipif(sys.platform == "win32", reason="a job written for a POSIX shell")
+POSIX = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals or links")
 
-RESULT = ("sh", "-c", 'echo "{\\"loss\\": $DIRJOBS_PARAM_LR}" > "$DIRJOBS_OUT/result.json"')
+RESULT = a_job(
+    "loss = float(os.environ['DIRJOBS_PARAM_LR'])\n"
+    "(out / 'result.json').write_text(json.dumps(dict(loss=loss)))\n"
+)
 
 
 def records(queue):
@@ -62,7 +67,7 @@ def test_an_attempt_from_its_parameters_to_its_memory(queue, tmp_path, monkeypat
     assert b'"lr": 0.10' in data  # as it was typed
 
 
-@SHELL
+@POSIX
 @pytest.mark.parametrize(
     ("script", "code", "signal", "reason"),
     [
@@ -80,7 +85,7 @@ def test_how_it_failed(local, script, code, signal, reason):
     assert found["attempt"] == 2
 
 
-@SHELL
+@pytest.mark.skipif(shutil.which("git") is None, reason="no git here")
 def test_which_commit_it_was(local, tmp_path, monkeypatch):
     code = tmp_path / "code"
     code.mkdir()
@@ -100,14 +105,13 @@ def test_which_commit_it_was(local, tmp_path, monkeypatch):
     assert f"code    {second['commit']}, changed" in local.run("show", "b")
 
 
-@SHELL
 def test_a_failed_attempt_s_result_is_not_a_done_job_s(queue):
     """The same worker id, twice: the files of the two attempts are apart."""
     queue.put("00_waiting", "a.json", data=b'{"lr": 1}')
-    queue.run("work", "--wid", "w1", "--", "sh", "-c", f"{RESULT[2]}; exit 1", code=1)
+    queue.run("work", "--wid", "w1", "--", *python(f"{RESULT[2]}sys.exit(1)"), code=1)
     assert queue.json("results")[0]["loss"] == 1
     queue.run("retry", "a.json")
-    queue.run("work", "--wid", "w1", "--", "sh", "-c", 'echo 2 > "$DIRJOBS_OUT/other.txt"')
+    queue.run("work", "--wid", "w1", "--", *a_job("(out / 'other.txt').touch()"))
     assert queue.names("results/a.json") == ["w1", "w1~2"]
     assert queue.names("results/a.json/w1~2") == ["other.txt"]
     (row,) = queue.json("results")
@@ -117,17 +121,15 @@ def test_a_failed_attempt_s_result_is_not_a_done_job_s(queue):
     assert [attempt["counts"] for attempt in shown["attempts"]] == [False, True]
 
 
-@SHELL
 def test_a_large_result_is_read_from_its_file(queue):
     queue.put("00_waiting", "a")
-    script = 'printf "{\\"x\\": \\"%09000d\\"}" 1 > "$DIRJOBS_OUT/result.json"'
-    queue.run("work", "--", "sh", "-c", script)
+    large = a_job("(out / 'result.json').write_text(json.dumps(dict(x=9000 * '0')))")
+    queue.run("work", "--", *large)
     assert "result" not in records(queue)[0]
     (row,) = queue.json("results")
     assert len(row["x"]) == 9000
 
 
-@SHELL
 def test_a_table_of_jobs_with_records_asks_for_no_job(far, server):
     far.put("00_waiting", *(f"{n}.json" for n in range(30)), data=b'{"lr": 1}')
     far.run("work", "--slots", "4", "--", *RESULT)
@@ -148,10 +150,10 @@ def test_jobs_without_a_record_show_what_is_in_their_files(queue):
     assert queue.json("results") == [{"job": "a.json", "state": "done", "lr": 1, "loss": 2}]
 
 
-@SHELL
 def test_what_is_no_number_any_more_is_told(local):
     local.put("00_waiting", "a")
-    local.run("work", "--", "sh", "-c", 'echo "{\\"x\\": NaN}" > "$DIRJOBS_OUT/result.json"')
+    no_number = a_job("(out / 'result.json').write_text(json.dumps(dict(x=float('nan'))))")
+    local.run("work", "--", *no_number)
     assert local.json("results")[0]["x"] == "NaN"
 
 
@@ -161,11 +163,14 @@ def test_what_is_no_number_any_more_is_told(local):
 @pytest.fixture
 def ran(queue):
     queue.put("00_waiting", "a.json", "b.json", "c.json", data=b'{"lr": 1}')
-    script = (
-        'mkdir "$DIRJOBS_OUT/deep"; echo $DIRJOBS_NAME > "$DIRJOBS_OUT/deep/model.pt";'
-        ' echo x > "$DIRJOBS_OUT/x"; [ $DIRJOBS_NAME != c.json ]'
-    )
-    queue.run("work", "--wid", "w1", "--", "sh", "-c", script, code=1)
+    two_files = a_job("""
+name = os.environ["DIRJOBS_NAME"]
+(out / "deep").mkdir()
+(out / "deep" / "model.pt").write_bytes(name.encode() + b"\\n")
+(out / "x").write_bytes(b"x\\n")
+sys.exit(name == "c.json")
+""")
+    queue.run("work", "--wid", "w1", "--", *two_files, code=1)
     return queue
 
 
@@ -177,7 +182,6 @@ def tree(folder):
     }
 
 
-@SHELL
 def test_files_come_home_once(ran, tmp_path):
     home = tmp_path / "home"
     assert "Fetched 6 files" in ran.run("download", "-o", home)
@@ -190,7 +194,6 @@ def test_files_come_home_once(ran, tmp_path):
     assert (home / "a.json" / "x").read_text() == "x\n"
 
 
-@SHELL
 def test_of_which_jobs(ran, tmp_path):
     home = tmp_path / "home"
     ran.run("download", "[ab]*", "--state", "done", "-o", home)
@@ -199,7 +202,6 @@ def test_of_which_jobs(ran, tmp_path):
     assert "no job of that name" in ran.refused("download", "z.json")
 
 
-@SHELL
 def test_what_was_interrupted_leaves_nothing_under_its_name(ran, tmp_path, monkeypatch):
     home, kind = tmp_path / "home", type(ran.store)
     download = kind.download
@@ -218,7 +220,7 @@ def test_what_was_interrupted_leaves_nothing_under_its_name(ran, tmp_path, monke
     assert len(tree(home)) == 6
 
 
-@SHELL
+@POSIX
 def test_names_that_lead_elsewhere_are_left_out(local, tmp_path):
     local.put("02_done", "a")
     for folder in ("results", "results/a", "results/a/w1"):
@@ -236,9 +238,8 @@ def test_names_that_lead_elsewhere_are_left_out(local, tmp_path):
     assert "\x1b" not in local.stderr
 
 
-@SHELL
 def test_a_folder_that_can_not_be_written_to(local, tmp_path):
     (tmp_path / "home").write_text("a file")
     local.put("00_waiting", "a")
-    local.run("work", "--", "sh", "-c", 'echo x > "$DIRJOBS_OUT/x"')
+    local.run("work", "--", *a_job("(out / 'x').touch()"))
     assert "can't be written" in local.refused("download", "-o", tmp_path / "home")

@@ -1,23 +1,18 @@
 """What `dirjobs work` shows while jobs run, and how soon others see what they print."""
 
+import os
 import re
-import sys
 import threading
-
-import pytest
 
 from dirjobs import DirJobs
 from dirjobs.cli.commands import logs
 from dirjobs.runner.tee import Tee
-from tests.command_line import wait_until
-
-SHELL = pytest.mark.skipif(sys.platform == "win32", reason="a job written for a POSIX shell")
+from tests.command_line import a_job, wait_until
 
 
-@SHELL
 def test_a_line_when_a_job_starts_and_one_when_it_ends(queue):
     queue.put("00_waiting", "a", "b", "c")
-    out = queue.run("work", "--", "sh", "-c", 'test "$DIRJOBS_NAME" != b', code=1)
+    out = queue.run("work", "--", *a_job("sys.exit(os.environ['DIRJOBS_NAME'] == 'b')"), code=1)
     lines = [re.sub(r"\d+\.\d s", "T", line) for line in out.splitlines()]
     assert lines[:6] == [
         "[1, 2 wait] a ...",
@@ -29,19 +24,18 @@ def test_a_line_when_a_job_starts_and_one_when_it_ends(queue):
     ]
 
 
-@SHELL
 def test_jobs_that_come_meanwhile_are_counted(local):
     local.put("00_waiting", "a", "b")
-    add = f"touch {local.url}/00_waiting/c"
-    out = local.run("work", "--", "sh", "-c", f'[ "$DIRJOBS_NAME" = c ] || {add}')
+    new = os.path.join(local.url, "00_waiting", "c")
+    add = a_job(f"os.environ['DIRJOBS_NAME'] == 'c' or Path({new!r}).touch()")
+    out = local.run("work", "--", *add)
     assert "[3, 0 wait] c ..." in out
 
 
-@SHELL
 def test_tee(queue):
     queue.put("00_waiting", "a", "b")
-    script = r'printf "one\ntwo \033[2J\n10%%\r100%%\r\nlast"'
-    out = queue.run("work", "--tee", "--", "sh", "-c", script)
+    command = a_job(r"sys.stdout.buffer.write(b'one\ntwo \033[2J\n10%\r100%\r\nlast')")
+    out = queue.run("work", "--tee", "--", *command)
     for job in "ab":
         told = [line for line in out.splitlines() if line.startswith(f"{job} | ")]
         assert told == [f"{job} | {text}" for text in ("one", r"two \x1b[2J", "100%", "last")]
@@ -71,7 +65,6 @@ def test_tee_when_nobody_reads_any_more(monkeypatch):
     assert calls == ["a | one"]
 
 
-@SHELL
 def test_on_a_disk_the_log_of_a_running_job_grows_at_once(local, tmp_path):
     local.put("00_waiting", "a")
     go = tmp_path / "go"
@@ -89,8 +82,8 @@ def test_on_a_disk_the_log_of_a_running_job_grows_at_once(local, tmp_path):
     local.store.mkdir("logs")
     other = threading.Thread(target=look)
     other.start()
-    script = f"echo hello; until [ -e {go} ]; do sleep 0.02; done"
-    local.run("work", "--wid", "w1", "--", "sh", "-c", script)
+    wait = f"while not os.path.exists({str(go)!r}): time.sleep(0.02)"
+    local.run("work", "--wid", "w1", "--", *a_job(f"print('hello', flush=True)\n{wait}"))
     other.join()
     assert seen == [["w1.a"]]
 
@@ -108,10 +101,9 @@ def test_who_follows_from_afar_is_told_how_late_it_is(queue, monkeypatch):
     assert queue.stderr.count("every half minute") == is_far
 
 
-@SHELL
 def test_the_summary_has_one_order(local):
     local.put("00_waiting", "a", "b", "c")
-    out = local.run("work", "--", "sh", "-c", 'test "$DIRJOBS_NAME" != a', code=1)
+    out = local.run("work", "--", *a_job("sys.exit(os.environ['DIRJOBS_NAME'] == 'a')"), code=1)
     assert "\n2 done, 1 failed in " in out
     assert out.endswith("See `dirjobs list --failed --reason` and `dirjobs logs JOB`.\n")
 

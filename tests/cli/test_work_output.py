@@ -11,7 +11,7 @@ import pytest
 from dirjobs.files.output_buffer import OutputBuffer
 from dirjobs.runner.shutdown import Shutdown
 from tests.cli.test_work import log_of, reasons, said
-from tests.command_line import is_alive, wait_until
+from tests.command_line import a_job, is_alive, python, wait_until
 
 SHELL = pytest.mark.skipif(sys.platform == "win32", reason="a job written for a POSIX shell")
 
@@ -121,10 +121,13 @@ def test_a_program_that_prints_bytes(queue):
     assert data in queue.store.read("logs/a.w1.log")
 
 
-@SHELL
 def test_both_outputs_in_their_order(local):
     local.put("00_waiting", "a")
-    local.run("work", "--", "sh", "-c", "echo 1; echo 2 >&2; echo 3")
+    local.run(
+        "work",
+        "--",
+        *a_job("print(1, flush=True)\nprint(2, file=sys.stderr, flush=True)\nprint(3)"),
+    )
     assert said(local, "a") == ["1", "2", "3"]
 
 
@@ -175,12 +178,11 @@ def test_a_program_that_never_ends_and_ignores_being_asked(local, tmp_path, monk
     assert not is_alive(int((tmp_path / "pid").read_text()))
 
 
-@SHELL
 def test_a_job_whose_file_goes_away_while_it_runs(queue, monkeypatch):
     """It is noticed at the next look, long before the program would end."""
     monkeypatch.setattr("dirjobs.runner.slots.LOOK", 0.1)
     queue.put("00_waiting", "a", "b")
-    script = 'case $DIRJOBS_NAME in a) touch "$DIRJOBS_OUT/x"; exec sleep 1000;; esac'
+    stay = a_job("if os.environ['DIRJOBS_NAME'] == 'a': (out / 'x').touch(); time.sleep(1000)")
 
     def take_away():
         wait_until(lambda: "w1.a" in queue.names("01_running"))
@@ -189,7 +191,7 @@ def test_a_job_whose_file_goes_away_while_it_runs(queue, monkeypatch):
 
     thread = Thread(target=take_away)
     thread.start()
-    queue.run("work", "--wid", "w1", "--", "sh", "-c", script, code=1)
+    queue.run("work", "--wid", "w1", "--", *stay, code=1)
     thread.join()
     assert queue.jobs() == {"02_done": ["b"]}
     assert "'a' is no longer claimed" in queue.stderr
@@ -197,11 +199,11 @@ def test_a_job_whose_file_goes_away_while_it_runs(queue, monkeypatch):
     assert not queue.store.exists("results/a")
 
 
-@SHELL
 def test_the_log_of_a_running_job_is_on_the_share(queue, monkeypatch, tmp_path):
     monkeypatch.setattr("dirjobs.runner.slots.LOOK", 0.1)
     queue.put("00_waiting", "a")
-    script = f"echo halfway; until [ -e {tmp_path}/go ]; do sleep 0.05; done; echo over"
+    wait = f"while not os.path.exists({str(tmp_path / 'go')!r}): time.sleep(0.05)"
+    command = a_job(f"print('halfway', flush=True)\n{wait}\nprint('over')")
 
     def look():
         wait_until(lambda: queue.store.exists("logs/a.w1.log"))
@@ -211,7 +213,7 @@ def test_the_log_of_a_running_job_is_on_the_share(queue, monkeypatch, tmp_path):
 
     thread = Thread(target=look)
     thread.start()
-    queue.run("work", "--wid", "w1", "--", "sh", "-c", script)
+    queue.run("work", "--wid", "w1", "--", *command)
     thread.join()
     assert said(queue, "a") == ["halfway", "over"]
 
@@ -226,15 +228,14 @@ def test_no_temporary_file_is_left(local, tmp_path, monkeypatch):
     assert list(Path(tmp_path / "tmp").iterdir()) == []
 
 
-@SHELL
 @pytest.mark.parametrize(
     ("command", "told"),
     [
         (["true"], True),
-        (["echo", "{{seed}}"], True),
+        (["true", "{{seed}}"], True),
         (["true", "{seed}"], False),
         (["true", "{}"], False),
-        (["sh", "-c", ": $DIRJOBS_PARAM_SEED"], False),
+        (python("'DIRJOBS_PARAM_SEED'"), False),
     ],
 )
 def test_a_command_that_is_the_same_for_all_parameters_is_told_of_once(local, command, told):

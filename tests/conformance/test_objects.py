@@ -9,12 +9,13 @@ import pytest
 
 from dirjobs.backends.objects import open_store
 from dirjobs.testing import ObjectStoreTests
+from tests.amounts import amount
 from tests.servers import azurite, seaweedfs
 
 
 class Served:
-    ROUNDS = 20
-    PROCESS_ROUNDS = 20
+    ROUNDS = amount(20, 30)
+    PROCESS_ROUNDS = amount(20, 60)
     MANY = 1200  # more than one page
 
     MEGABYTES = 20  # more than one piece
