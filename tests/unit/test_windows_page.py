@@ -52,11 +52,10 @@ def test_there_are_examples_of_each_kind():
 def test_an_example_is_understood(line, monkeypatch):
     monkeypatch.setenv("DIRJOBS_URL", "jobs")
     name, *words = EXAMPLES[line]
-    with (
-        click.Context(main) as group,
-        main.get_command(group, name).make_context(name, words) as context,
-    ):
-        given = context.params
+    with click.Context(main, **main.context_settings) as group:
+        command = main.get_command(group, name)
+        with command.make_context(name, words, parent=group) as context:
+            given = context.params
     if name == "work":
         assert context.meta["command"] == EACH
     if name == "add":
