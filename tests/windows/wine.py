@@ -40,9 +40,11 @@ WINESERVER = "/usr/lib/wine/wineserver64"
 PANDA = "panda3d==1.10.16"
 """Its wheel has CPython 3.11.9's DLLs, and OpenSSL's and SQLite's."""
 WINDOWS = {"sys_platform": "win32", "os_name": "nt", "platform_system": "Windows"}
-NEEDED_ON_WINDOWS = ["colorama", "tzdata"]
+NEEDED_ON_WINDOWS = ["colorama", "tzdata", "pytest-rerunfailures>=16"]
 """By click and pytest; pip asks the machine that it runs on what is needed.  Not sspilib, by
 pyspnego: see startup.py."""
+WINE_FAILED = ["--reruns", "2", "--only-rerun", "can't be started: Internal error"]
+"""Of thousands of programs Wine 8 doesn't start one: its test is run again."""
 PORTABLE = (HERE / "portable.txt").read_text().split()
 LEFT_OUT = ("dirjobs", ".git", ".nox", ".venv", ".*_cache", "__pycache__", "*.egg-info", "build")
 BEGAN = time.monotonic()
@@ -232,7 +234,7 @@ def main() -> int:
         say("pytest " + " ".join(arguments))
         plugins = ["-p", "no:cacheprovider", "-p", "tests.windows.gaps"]
         python = r"C:\Python311\python.exe"
-        code = run(prefix, [python, "-m", "pytest", *plugins, *arguments])
+        code = run(prefix, [python, "-m", "pytest", *plugins, *WINE_FAILED, *arguments])
         say(f"exit code {code}")
     return code
 
