@@ -146,7 +146,7 @@ def _entry_points() -> tuple[EntryPoint, ...]:
 
 @functools.cache
 def _installed(path: tuple[str, ...]) -> tuple[EntryPoint, ...]:  # noqa: ARG001 - it is sys.path
-    """What the packages on a path have registered: they are read once in a process."""
+    """What the packages on a path have registered, read once in a process."""
     from importlib.metadata import entry_points
 
     return tuple(entry_points(group=GROUP))
@@ -154,9 +154,11 @@ def _installed(path: tuple[str, ...]) -> tuple[EntryPoint, ...]:  # noqa: ARG001
 
 def _entry_point(scheme: str, url: str) -> EntryPoint:
     entries = _entry_points()
-    matching = [entry for entry in entries if entry.name.lower() == scheme and scheme != "fsspec"]
-    if not matching and scheme in _fsspec_schemes(entries):
-        matching = [entry for entry in entries if entry.name == "fsspec"]
+    matching = _matching(scheme, entries)
+    if not matching:  # its package may have been installed since this process looked
+        _installed.cache_clear()
+        entries = _entry_points()
+        matching = _matching(scheme, entries)
     if not entries:
         raise ConfigurationError(
             "this dirjobs is not installed, so nothing is known of its backends: pip install -e ."
@@ -172,6 +174,14 @@ def _entry_point(scheme: str, url: str) -> EntryPoint:
             f" for example pip uninstall {others[-1] if others else packages[-1]}."
         )
     return matching[0]
+
+
+def _matching(scheme: str, entries: Sequence[EntryPoint]) -> list[EntryPoint]:
+    """Those for a scheme; fsspec's if only it knows the scheme."""
+    matching = [entry for entry in entries if entry.name.lower() == scheme and scheme != "fsspec"]
+    if not matching and scheme in _fsspec_schemes(entries):
+        return [entry for entry in entries if entry.name == "fsspec"]
+    return matching
 
 
 def _fsspec_schemes(entries: Sequence[EntryPoint]) -> list[str]:

@@ -68,6 +68,16 @@ def test_a_checkout_that_is_not_installed(monkeypatch):
         open_store("jobs/")
 
 
+def test_a_backend_that_is_installed_meanwhile_is_found(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigurationError, match="no backend knows later://"):
+        open_store("later://x")
+    code = "from dirjobs.backends.memory import MemoryStore\n"
+    code += "opened = lambda url, options: MemoryStore()\n"
+    install(tmp_path, "later", {"later": "later_backend:opened"}, later_backend=code)
+    assert isinstance(open_store("later://x"), MemoryStore)
+
+
 def test_a_backend_that_knows_timeouts_is_told(monkeypatch):
     told = []
 
