@@ -43,8 +43,8 @@ WINDOWS = {"sys_platform": "win32", "os_name": "nt", "platform_system": "Windows
 NEEDED_ON_WINDOWS = ["colorama", "tzdata", "pytest-rerunfailures>=16"]
 """By click and pytest; pip asks the machine that it runs on what is needed.  Not sspilib, by
 pyspnego: see startup.py."""
-WINE_FAILED = ["--reruns", "2", "--only-rerun", "can't be started: Internal error"]
-"""Of thousands of programs Wine 8 doesn't start one: its test is run again."""
+RERUNS = ["--reruns", "2", "--only-rerun", "can't be started: Internal error"]
+"""Wine 8 fails to start one of some thousand programs: the test of that one is run again."""
 PORTABLE = (HERE / "portable.txt").read_text().split()
 LEFT_OUT = ("dirjobs", ".git", ".nox", ".venv", ".*_cache", "__pycache__", "*.egg-info", "build")
 BEGAN = time.monotonic()
@@ -234,7 +234,7 @@ def main() -> int:
         say("pytest " + " ".join(arguments))
         plugins = ["-p", "no:cacheprovider", "-p", "tests.windows.gaps"]
         python = r"C:\Python311\python.exe"
-        code = run(prefix, [python, "-m", "pytest", *plugins, *WINE_FAILED, *arguments])
+        code = run(prefix, [python, "-m", "pytest", *plugins, *RERUNS, *arguments])
         say(f"exit code {code}")
     return code
 
