@@ -25,6 +25,11 @@ def a_job(code):
     return python(f"{known}out = Path(os.environ['DIRJOBS_OUT'])\n{code}")
 
 
+def until_there(path):
+    """Some Python for a job, which waits until somebody makes a file."""
+    return f"while not os.path.exists({str(path)!r}): time.sleep(0.01)\n"
+
+
 # Root may write everywhere.  Python itself may be where nobody else can read, so that all
 # is imported while we still can.
 AS_NOBODY = """

@@ -14,7 +14,7 @@ from dirjobs.files.workspace import opened
 from dirjobs.runner.signals import Interruption
 from tests.cli.test_work import log_of, reasons
 from tests.cli.test_work_delivery import kept, refusing
-from tests.command_line import a_job, python, wait_until
+from tests.command_line import a_job, python, until_there, wait_until
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="a signal or a home of POSIX")
 
@@ -325,8 +325,7 @@ def test_nobody_hands_in_what_is_worked_at(local, scratch, tmp_path):
 
     looking = Thread(target=look)
     looking.start()
-    begun, go = str(tmp_path / "begun"), str(tmp_path / "go")
-    wait = f"Path({begun!r}).touch()\nwhile not os.path.exists({go!r}): time.sleep(0.01)"
+    wait = f"Path({str(tmp_path / 'begun')!r}).touch()\n{until_there(tmp_path / 'go')}"
     local.run("work", "--", *python(RESULT[2] + wait))
     looking.join()
     assert told == [f"Nothing is kept on this machine for {os.path.abspath(local.url)}.\n", None]

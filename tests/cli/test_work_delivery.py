@@ -11,10 +11,9 @@ import pytest
 from dirjobs import Denied, NoSpace, Unavailable
 from dirjobs.layers import Retrying
 from tests.cli.test_work import log_of, reasons
-from tests.command_line import a_job, python, wait_until
+from tests.command_line import a_job, python, until_there, wait_until
 from tests.fake_webdav.faults import Fault
 
-SHOW = python("import sys; print(open(sys.argv[1]).read())")
 RESULT = a_job("(out / 'a.txt').write_bytes(b'1\\n')\n(out / 'b.txt').write_bytes(b'2\\n')\n")
 
 
@@ -76,8 +75,7 @@ def test_the_server_is_gone_when_a_job_ends(far, server, tmp_path):
 
     thread = Thread(target=gone_for_a_while)
     thread.start()
-    begun, go = str(tmp_path / "begun"), str(tmp_path / "go")
-    wait = f"Path({begun!r}).touch()\nwhile not os.path.exists({go!r}): time.sleep(0.01)"
+    wait = f"Path({str(tmp_path / 'begun')!r}).touch()\n{until_there(tmp_path / 'go')}"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Retrying, "call", repeat)
         far.run("work", "--", *python(RESULT[2] + wait))
@@ -93,7 +91,8 @@ def test_the_share_is_away_when_a_job_is_fetched(far, server, monkeypatch):
     far.put("00_waiting", "a", data=b"content")
     fault = Fault("status", method="GET", path="jobs/01_running/*", status=503, times=6)
     server.faults.add(fault)
-    far.run("work", "--wid", "w1", "--", *SHOW, "{}")
+    show = python("import sys; print(open(sys.argv[1]).read())")
+    far.run("work", "--wid", "w1", "--", *show, "{}")
     assert "can't be fetched now" in far.stderr
     assert b"\ncontent\n" in far.store.read("logs/a.w1.log")
 

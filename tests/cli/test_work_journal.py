@@ -10,7 +10,7 @@ import pytest
 
 from dirjobs.layout import JOURNAL
 from dirjobs.runner.machine import MemoryMeter
-from tests.command_line import a_job, python
+from tests.command_line import a_job, python, until_there
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals or links")
 
@@ -40,10 +40,7 @@ def test_an_attempt_from_its_parameters_to_its_memory(queue, tmp_path, monkeypat
         return why
 
     monkeypatch.setattr(MemoryMeter, "look", look_and_tell)
-    hungry = (
-        "import os, time; x = b'x' * (60 << 20)\n"
-        f"while not os.path.exists({str(seen)!r}): time.sleep(0.01)"
-    )
+    hungry = f"import os, time; x = b'x' * (60 << 20)\n{until_there(seen)}"
     queue.run("work", "--wid", "w1", "--", sys.executable, "-c", hungry)
     (found,) = records(queue)
     assert found["memory"] > 50 << 20

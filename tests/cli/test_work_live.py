@@ -7,7 +7,7 @@ import threading
 from dirjobs import DirJobs
 from dirjobs.cli.commands import logs
 from dirjobs.runner.tee import Tee
-from tests.command_line import a_job, wait_until
+from tests.command_line import a_job, until_there, wait_until
 
 
 def test_a_line_when_a_job_starts_and_one_when_it_ends(queue):
@@ -82,8 +82,8 @@ def test_on_a_disk_the_log_of_a_running_job_grows_at_once(local, tmp_path):
     local.store.mkdir("logs")
     other = threading.Thread(target=look)
     other.start()
-    wait = f"while not os.path.exists({str(go)!r}): time.sleep(0.02)"
-    local.run("work", "--wid", "w1", "--", *a_job(f"print('hello', flush=True)\n{wait}"))
+    command = a_job(f"print('hello', flush=True)\n{until_there(go)}")
+    local.run("work", "--wid", "w1", "--", *command)
     other.join()
     assert seen == [["w1.a"]]
 

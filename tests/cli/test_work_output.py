@@ -11,7 +11,7 @@ import pytest
 from dirjobs.files.output_buffer import OutputBuffer
 from dirjobs.runner.shutdown import Shutdown
 from tests.cli.test_work import log_of, reasons, said
-from tests.command_line import a_job, is_alive, python, wait_until
+from tests.command_line import a_job, is_alive, python, until_there, wait_until
 
 SHELL = pytest.mark.skipif(sys.platform == "win32", reason="a job written for a POSIX shell")
 
@@ -202,8 +202,8 @@ def test_a_job_whose_file_goes_away_while_it_runs(queue, monkeypatch):
 def test_the_log_of_a_running_job_is_on_the_share(queue, monkeypatch, tmp_path):
     monkeypatch.setattr("dirjobs.runner.slots.LOOK", 0.1)
     queue.put("00_waiting", "a")
-    wait = f"while not os.path.exists({str(tmp_path / 'go')!r}): time.sleep(0.05)"
-    command = a_job(f"print('halfway', flush=True)\n{wait}\nprint('over')")
+    wait = until_there(tmp_path / "go")
+    command = a_job(f"print('halfway', flush=True)\n{wait}print('over')")
 
     def look():
         wait_until(lambda: queue.store.exists("logs/a.w1.log"))
