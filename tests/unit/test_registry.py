@@ -1,5 +1,6 @@
 """From what the user wrote to a store."""
 
+import importlib
 import json
 import os
 import pathlib
@@ -75,6 +76,7 @@ def test_a_backend_that_is_installed_meanwhile_is_found(tmp_path, monkeypatch):
     code = "from dirjobs.backends.memory import MemoryStore\n"
     code += "opened = lambda url, options: MemoryStore()\n"
     install(tmp_path, "later", {"later": "later_backend:opened"}, later_backend=code)
+    importlib.invalidate_caches()  # which go by times of folders
     assert isinstance(open_store("later://x"), MemoryStore)
 
 
