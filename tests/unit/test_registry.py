@@ -69,7 +69,7 @@ def test_a_checkout_that_is_not_installed(monkeypatch):
 
 
 def test_a_backend_that_is_installed_meanwhile_is_found(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     with pytest.raises(ConfigurationError, match="no backend knows later://"):
         open_store("later://x")
     code = "from dirjobs.backends.memory import MemoryStore\n"
