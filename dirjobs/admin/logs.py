@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 from dirjobs import layout
+from dirjobs.admin.history import read_history
 from dirjobs.errors import TRANSIENT_ERRORS, StoreError
 from dirjobs.layout import LOGS
 from dirjobs.protocol.share import Share
@@ -52,7 +54,12 @@ def last_line(share: Share, job: str, worker: str) -> str:
 
 
 def logs_of(share: Share, job: str) -> list[Log]:
-    """The logs of a job, the latest last; one request."""
+    """The logs of a job, the latest last.  One request, and where the store tells the same time of
+    several, as it may in whole seconds, those that read the journals.
+
+    Raises:
+        StoreError: the store can't be reached.
+    """
     found = []
     for entry in share.listed(LOGS):
         worker = entry.name.removeprefix(f"{job}.").removesuffix(_SUFFIX)
@@ -62,4 +69,18 @@ def logs_of(share: Share, job: str) -> list[Log]:
         claim = layout.parse_claim(f"{worker}.{job}")
         if claim is not None and claim.worker == worker:
             found.append(Log(worker, entry))
-    return sorted(found, key=lambda log: (log.entry.mtime or 0.0, log.worker))
+    times = {log.entry.mtime for log in found}
+    order = _attempts_by_log(share, job) if len(times) < len(found) else {}
+    # What has no record yet is going on.
+    return sorted(
+        found, key=lambda log: (log.entry.mtime or 0.0, order.get(log.path, math.inf), log.worker)
+    )
+
+
+def _attempts_by_log(share: Share, job: str) -> dict[str, int]:
+    """The number of the attempt at a job by the path of its log, for those that have ended."""
+    records = read_history(share).attempts_at(job)
+    return {
+        record.log: number if record.attempt is None else record.attempt
+        for number, record in enumerate(records, 1)
+    }

@@ -12,9 +12,8 @@ from tests.command_line import python
 COMMAND = python("import os; print('try', os.environ['DIRJOBS_ATTEMPT'])")
 
 
-def test_a_job_that_is_repeated_is_counted_on(queue, monkeypatch):
-    # The latest log is the one of the latest time, which WebDAV tells in whole seconds.
-    monkeypatch.setattr("dirjobs.admin.locate.GROWING_PAUSE", 1.0)
+def test_a_job_that_is_repeated_is_counted_on(queue):
+    """Within a second, too, though WebDAV tells the times of logs in whole ones."""
     queue.put("00_waiting", "a.txt", "b.txt")
     for number in "123":
         queue.run("work", "--", *COMMAND)
