@@ -73,6 +73,9 @@ class SeaweedFS:
 
     def stop(self) -> None:
         self._child.stop()
+        for port in (self._child.port, *self._others):
+            for socket in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):  # wherever TMPDIR is
+                socket.unlink()
 
     def signal(self, number: int) -> None:
         self._child.signal(number)
