@@ -90,6 +90,13 @@ def cached(name: str, key: str, make: Callable[[Path], None]) -> Path:
     return folder
 
 
+def forget_old() -> None:
+    """Remove from the cache what was made a month ago: what is still needed is made anew."""
+    for folder in ensured(CACHE).iterdir():
+        if folder.stat().st_mtime < time.time() - 30 * 24 * 3600:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def for_windows(*wanted: str) -> list[str]:
     platform = ["--platform", "win_amd64", "--python-version", "3.11", "--implementation", "cp"]
     return [*platform, "--only-binary=:all:", *wanted]
@@ -228,6 +235,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # Wine ends with us
     arguments = sys.argv[1:] or ["-q", f"-n{2 * (os.cpu_count() or 1)}", *PORTABLE]
     get_wine()
+    forget_old()
     with tempfile.TemporaryDirectory(prefix="run-", dir=ensured(CACHE)) as folder:
         prefix = Path(folder) / "prefix"
         new_prefix(prefix)
