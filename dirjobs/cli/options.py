@@ -27,7 +27,7 @@ from dirjobs.protocol.outage import SameQueue
 from dirjobs.protocol.share import Share
 from dirjobs.redaction import URL_VARIABLE
 from dirjobs.registry import open_store
-from dirjobs.shell import SET, quoted
+from dirjobs.shell import SET, typed
 from dirjobs.store import Store
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -224,7 +224,7 @@ _PLAIN_WORD = re.compile(r"[\w./:@%+,={}-]+")
 
 def _shown(words: Iterable[str]) -> str:
     """A command line as a person types it: the braces of placeholders need no quotes."""
-    return " ".join(word if _PLAIN_WORD.fullmatch(word) else quoted(word) for word in words)
+    return " ".join(word if _PLAIN_WORD.fullmatch(word) else typed([word]) for word in words)
 
 
 def _no_queue(
