@@ -62,7 +62,7 @@ from dirjobs.redaction import redacted
 from dirjobs.runner import children
 from dirjobs.runner.calls import INLINE, Call, CallRun, Functions, Unfit
 from dirjobs.runner.machine import Allotment
-from dirjobs.runner.process import CannotStart, Program, Run, ending
+from dirjobs.runner.process import CannotStart, Program, Run, ended_from_outside, ending
 from dirjobs.runner.shutdown import Shutdown, Stage
 from dirjobs.runner.tee import Tee
 from dirjobs.runner.template import Subject, environment
@@ -348,7 +348,7 @@ class Execution:
                 raise self._claim_lost()
             if program.is_unfit:
                 return self._leave_to_others(reason, output)
-            if toolbox.shutdown.stage >= Stage.STOPPING and reason == _STOPPED:
+            if reason == _STOPPED:
                 return self._give_back()
             if not reason:
                 break
@@ -444,6 +444,7 @@ class Execution:
         began = time.monotonic()
         details = self._details
         details.attempt, details.exit_code, details.signal = attempt, None, ""
+        self._seconds = 0.0
         try:
             command = program.command_for(subject)
             toolbox.has_fitted = True
@@ -466,7 +467,7 @@ class Execution:
             reason = str(error)
         else:
             reason = _STOPPED if run is None else self._outcome_of(run, began, output)
-        self._seconds = details.seconds = time.monotonic() - began
+        details.seconds = self._seconds
         output.note(f"{utc_now()} after {duration(self._seconds)}: {reason or program.well}")
         return reason
 
@@ -523,11 +524,25 @@ class Execution:
             run.stop(lambda: True)
             children.bury_as_first_process()
         run.hear_out()
+        self._seconds = time.monotonic() - began
         self._details.exit_code, self._details.signal = ending(run.code)
+        if reason == _STOPPED or (not reason and self._is_ended_with_us(run)):
+            return _STOPPED  # whatever the program has said to that
         reason = reason or run.reason()
         # What fails says why on its last line, most of the time.
         words = redacted(output.last_line()) if (run.code or 0) > 0 and reason else ""
         return f"{reason}: {printable(words[:_LONGEST_WORDS])}" if words else reason
+
+    def _is_ended_with_us(self, run: Run | CallRun) -> bool:
+        """Whether what has ended by itself did not fail, but was ended together with this worker:
+        a cluster, systemd and a closed window tell all processes at once, and the program may end
+        before this worker is told."""
+        if not run.code:
+            return False
+        shutdown = self._toolbox.shutdown
+        if ended_from_outside(run.code):
+            return shutdown.wait_for(lambda: shutdown.stage >= Stage.DRAINING, _UNTIL_TOLD)
+        return shutdown.stage >= Stage.STOPPING
 
     def _watch(self, run: Run | CallRun, began: float) -> str:
         """Wait for the end of the program; why it is to be ended if that is not to be waited
@@ -764,6 +779,9 @@ class Execution:
 
 
 _STOPPED = "stopped"
+"""The reason of an attempt that was ended with its worker: that is no failure."""
+_UNTIL_TOLD = 3.0
+"""Seconds within which a worker is told, too, of what has ended its program."""
 _UNFIT = "could not be run"
 _LOGGING_TAKES = 50
 """Of a worker's time the writing of logs on a disk takes one part in so many."""

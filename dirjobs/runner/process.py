@@ -215,6 +215,9 @@ class Program:
         return started_as(program, command[1:])
 
 
+_STATUS_CONTROL_C_EXIT = 0xC000013A
+_BY_SIGNAL = 128
+"""What a shell adds to the number of the signal that has killed a program."""
 _ENCODING = {"PYTHONIOENCODING": "utf-8"} if sys.platform == "win32" else {}
 """Else a Python program can't print what the code page of its Windows lacks."""
 
@@ -463,6 +466,15 @@ def ending(code: int | None) -> tuple[int | None, str]:
         return None, signal.Signals(-code).name
     except ValueError:
         return None, f"signal {-code}"
+
+
+def ended_from_outside(code: int | None) -> bool:
+    """Whether a program has ended as those do that are asked to: by SIGTERM, SIGINT or SIGHUP, or
+    with the code by which a shell tells of that; on Windows by Ctrl-Break, or with its console."""
+    if sys.platform == "win32":
+        return code == _STATUS_CONTROL_C_EXIT
+    asking = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    return code is not None and (-code in asking or code - _BY_SIGNAL in asking)
 
 
 def outcome(code: int | None) -> str:

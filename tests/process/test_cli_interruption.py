@@ -203,3 +203,39 @@ def test_a_signal_ends_the_wait_for_a_share_that_is_away(tmp_path, start, stalle
     assert worker.returncode == 143
     assert f"results and its log are kept in '{folder}'" in err
     assert "a.txt ... not ended" in out
+
+
+def test_whatever_a_program_says_when_it_is_asked_to_end(tmp_path, start):
+    queue = make_queue(tmp_path / "jobs", "a.txt")
+    script = "trap 'echo bye; exit 3' TERM; touch begun; while :; do sleep 0.05; done"
+    worker = start("work", "jobs", "--", "sh", "-c", script)
+    wait_until((tmp_path / "begun").exists)
+    worker.terminate()
+    out, _ = worker.communicate(timeout=PATIENCE)
+    assert "a.txt ... given back" in out
+    assert where_jobs_are(queue)["00_waiting"] == ["a.txt"]
+
+
+PATIENT = f"""
+from dirjobs.cli import main
+from dirjobs.runner import execution
+execution._UNTIL_TOLD = {PATIENCE}
+main(prog_name="dirjobs")
+"""
+
+
+@pytest.mark.parametrize("drain", [[], ["--drain"]], ids=["", "drain"])
+@pytest.mark.parametrize("end", ["kill -{} $$", "exit $((128 + {}))"], ids=["killed", "by_a_shell"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_program_that_ends_before_its_worker_is_told(tmp_path, start, number, end, drain):
+    """As by scancel and systemd, which tell all processes at once: it did not fail."""
+    queue = make_queue(tmp_path / "jobs", "a.txt")
+    script = f"touch ending; {end.format(int(number))}"
+    program = (sys.executable, "-c", PATIENT)
+    worker = start("work", "jobs", *drain, "--", "sh", "-c", script, program=program)
+    wait_until((tmp_path / "ending").exists)
+    worker.send_signal(number)
+    out, _ = worker.communicate(timeout=PATIENCE)
+    assert worker.returncode == (1 if drain else 128 + number)
+    assert "a.txt ... given back" in out
+    assert where_jobs_are(queue)["00_waiting"] == ["a.txt"]
