@@ -29,6 +29,7 @@ from dirjobs.runner.windows_command import (
     find_program,
     is_batch,
     is_run_by_batch,
+    launched,
     started_as,
 )
 from dirjobs.shell import typed
@@ -203,16 +204,32 @@ class Program:
         if program is None:
             told = f"{command[0]!r} was not found or may not be executed"
             raise CannotStart(told, about_the_job=self.is_the_job)
-        if is_batch(program):
-            typed = self._command[1:] or [""] * len(command[1:])
-            for part, argument in zip(typed, command[1:], strict=True):
-                if part != argument and is_run_by_batch(argument):
-                    raise CannotStart(
-                        f"the batch file {command[0]!r} would run a part of {argument!r}: let it"
-                        " start a program that reads the job's file, or DIRJOBS_PARAM_... ",
-                        about_the_job=True,
-                    )
-        return started_as(program, command[1:])
+        first, *words = launched(program, command[1:])
+        if is_batch(first):
+            self._check_for_batch(first, command, is_launcher=first != program)
+        return started_as(first, words)
+
+    def _check_for_batch(self, batch: str, command: Sequence[str], *, is_launcher: bool) -> None:
+        """Refuse what a batch file would run of the words that others wrote.
+
+        Args:
+            batch: the batch file.
+            command: from `command_for`.
+            is_launcher: it is given the program, too, and is not the program itself.
+
+        Raises:
+            CannotStart: there is such a word.
+        """
+        typed = self._command or [""] * len(command)
+        given = [*zip(typed, command, strict=True)]
+        for part, argument in given if is_launcher else given[1:]:
+            if part != argument and is_run_by_batch(argument):
+                raise CannotStart(
+                    f"the batch file {batch if is_launcher else command[0]!r} would run a part of"
+                    f" {argument!r}: let it start a program that reads the job's file, or"
+                    " DIRJOBS_PARAM_... ",
+                    about_the_job=True,
+                )
 
 
 _STATUS_CONTROL_C_EXIT = 0xC000013A

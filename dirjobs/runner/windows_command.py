@@ -57,25 +57,36 @@ def is_run_by_batch(argument: str) -> bool:
     return not _RUN_BY_CMD.isdisjoint(argument)
 
 
-def started_as(program: str, arguments: Sequence[str]) -> list[str] | str:
-    """What `subprocess.Popen` is given on Windows.
+def launched(program: str, arguments: Sequence[str]) -> list[str]:
+    """The file that Windows starts to run a program, and all arguments for that: a program in
+    Python has a launcher, which may be a batch file.
 
     Args:
         program: from `find_program`.
-        arguments: for it; those of a batch file have nothing in them that `is_run_by_batch`, but
-            for what the user wrote.
+        arguments: for it.
 
     Raises:
         FileNotFoundError: there is no Python launcher for a program in Python.
     """
+    if not is_python_file(program):
+        return [program, *arguments]
+    launcher = find_program("py") or find_program("python")
+    if launcher is None:
+        raise FileNotFoundError(2, "neither py nor python was found, which run it", program)
+    return [launcher, program, *arguments]
+
+
+def started_as(program: str, arguments: Sequence[str]) -> list[str] | str:
+    """What `subprocess.Popen` is given on Windows.
+
+    Args:
+        program: the first of `launched`.
+        arguments: the others; those of a batch file have nothing in them that `is_run_by_batch`,
+            but for what the user wrote.
+    """
     if is_batch(program):
         line = " ".join([f'"{program}"', *map(_for_batch, arguments)])
         return _CMD.format(root=os.environ.get("SYSTEMROOT", r"C:\Windows"), line=line)
-    if is_python_file(program):
-        launcher = find_program("py") or find_program("python")
-        if launcher is None:
-            raise FileNotFoundError(2, "neither py nor python was found, which run it", program)
-        return [launcher, program, *arguments]
     return [program, *arguments]
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
-from dirjobs.runner import windows_command
+from dirjobs.runner import process, windows_command
 from dirjobs.runner.console_events import ConsoleEvents
-from dirjobs.runner.windows_command import is_run_by_batch, started_as
+from dirjobs.runner.process import CannotStart, Program
+from dirjobs.runner.windows_command import is_run_by_batch, launched, started_as
 
 
 def test_a_program_gets_its_arguments_as_they_are():
@@ -50,13 +53,52 @@ def test_what_cmd_takes_as_it_is(value):
 def test_a_program_in_python_is_run_by_the_launcher(monkeypatch, launcher):
     path = rf"C:\bin\{launcher}.exe"
     monkeypatch.setattr(windows_command, "find_program", {launcher: path}.get)
-    assert started_as(r"C:\x\train.py", ["1"]) == [path, r"C:\x\train.py", "1"]
+    assert launched(r"C:\x\train.py", ["1"]) == [path, r"C:\x\train.py", "1"]
 
 
 def test_without_a_launcher_it_is_refused(monkeypatch):
     monkeypatch.setattr(windows_command, "find_program", lambda name: None)
     with pytest.raises(FileNotFoundError, match="neither py nor python"):
-        started_as(r"C:\x\train.py", [])
+        launched(r"C:\x\train.py", [])
+
+
+@pytest.fixture
+def batch_launches_python(monkeypatch):
+    """Windows, with the shims of pyenv-win first on PATH; nothing is started."""
+    shim = r"C:\pyenv\shims\python.bat"
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setenv("SYSTEMROOT", r"C:\Windows")
+    monkeypatch.setattr(windows_command, "find_program", {"python": shim}.get)
+    monkeypatch.setattr(process, "find_program", lambda name: rf"C:\x\{name}")
+
+
+@pytest.mark.usefixtures("batch_launches_python")
+def test_a_batch_file_that_launches_python_gets_its_words_in_quotes():
+    assert Program(["train.py", "{}"])._started_as(["train.py", "lr=1"]) == (
+        r'"C:\Windows\System32\cmd.exe" /d /e:on /v:off /s /c'
+        r' ""C:\pyenv\shims\python.bat" "C:\x\train.py" "lr=1""'
+    )
+
+
+@pytest.mark.usefixtures("batch_launches_python")
+@pytest.mark.parametrize(
+    ("typed", "command"),
+    [
+        (["train.py", "{x}"], ["train.py", "1&calc"]),
+        ([], ["train.py", "1&calc"]),
+        ([], ["1&calc.py"]),
+        (["{}"], ["1&calc.py"]),
+    ],
+)
+def test_a_batch_file_that_launches_python_runs_nothing_of_a_job(typed, command):
+    with pytest.raises(CannotStart, match=r"python\.bat' would run a part of '1&calc") as caught:
+        Program(typed)._started_as(command)
+    assert caught.value.about_the_job
+
+
+@pytest.mark.usefixtures("batch_launches_python")
+def test_a_batch_file_that_launches_python_gets_what_the_user_wrote():
+    assert "a&b" in Program(["train.py", "a&b"])._started_as(["train.py", "a&b"])
 
 
 def test_other_events_of_a_console_are_for_others():
