@@ -91,8 +91,15 @@ def started_as(program: str, arguments: Sequence[str]) -> list[str] | str:
 
 
 def _for_batch(argument: str) -> str:
-    """An argument in quotes: to cmd ``a=1`` and ``a,b`` are two arguments each."""
+    """An argument in quotes: to cmd ``a=1`` and ``a,b`` are two arguments each.
+
+    Backslashes at its end are doubled: a program to which the batch file hands it on would take
+    the last one for the escape of the quote.
+    """
     if argument.isalnum():
         return argument
     quoted = subprocess.list2cmdline([argument])
-    return quoted if quoted.startswith('"') else f'"{argument}"'
+    if quoted.startswith('"'):
+        return quoted
+    backslashes = argument[len(argument.rstrip("\\")) :]
+    return f'"{argument}{backslashes}"'

@@ -27,6 +27,10 @@ def test_a_program_gets_its_arguments_as_they_are():
         ("", '""'),
         ("--lr", '"--lr"'),
         ("größe", "größe"),
+        ("C:\\data", r'"C:\data"'),
+        ("C:\\data\\", r'"C:\data\\"'),
+        ("C:\\a b\\", r'"C:\a b\\"'),
+        ("\\\\", r'"\\\\"'),
     ],
 )
 def test_a_batch_file_gets_each_argument_in_quotes(monkeypatch, argument, line):
