@@ -31,15 +31,33 @@ def find_program(name: str) -> str | None:
     if found is None and is_python_file(name) and os.path.isfile(name):
         found = name  # PATHEXT need not have .py
     if found is None or not _is_started(found):
-        return None
-    return os.path.abspath(found)
+        found = _with_extension(found or name)
+    return None if found is None else os.path.abspath(found)
+
+
+def _with_extension(name: str) -> str | None:
+    """The program that a name with a folder means; None if there is none.
+
+    Python 3.11 tries no extensions for such a name, and 3.12.0 finds a file without one first: a
+    script for other systems that is beside the program.
+    """
+    if os.path.dirname(name):
+        for extension in _extensions():
+            if os.path.isfile(name + extension):
+                return name + extension
+    return None
+
+
+def _extensions() -> list[str]:
+    """What Windows puts after the name of a program to find it."""
+    listed = os.environ.get("PATHEXT") or ".COM;.EXE;.BAT;.CMD"
+    return [extension for extension in listed.lower().split(";") if extension]
 
 
 def _is_started(path: str) -> bool:
     """Whether Windows, or somebody whom it asks, runs files that are called like this."""
     extension = os.path.splitext(path)[1].lower()
-    known = os.environ.get("PATHEXT", ".COM;.EXE;.BAT;.CMD").lower().split(";")
-    return extension in (".exe", ".com", *_BATCH, *_PYTHON) or extension in known
+    return extension in (".exe", ".com", *_BATCH, *_PYTHON, *_extensions())
 
 
 def is_batch(program: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 
 import pytest
@@ -9,7 +11,43 @@ import pytest
 from dirjobs.runner import process, windows_command
 from dirjobs.runner.console_events import ConsoleEvents
 from dirjobs.runner.process import CannotStart, Program
-from dirjobs.runner.windows_command import is_run_by_batch, launched, started_as
+from dirjobs.runner.windows_command import find_program, is_run_by_batch, launched, started_as
+
+
+@pytest.mark.parametrize(
+    ("there", "name", "found"),
+    [
+        (["python.exe"], "python", "python.exe"),
+        (["python.exe", "python.bat"], "python", "python.exe"),
+        (["npm", "npm.cmd"], "npm", "npm.cmd"),  # the first one is for other systems
+        (["tool.v1.exe"], "tool.v1", "tool.v1.exe"),
+        (["tool.exe", "tool.exe.bat"], "tool.exe", "tool.exe"),
+        (["train.py"], "train.py", "train.py"),
+        (["train.py"], "train", None),  # PATHEXT has no .py
+        (["tool"], "tool", None),
+        (["data.txt"], "data.txt", None),
+        ([], "python", None),
+    ],
+)
+def test_a_program_is_found_in_a_folder_without_its_extension(
+    monkeypatch, tmp_path, there, name, found
+):
+    for each in there:
+        (tmp_path / each).write_bytes(b"")
+    # As of Python 3.11, where every file is executable.
+    monkeypatch.setattr(shutil, "which", lambda name: name if os.path.isfile(name) else None)
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setenv("PATHEXT", ".COM;.EXE;.BAT;.CMD;")
+    path = None if found is None else os.fspath(tmp_path / found)
+    assert find_program(os.fspath(tmp_path / name)) == path
+
+
+def test_a_program_without_a_folder_is_found_on_path_only(monkeypatch, tmp_path):
+    (tmp_path / "python.exe").write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert find_program("python") is None
 
 
 def test_a_program_gets_its_arguments_as_they_are():
