@@ -3,6 +3,7 @@
 import base64
 import errno
 import logging
+import os
 import subprocess
 import sys
 
@@ -15,7 +16,7 @@ from dirjobs.cli.options import default_wid
 from dirjobs.console.errors import explained, sentence, show_log
 from dirjobs.console.text import duration
 from dirjobs.errors import ConfigurationError, Denied
-from dirjobs.layout import check_worker_id
+from dirjobs.layout import WAITING, check_worker_id
 from dirjobs.runner.process import outcome
 from tests.command_line import environment, make_queue
 
@@ -38,6 +39,24 @@ def refused(*args):
     assert line.startswith("dirjobs: ")
     assert len(line) > 25
     return line
+
+
+def test_a_share_that_is_away_is_no_typing_error(queue, monkeypatch):
+    """Python says ENOENT for what Windows calls a network path that was not found."""
+    lstat = os.lstat
+
+    def away(path, **options):
+        if str(path).endswith(WAITING):
+            error = FileNotFoundError(errno.ENOENT, "The network path was not found")
+            error.winerror = 53
+            raise error
+        return lstat(path, **options)
+
+    monkeypatch.setattr(os, "lstat", away)
+    for command in (("work", queue, "--", sys.executable), ("status", queue)):
+        told = refused(*command)
+        assert "is not a queue" not in told
+        assert ("can't be reached" if sys.platform == "win32" else os.strerror(errno.EIO)) in told
 
 
 @pytest.mark.parametrize("wid", ["", "a.b", "a/b", "a~b", "x" * 100, "ä", "a b"])

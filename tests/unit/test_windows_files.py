@@ -14,7 +14,7 @@ from dirjobs.backends.posix import store as posix
 from dirjobs.backends.posix import windows
 from dirjobs.backends.posix.errnos import errno_of
 from dirjobs.backends.posix.store import PosixStore
-from dirjobs.errors import AlreadyExists, Busy, Denied, InvalidName, NotFound
+from dirjobs.errors import AlreadyExists, AmbiguousResult, Busy, Denied, InvalidName, NotFound
 from dirjobs.policy import Mode, warranted
 
 REAL = pytest.mark.skipif(sys.platform != "win32", reason="asks Windows itself")
@@ -208,13 +208,61 @@ def test_who_holds_a_file_is_waited_for_by_a_rename_and_not_by_a_claim(monkeypat
         (206, errno.ENAMETOOLONG),
         (267, errno.ENOTDIR),
         (1295, errno.EDQUOT),
-        (53, errno.EIO),  # the network path was not found: nobody knows what was done
+        (59, errno.EIO),  # an unexpected network error: nobody knows what was done
+        (121, errno.EIO),  # the server did not answer in time
     ],
 )
 def test_windows_errors_that_python_has_no_name_for(winerror, code):
     error = OSError(errno.EINVAL, "text")
     error.winerror = winerror
     assert errno_of(error) == code
+
+
+AWAY = [15, 53, 67]
+"""Python says ENOENT: a drive, a server or a share that is not there."""
+FAILED = [20, 21, 22, 23, 24, 25, 26, 27, 29, 30, 31, 34, 83]
+"""Python says EACCES: a device that is not ready, or can't read, write or find something."""
+
+
+def outage(winerror):
+    code = errno.ENOENT if winerror in AWAY else errno.EACCES
+    error = OSError(code, "text")
+    error.winerror = winerror
+    return error
+
+
+@pytest.mark.parametrize("winerror", [*AWAY, *FAILED])
+def test_an_outage_is_no_answer(winerror, tmp_path, monkeypatch):
+    class Away(Model):
+        def open(self, *_):
+            raise outage(winerror)
+
+    def lstat(path, **_):
+        raise outage(winerror)
+
+    assert errno_of(outage(winerror)) == errno.EIO
+    monkeypatch.setattr(windows, "SYSTEM", Away())
+    assert native_rename.refusing_rename(b"job", b"new") == errno.EIO
+    assert native_rename.claiming_rename(b"job", b"new") == errno.EIO
+    store = PosixStore(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "lstat", lstat)
+        with pytest.raises(AmbiguousResult):
+            store.exists("job")
+    assert not store.exists("job")
+
+
+@pytest.mark.parametrize("winerror", [2, 3, 267])
+def test_what_windows_says_of_a_file_that_is_not_there(tmp_path, monkeypatch, winerror):
+    def lstat(path, **_):
+        error = OSError(errno.ENOTDIR if winerror == 267 else errno.ENOENT, "text")
+        error.winerror = winerror
+        raise error
+
+    store = PosixStore(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "lstat", lstat)
+        assert not store.exists("job")
 
 
 # -- places ------------------------------------------------------------------------------------

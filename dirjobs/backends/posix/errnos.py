@@ -55,6 +55,7 @@ SENTENCES = {
 }
 if sys.platform == "win32":
     SENTENCES[errno.EBUSY] = "another program has it open, or it may not be changed; try later"
+    SENTENCES[errno.EIO] = "its server or its disk can't be reached, or failed at it"
 
 
 _OF_WINDOWS = {
@@ -68,6 +69,27 @@ _OF_WINDOWS = {
     1295: errno.EDQUOT,  # ERROR_DISK_QUOTA_EXCEEDED
 }
 """What surely changed nothing, of what Python has no better name for."""
+_OUTAGES = frozenset(
+    {
+        15,  # ERROR_INVALID_DRIVE
+        20,  # ERROR_BAD_UNIT
+        21,  # ERROR_NOT_READY
+        22,  # ERROR_BAD_COMMAND
+        23,  # ERROR_CRC
+        24,  # ERROR_BAD_LENGTH
+        25,  # ERROR_SEEK
+        26,  # ERROR_NOT_DOS_DISK
+        27,  # ERROR_SECTOR_NOT_FOUND
+        29,  # ERROR_WRITE_FAULT
+        30,  # ERROR_READ_FAULT
+        31,  # ERROR_GEN_FAILURE
+        34,  # ERROR_WRONG_DISK
+        53,  # ERROR_BAD_NETPATH
+        67,  # ERROR_BAD_NET_NAME
+        83,  # ERROR_FAIL_I24
+    }
+)
+"""A server or a device that is away, or failed at it, which Python calls ENOENT or EACCES."""
 
 
 def refusal(code: int, what: str) -> StoreError:
@@ -81,12 +103,13 @@ def errno_of(error: OSError) -> int:
     """The errno of an error, made trustworthy on Windows.
 
     Python turns every Windows error that it has no name for into EINVAL, lost
-    connections included; only a few of those surely changed nothing.
+    connections included; only a few of those surely changed nothing.  Of a server that
+    is away it says that there is no such file, of a device that fails, that access is denied.
     """
     code = error.errno or errno.EIO
     winerror = getattr(error, "winerror", None)
     if winerror in _OF_WINDOWS:
         return _OF_WINDOWS[winerror]
-    if winerror is not None and code == errno.EINVAL:
+    if winerror in _OUTAGES or (winerror is not None and code == errno.EINVAL):
         return errno.EIO
     return code

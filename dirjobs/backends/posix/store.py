@@ -152,7 +152,7 @@ class PosixStore(Store):
                     try:
                         status = item.stat(follow_symlinks=False)
                     except OSError as error:
-                        if error.errno in (errno.ENOENT, errno.ESTALE):
+                        if errno_of(error) in (errno.ENOENT, errno.ESTALE):
                             continue  # it went away; NFS says so in its own way
                         raise
                     if regular(status.st_mode):
@@ -224,9 +224,11 @@ class PosixStore(Store):
     def exists(self, path: str) -> bool:
         try:
             os.lstat(self._at(path))
-        except (FileNotFoundError, NotADirectoryError):
+        except NotFound:  # no file of Windows can be called so
             return False
         except OSError as error:
+            if errno_of(error) in (errno.ENOENT, errno.ENOTDIR):
+                return False
             self._fail(error, path)
         return True
 
