@@ -274,7 +274,7 @@ class Volumes(Model):
         self.told = name, drive
 
     def volume(self, path):
-        assert not path.startswith("\\\\?\\")
+        assert path.startswith("\\") or path[1] == ":", "it is relative"
         return self.told
 
 
@@ -284,6 +284,13 @@ class Volumes(Model):
         (r"\\?\C:\jobs", Volumes("NTFS", 3), ("NTFS", False, ""), Mode.TRUST, ""),
         (r"\\?\E:\jobs", Volumes("exFAT", 2), ("exFAT", False, ""), Mode.TRUST, ""),
         (r"\\?\D:\jobs", Volumes("ReFS", 3), ("ReFS", False, ""), Mode.TRUST, ""),
+        (
+            r"\\?\Volume{1b3b1146-4076-11e1-84aa-806e6f6e6963}\jobs",
+            Volumes("NTFS", 3),
+            ("NTFS", False, ""),
+            Mode.TRUST,
+            "",
+        ),
         (r"C:\mnt\cloud", Volumes("FUSE-rclone", 3), ("FUSE-rclone", False, ""), Mode.VERIFY, ""),
         (r"\\?\Z:\jobs", Volumes("NTFS", 4), ("NTFS", True, ""), Mode.SYNC, ""),
         (
@@ -307,6 +314,23 @@ def test_what_a_place_warrants(path, kernel, volume, mode, url):
     assert found == volume
     assert warranted(posix.guarantees_of(found))[0] is mode
     assert found.url == url
+
+
+@pytest.mark.parametrize(
+    ("path", "plain"),
+    [
+        (r"\\?\C:\jobs", r"C:\jobs"),
+        (r"C:\jobs", r"C:\jobs"),
+        (r"\\?\UNC\nas\share", r"\\nas\share"),
+        (r"\\?\unc\nas\share", r"\\nas\share"),
+        (r"\\nas\share", r"\\nas\share"),
+        (r"\\?\Volume{1b3b1146-4076-11e1-84aa-806e6f6e6963}\jobs", None),
+        (r"\\?\GLOBALROOT\Device\HarddiskVolumeShadowCopy1\jobs", None),
+        (r"\\.\C:\jobs", None),
+    ],
+)
+def test_only_what_has_a_plain_spelling_gets_it(path, plain):
+    assert windows.plain_path(path) == (plain or path)
 
 
 def test_the_shares_own_url_is_proposed_once(caplog, monkeypatch):

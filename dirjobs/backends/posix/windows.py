@@ -29,6 +29,8 @@ _DISKS = frozenset({"NTFS", "ReFS", "exFAT", "FAT32", "FAT"})
 """File systems of Windows: others' (WinFsp, Dokan, shared folders of a virtual machine) may rename
 in their own way."""
 
+_DEVICES = ("\\\\?\\", "\\\\.\\")
+"""What paths begin with that name no server."""
 LONGEST_PLAIN_PATH = 259
 """Characters; programs take no longer path that is not spelled as `paths.extended` does."""
 CLIENT_LAG = 10.0
@@ -152,7 +154,7 @@ def volume_of(kernel: Kernel, path: str) -> Volume:
         path: a whole path, without links as far as that is known.
     """
     plain = plain_path(path)
-    share = plain if plain.startswith("\\\\") else ""
+    share = plain if plain.startswith("\\\\") and not plain.startswith(_DEVICES) else ""
     try:
         name, drive = kernel.volume(plain)
     except OSError:  # a server that does not answer, or a drive that is not there
@@ -169,10 +171,15 @@ def real_path(path: str) -> str:
 
 
 def plain_path(path: str) -> str:
-    r"""A path without the ``\\?\`` that `paths.extended` puts before it."""
-    if path.startswith("\\\\?\\UNC\\"):
-        return "\\" + path[len("\\\\?\\UNC") :]
-    return path.removeprefix("\\\\?\\")
+    r"""A path without the ``\\?\`` that `paths.extended` puts before it.
+
+    Others that begin so have no plain spelling: what is left of ``\\?\Volume{...}\jobs`` would be
+    in the current folder.
+    """
+    rest = path.removeprefix("\\\\?\\")
+    if rest == path or rest[1:3] == ":\\":
+        return rest
+    return f"\\\\{rest[4:]}" if rest[:4].upper() == "UNC\\" else path
 
 
 if sys.platform == "win32":
