@@ -51,7 +51,7 @@ class TestSftp(StoreTests):
     def _root(self, server: SshServer | AsyncSsh, url: str) -> None:
         self.root = server.root / url.rpartition("/")[2]
         if not isinstance(server, OpenSsh):
-            self.ROUNDS, self.PROCESS_ROUNDS, self.MANY = amount(12, 20), amount(25, 40), 200
+            self.ROUNDS, self.PROCESS_ROUNDS, self.MANY = amount(8, 20), amount(15, 40), 200
 
     def make_old(self, store: Store, path: str) -> None:
         os.utime(self.root / path, (1_000_000_000, 1_000_000_000))

@@ -45,7 +45,7 @@ class TestSmb(StoreTests):
     def _root(self, request: pytest.FixtureRequest, samba: Samba, url: str) -> None:
         self.root = samba.root / url.rpartition("/")[2]
         if "plain" not in request.node.name:  # what the server does is the same then
-            self.ROUNDS, self.PROCESS_ROUNDS, self.MANY = amount(12, 20), amount(25, 40), 200
+            self.ROUNDS, self.PROCESS_ROUNDS, self.MANY = amount(8, 20), amount(15, 40), 200
 
     def make_old(self, store: Store, path: str) -> None:
         os.utime(self.root / path, (1_000_000_000, 1_000_000_000))

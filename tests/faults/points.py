@@ -52,10 +52,10 @@ from tests.unit.lives import World
 def numbers(operation, *case):
     """The requests of an operation to try, by their number.
 
-    Daily that is every fourth one, and every sixth of a requeue, whose many heartbeats are
+    Daily that is every sixth one, and every tenth of a requeue, whose many heartbeats are
     alike.  The first of them depends on the case, so that like cases try all of them together.
     """
-    step = amount(6 if operation == "requeue" else 4, 1)
+    step = amount(10 if operation == "requeue" else 6, 1)
     return itertools.count(1 + zlib.crc32(repr(case).encode()) % step, step)
 
 

@@ -70,7 +70,7 @@ def test_every_request(place, mode, lasting, operation, request, figures):
     if not THOROUGH and lasting is (mode is Mode.TRUST) and name == "memory":
         pytest.skip("DIRJOBS_THOROUGH=1 does this")
     policy = Policy(mode, 0.0, 10, lease=50, timeout=5, max_pause=10)
-    every = SAMPLE if is_sample else amount(2, 1)
+    every = SAMPLE if is_sample else amount(3, 1)
     cases, violations = 0, []
     for number, (name, way) in enumerate(place.ways.items()):
         for n in itertools.count(1):

@@ -24,7 +24,7 @@ from tests.servers import azurite, seaweedfs
 from tests.servers.child import die_with_parent
 
 WORKERS = amount(4, 8)
-JOBS = amount(150, 1000)
+JOBS = amount(80, 1000)
 QUICK = {"heartbeat": 1.0, "lease": 120.0, "timeout": 30.0, "max_pause": 20.0}
 """Who was killed is seen to be gone, on this machine: nobody waits for the lease."""
 BETWEEN_KILLS = 2.0

@@ -42,8 +42,8 @@ def drain(samba: Samba, url: str, root: Path, tmp_path: Path) -> Iterator[Drain]
 
 
 def test_eight_workers_and_a_producer(samba: Samba, url: str, drain: Drain) -> None:
-    there = [f"job{number}.txt" for number in range(amount(200, 700))]
-    added = [f"added{number}.txt" for number in range(amount(100, 300))]
+    there = [f"job{number}.txt" for number in range(amount(100, 700))]
+    added = [f"added{number}.txt" for number in range(amount(50, 300))]
     drain.put(*there)
     drain.start(8)
     with DirJobs(url, wid="producer", storage_options=samba.options, create=True) as producer:
@@ -55,7 +55,7 @@ def test_eight_workers_and_a_producer(samba: Samba, url: str, drain: Drain) -> N
 
 def test_nobody_ends_before_the_last_job_is_taken(drain: Drain) -> None:
     """The loser of a race may be told "busy": that must not look like an empty queue."""
-    jobs = [f"job{number}.txt" for number in range(amount(150, 400))]
+    jobs = [f"job{number}.txt" for number in range(amount(80, 400))]
     drain.put(*jobs)
     drain.may_end()
     drain.start(8)
@@ -70,7 +70,7 @@ def test_a_job_costs_five_round_trips(samba: Samba, drain: Drain, figures: Figur
     worker does once, for any number of jobs, is not counted: it logs on, announces itself,
     and says that it has ended.
     """
-    jobs = [f"job{number}.txt" for number in range(amount(400, 1000))]
+    jobs = [f"job{number}.txt" for number in range(amount(200, 1000))]
     drain.may_end()
     with Proxy(samba.port) as proxy:
         # However long it takes on a busy machine, heartbeats add nothing to what jobs cost.

@@ -18,7 +18,7 @@ from dirjobs.errors import Busy
 from dirjobs.layers import Layer
 from dirjobs.layout import RUNNING, WAITING
 from dirjobs.registry import open_store
-from tests.amounts import PATIENCE
+from tests.amounts import PATIENCE, amount
 from tests.process.drain import Drain, wait_until
 from tests.servers.child import die_with_parent
 from tests.servers.samba import Samba, needed
@@ -94,7 +94,7 @@ def test_readers_that_share_deletes_block_nobody(drain: Drain, opened: Opener) -
 
 
 @pytest.mark.parametrize(
-    ("mode", "share"), [("rb", "r"), ("rb", "rw"), ("r+b", "r"), ("r+b", "rw")]
+    ("mode", "share"), [("rb", "r"), ("r+b", "rw"), ("rb", "rw"), ("r+b", "r")][: amount(2, 4)]
 )
 def test_other_readers_and_writers_keep_their_jobs_until_they_close(
     drain: Drain, opened: Opener, mode: str, share: str

@@ -1,4 +1,4 @@
-"""The README's walk-through, typed as it stands there, on a folder, Apache and Samba."""
+"""The README's walk-through, typed as it stands there, on a folder, Apache and others."""
 
 import csv
 import re
@@ -10,8 +10,9 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.amounts import PATIENCE
+from tests.amounts import PATIENCE, THOROUGH
 from tests.command_line import environment
+from tests.process.backends import BACKENDS
 from tests.test_readme import WALK, command_folder, sections
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX shells and signals")
@@ -75,6 +76,7 @@ def ended(process, code=0):
     return out
 
 
+@pytest.mark.parametrize("backend", [*BACKENDS] if THOROUGH else ["posix", "apache"], indirect=True)
 def test_the_walk_through(place, tmp_path):
     if shutil.which("bash") is None:
         pytest.skip("needs bash: apt-get install bash")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dirjobs import DirJobs
-from tests.amounts import amount
+from tests.amounts import THOROUGH, amount
 from tests.conftest import Figures
 from tests.fake_webdav import PERSONALITIES
 from tests.fake_webdav.fixtures import serve_fake
@@ -82,6 +82,7 @@ COPYING = [PERSONALITIES[name] for name in ("copying_lenient", "copying_strict",
 _MEETING = 0.02
 """Seconds: windows are open for longer than requests take, so that workers do meet in them."""
 
+EACH_DAY = COPYING if THOROUGH else COPYING[-1:]
 BOTH_PROCEED = replace(PERSONALITIES["both_proceed"], gap=_MEETING)
 
 
@@ -93,7 +94,7 @@ def tell(figures: Figures, done: Drained, there) -> None:
     )
 
 
-@pytest.mark.parametrize("personality", COPYING, ids=lambda each: each.name)
+@pytest.mark.parametrize("personality", EACH_DAY, ids=lambda each: each.name)
 def test_verify_is_right_where_a_move_across_folders_copies(
     serve_fake, tmp_path, personality, figures
 ):
@@ -117,7 +118,7 @@ def test_verify_is_right_where_both_proceed(serve_fake, tmp_path, figures):
     assert sum(done.decided.values()) > 0
 
 
-@pytest.mark.parametrize("personality", COPYING, ids=lambda each: each.name)
+@pytest.mark.parametrize("personality", EACH_DAY, ids=lambda each: each.name)
 def test_hardly_a_job_suffers_where_every_move_copies(serve_fake, tmp_path, personality, figures):
     """Worse than any server measured: inside a folder too.
 
