@@ -12,7 +12,7 @@ import os
 import sys
 from contextlib import suppress
 
-from dirjobs import keyrings
+from dirjobs import keyrings, local_files
 from dirjobs.keyrings import NoKeyring
 
 log = logging.getLogger(__name__)
@@ -106,7 +106,7 @@ def _write(logins: dict[str, str]) -> None:
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
         with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             json.dump(logins, file, indent=1)
-        os.replace(draft, path)
+        local_files.replace(draft, path)
     except OSError:
         with suppress(OSError):
             os.unlink(draft)

@@ -40,7 +40,7 @@ class Box(NamedTuple):
 PROGRAM, QUEUE, CORE, STORE = "#fdf1dc", "#e3f0e3", "#dfeaf7", "#efe6f5"
 LOWEST = (
     *("names", "clock", "threads", "redaction", "shell", "sizes", "placeholders"),
-    *("temporary", "typed", "version", "logins", "keyrings"),
+    *("temporary", "local_files", "typed", "version", "logins", "keyrings"),
 )
 BOXES = (
     Box(1, 0, ("cli",), ("the commands, one file each",), PROGRAM),

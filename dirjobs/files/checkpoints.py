@@ -23,6 +23,7 @@ from functools import cached_property
 from threading import Lock
 from typing import BinaryIO, cast
 
+from dirjobs import local_files
 from dirjobs.admin.signatures import Signatures
 from dirjobs.backends.posix.errnos import errno_of
 from dirjobs.clock import growing_pauses
@@ -183,7 +184,7 @@ class Checkpoints:
                     raise Unusable("it is not signed by this worker's key")
             file.seek(0)
             self._unpack(file)
-        os.unlink(file.name)
+        local_files.unlink(file.name)
 
     def _download(self, path: str, file: BinaryIO, target: BinaryIO) -> bool:
         file.seek(0)
@@ -302,7 +303,7 @@ class Checkpoints:
                     self._store(checkpoint, file)
         finally:
             with suppress(FileNotFoundError):
-                os.unlink(path)
+                local_files.unlink(path)
         self._saved = before
         return ""
 

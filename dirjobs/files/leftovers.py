@@ -14,6 +14,7 @@ from functools import cache
 from itertools import islice
 from typing import BinaryIO, NamedTuple
 
+from dirjobs import local_files
 from dirjobs.backends.posix import windows
 from dirjobs.backends.posix.paths import extended
 from dirjobs.layout import names_in_turn
@@ -179,6 +180,6 @@ def _make_shallow(folder: str) -> int:
                 continue
             while os.path.lexists(target := os.path.join(folder, f"deep-{number}")):
                 number += 1
-            os.rename(path, target)
+            local_files.replace(path, target)
             moved += 1
     return moved

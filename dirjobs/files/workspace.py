@@ -24,6 +24,7 @@ from typing import Any
 
 import msgspec
 
+from dirjobs import local_files
 from dirjobs.errors import ConfigurationError, named_in_errors
 from dirjobs.files import leftovers
 from dirjobs.names import local_problem
@@ -170,7 +171,7 @@ class Workspace:
         if os.path.lexists(self.results):
             # A file of an earlier run of the command that can't be removed does no harm there.
             aside = tempfile.mkdtemp(prefix="earlier-", dir=self.path)
-            os.rename(self.results, os.path.join(aside, _RESULTS))
+            local_files.replace(self.results, os.path.join(aside, _RESULTS))
             leftovers.remove(aside)
         os.mkdir(self.results)
         return self.results
@@ -306,7 +307,7 @@ def _replace(path: str, data: bytes) -> None:
     draft = f"{path}.new"
     with named_in_errors(draft), open(draft, "wb") as file:
         file.write(data)
-    os.replace(draft, path)
+    local_files.replace(draft, path)
 
 
 def _locked(path: str, flags: int = 0) -> int:

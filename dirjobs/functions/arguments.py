@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from threading import Lock
 
+from dirjobs import local_files
 from dirjobs.layout import ARGUMENTS
 from dirjobs.names import nonce
 from dirjobs.protocol import folders
@@ -99,10 +100,10 @@ class Cache:
                 share.store.download(path_of(digest), file)
                 size = file.tell()
             _check(part, digest, share.store.full_path(path_of(digest)))
-            os.replace(part, path)
+            local_files.replace(part, path)
         finally:
             with suppress(FileNotFoundError):
-                os.remove(part)
+                local_files.unlink(part)
         self._sizes[digest] = size
         return path
 
@@ -113,7 +114,7 @@ class Cache:
                 return
             del self._sizes[oldest]
             with suppress(FileNotFoundError):
-                os.remove(os.path.join(self._folder, oldest))
+                local_files.unlink(os.path.join(self._folder, oldest))
 
 
 def _check(path: str, digest: str, shown: str) -> None:

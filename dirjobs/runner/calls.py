@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import msgspec
 
-from dirjobs import threads
+from dirjobs import local_files, threads
 from dirjobs.clock import utc_now
 from dirjobs.files.output_buffer import OutputBuffer
 from dirjobs.files.workspace import make, new_note
@@ -340,7 +340,7 @@ class Call:
             environment=dict(environment),
         )
         with suppress(FileNotFoundError):  # of an attempt before
-            os.remove(self._value)
+            local_files.unlink(self._value)
         self._run = self._functions.start(request, output, changed)
         return self._run
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
+from dirjobs import local_files
 from dirjobs.admin.history import History, files_of
 from dirjobs.errors import ConfigurationError, NotFound
 from dirjobs.layout import RESULTS, JobFile
@@ -99,7 +100,7 @@ def fetch(share: Share, remote: Remote, target: str) -> bool:
             share.store.download(remote.path, file)
         if entry.mtime is not None:
             os.utime(draft, (entry.mtime, entry.mtime))
-        os.replace(draft, path)
+        local_files.replace(draft, path)
     except NotFound:
         _discard(draft)
         return False  # somebody removed it meanwhile

@@ -18,7 +18,7 @@ from itertools import islice
 from threading import Lock
 from typing import BinaryIO, cast
 
-from dirjobs import layout
+from dirjobs import layout, local_files
 from dirjobs.clock import growing_pauses, utc_now
 from dirjobs.console.errors import explained, say
 from dirjobs.console.text import duration, printable
@@ -413,7 +413,7 @@ class Execution:
             with open(value.path, "rb") as file:
                 self._details.value = base64.b64encode(file.read()).decode()
         elif os.path.isdir(workspace.results):
-            os.replace(value.path, os.path.join(workspace.results, layout.VALUE))
+            local_files.replace(value.path, os.path.join(workspace.results, layout.VALUE))
 
     def _leave_to_others(self, reason: str, output: OutputBuffer) -> JobResult:
         """The end of an attempt at a call that can't be run here: it goes back, and has failed

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from dirjobs import local_files
 from dirjobs.backends.posix import rename
 from dirjobs.backends.posix.errnos import errno_of
 from dirjobs.backends.posix.store import PosixStore
@@ -37,7 +38,7 @@ class Windows:
         self.now += seconds
 
     def run(self):
-        rename.patiently(self, clock=lambda: self.now, sleep=self.sleep)
+        local_files.patiently(self, clock=lambda: self.now, sleep=self.sleep)
 
 
 def test_windows_is_asked_again_while_somebody_holds_the_file():
@@ -51,7 +52,7 @@ def test_windows_is_not_asked_for_ever():
     system = Windows(*[32] * 1000)
     with pytest.raises(OSError, match="held"):
         system.run()
-    assert system.now <= rename.PATIENCE
+    assert system.now <= local_files.PATIENCE
     assert system.calls < 50
 
 

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from dirjobs import local_files
 from dirjobs.backends.posix import rename as native_rename
 from dirjobs.backends.posix import store as posix
 from dirjobs.backends.posix import windows
@@ -50,7 +51,7 @@ class Model:
         file = self.files[path]
         for other, its_rights, its_share in self.handles.values():
             if other is file and (rights & ~its_share or its_rights & ~share):
-                raise refused(windows.SHARING_VIOLATION)
+                raise refused(local_files.SHARING_VIOLATION)
         number = next(self.numbers)
         self.handles[number] = file, rights, share
         return number
@@ -92,7 +93,7 @@ def test_of_two_whose_calls_overlap_one_renames(rename, winners):
         try:
             rename(model, "job", dst)
         except OSError as error:
-            assert error.winerror in {2, *windows.HELD}
+            assert error.winerror in {2, *local_files.HELD}
         else:
             told.append(dst)
 
@@ -117,7 +118,7 @@ def test_a_file_that_others_hold_is_not_renamed(share):
     model.open("job", windows.GENERIC_READ, share, windows.OPEN_EXISTING, 0)
     with pytest.raises(OSError, match="refused") as caught:
         windows.rename(model, "job", "claimed")
-    assert caught.value.winerror == windows.SHARING_VIOLATION
+    assert caught.value.winerror == local_files.SHARING_VIOLATION
 
 
 def test_a_file_that_is_still_written_is_not_renamed():
@@ -178,7 +179,7 @@ def test_a_handle_that_python_does_not_take_is_closed(tmp_path):
 # -- patience ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("winerror", [*windows.HELD, windows.ACCESS_DENIED])
+@pytest.mark.parametrize("winerror", [*local_files.HELD, local_files.ACCESS_DENIED])
 def test_who_holds_a_file_is_waited_for_by_a_rename_and_not_by_a_claim(monkeypatch, winerror):
     now = 0.0
 
@@ -191,11 +192,11 @@ def test_who_holds_a_file_is_waited_for_by_a_rename_and_not_by_a_claim(monkeypat
         now += seconds
 
     monkeypatch.setattr(windows, "SYSTEM", Held())
-    patiently = functools.partial(native_rename.patiently, clock=lambda: now, sleep=sleep)
-    monkeypatch.setattr(native_rename, "patiently", patiently)
-    code = errno.EACCES if winerror == windows.ACCESS_DENIED else errno.EBUSY
+    patiently = functools.partial(local_files.patiently, clock=lambda: now, sleep=sleep)
+    monkeypatch.setattr(local_files, "patiently", patiently)
+    code = errno.EACCES if winerror == local_files.ACCESS_DENIED else errno.EBUSY
     assert native_rename.refusing_rename(b"job", b"new") == code
-    assert 1 < now <= native_rename.PATIENCE
+    assert 1 < now <= local_files.PATIENCE
     now = 0.0
     assert native_rename.claiming_rename(b"job", b"new") == errno.EBUSY
     assert now < 0.05
@@ -386,7 +387,7 @@ def test_windows_lets_one_caller_at_a_time_rename_a_file(store):
     try:
         with pytest.raises(PermissionError) as caught:
             kernel.open(path, windows.DELETE, windows.SHARE_READ, windows.OPEN_EXISTING, 0)
-        assert caught.value.winerror == windows.SHARING_VIOLATION
+        assert caught.value.winerror == local_files.SHARING_VIOLATION
         with pytest.raises(Busy):
             store.claim("a/job", "b/job")
     finally:
@@ -464,8 +465,8 @@ def test_windows_is_asked_again_until_another_program_closes_the_file(store, mon
             closed.append(seconds)
             kernel.close(alone)
 
-    patiently = functools.partial(native_rename.patiently, sleep=sleep)
-    monkeypatch.setattr(native_rename, "patiently", patiently)
+    patiently = functools.partial(local_files.patiently, sleep=sleep)
+    monkeypatch.setattr(local_files, "patiently", patiently)
     arguments = {"write": ["a/job", b"new"], "rename": ["a/job", "b/job"]}.get(verb, ["a/job"])
     result = getattr(store, verb)(*arguments)
     assert closed

@@ -13,14 +13,11 @@ import ctypes
 import errno
 import os
 import sys
-import time
-from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import Protocol
 
+from dirjobs import local_files
 from dirjobs.backends.posix import windows
 from dirjobs.backends.posix.errnos import errno_of
-
-T = TypeVar("T")
 
 AT_FDCWD = -2 if sys.platform == "darwin" else -100
 """Stands for the working directory where an open folder is asked for."""
@@ -38,12 +35,9 @@ RENAME_EXCL = 4  # sys/stdio.h on macOS
 NOT_HERE = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
 """The kernel or the file system does not know how to rename without replacing."""
 
-_TRANSIENT = windows.HELD | {windows.ACCESS_DENIED}
-PATIENCE = 3.0
-"""Seconds for which Windows is asked again: scanners and NAS hold files for up to 0.8 s."""
 CLAIM_PATIENCE = 0.01
-"""The same for a claim: rivals hold a file for less than that, and with whoever holds it for longer
-the other jobs need not wait."""
+"""`local_files.PATIENCE` for a claim: rivals hold a file for less than that, and with whoever holds
+it for longer the other jobs need not wait."""
 
 
 def native() -> Rename | None:
@@ -109,7 +103,7 @@ def look_first(src: bytes, dst: bytes, at: int = AT_FDCWD, to: int = AT_FDCWD) -
 
 def refusing_rename(src: bytes, dst: bytes, at: int = AT_FDCWD, to: int = AT_FDCWD) -> int:  # noqa: ARG001
     """Rename on Windows, which knows no open folders; who holds the file is waited for."""
-    return _patient_rename(src, dst, PATIENCE)
+    return _patient_rename(src, dst, local_files.PATIENCE)
 
 
 def claiming_rename(src: bytes, dst: bytes) -> int:
@@ -128,36 +122,7 @@ def _patient_rename(src: bytes, dst: bytes, patience: float) -> int:
     assert kernel is not None
     one, other = os.fsdecode(src), os.fsdecode(dst)
     try:
-        patiently(lambda: windows.rename(kernel, one, other), patience)
+        local_files.patiently(lambda: windows.rename(kernel, one, other), patience)
     except OSError as error:
         return errno_of(error)
     return 0
-
-
-def patiently(
-    action: Callable[[], T],
-    patience: float = PATIENCE,
-    clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], None] = time.sleep,
-) -> T:
-    """Do `action`, again while Windows says that somebody holds the file.
-
-    These refusals change nothing and mostly pass within a second (virus scanners,
-    indexers, NAS).  Elsewhere an error has no ``winerror`` and is raised at once.
-
-    Args:
-        action: what to do; raises OSError.
-        patience: for how many seconds.
-        clock: seconds, monotonic.
-        sleep: waits for so many seconds.
-    """
-    until = clock() + patience
-    pause = min(0.01, patience / 5)
-    while True:
-        try:
-            return action()
-        except OSError as error:
-            if getattr(error, "winerror", None) not in _TRANSIENT or clock() + pause > until:
-                raise
-        sleep(pause)
-        pause = min(2 * pause, 0.25)

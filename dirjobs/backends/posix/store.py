@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import BinaryIO, NamedTuple, NoReturn
 
+from dirjobs import local_files
 from dirjobs.backends.posix import rename as native_rename
 from dirjobs.backends.posix import windows
 from dirjobs.backends.posix.errnos import errno_of, refusal
@@ -260,7 +261,7 @@ class PosixStore(Store):
                         there = True
                         self._put(file, path, data)
                     source, target, at = folder.prefix + draft, folder.prefix + name, folder.handle
-                    native_rename.patiently(
+                    local_files.patiently(
                         lambda: os.replace(source, target, src_dir_fd=at, dst_dir_fd=at)
                     )
                 except OSError:
@@ -301,7 +302,7 @@ class PosixStore(Store):
         try:
             with self._folder_of(path) as folder:
                 where = folder.prefix + split(path)[1]
-                native_rename.patiently(lambda: os.unlink(where, dir_fd=folder.handle))
+                local_files.patiently(lambda: os.unlink(where, dir_fd=folder.handle))
         except OSError as error:
             self._fail(error, path)
 
@@ -487,7 +488,7 @@ class PosixStore(Store):
         if kernel is None:
             handle = os.open(folder.prefix + name, flags, 0o666, dir_fd=folder.handle)
         else:
-            handle = native_rename.patiently(
+            handle = local_files.patiently(
                 lambda: windows.sharing_open(kernel, folder.prefix + name, flags)
             )
         if not stat.S_ISREG(os.fstat(handle).st_mode):

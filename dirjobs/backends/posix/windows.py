@@ -36,10 +36,6 @@ LONGEST_PLAIN_PATH = 259
 CLIENT_LAG = 10.0
 """Seconds for which Windows' own client may list a server's folder from its cache."""
 
-ACCESS_DENIED, SHARING_VIOLATION, LOCK_VIOLATION = 5, 32, 33
-HELD = frozenset({SHARING_VIOLATION, LOCK_VIOLATION})
-"""Another program has the file open, and shares it with nobody who may rename or read it."""
-
 
 class Kernel(Protocol):
     """What is asked of Windows.  Errors are OSErrors with a ``winerror``."""
@@ -95,7 +91,7 @@ def rename(kernel: Kernel, src: str, dst: str) -> None:
         dst: the same; what is there is not replaced, and `src` itself is there.
 
     Raises:
-        OSError: it was not done: of `HELD` if somebody else has the file open.
+        OSError: it was not done: of `local_files.HELD` if somebody else has the file open.
     """
     if src == dst:
         os.lstat(src)

@@ -1,0 +1,57 @@
+"""Files of this machine, with the patience that Windows needs."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+ACCESS_DENIED, SHARING_VIOLATION, LOCK_VIOLATION = 5, 32, 33
+HELD = frozenset({SHARING_VIOLATION, LOCK_VIOLATION})
+"""Another program has the file open, and shares it with nobody who may rename or read it."""
+PATIENCE = 3.0
+"""Seconds for which Windows is asked again: scanners and NAS hold files for up to 0.8 s."""
+
+_TRANSIENT = HELD | {ACCESS_DENIED}
+
+
+def patiently(
+    action: Callable[[], T],
+    patience: float = PATIENCE,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> T:
+    """Do `action`, again while Windows says that somebody holds the file.
+
+    These refusals change nothing and mostly pass within a second (virus scanners,
+    indexers, NAS).  Elsewhere an error has no ``winerror`` and is raised at once.
+
+    Args:
+        action: what to do; raises OSError.
+        patience: for how many seconds.
+        clock: seconds, monotonic.
+        sleep: waits for so many seconds.
+    """
+    until = clock() + patience
+    pause = min(0.01, patience / 5)
+    while True:
+        try:
+            return action()
+        except OSError as error:
+            if getattr(error, "winerror", None) not in _TRANSIENT or clock() + pause > until:
+                raise
+        sleep(pause)
+        pause = min(2 * pause, 0.25)
+
+
+def replace(src: str, dst: str) -> None:
+    """`os.replace`, also of a folder: Windows renames none in which anybody has a file open."""
+    patiently(lambda: os.replace(src, dst))
+
+
+def unlink(path: str) -> None:
+    """`os.unlink`, of a file that was just written."""
+    patiently(lambda: os.unlink(path))
