@@ -1,8 +1,10 @@
-"""Files of this machine, with the patience that Windows needs."""
+"""Files of this machine, with the patience and the rights that Windows needs."""
 
 from __future__ import annotations
 
 import os
+import secrets
+import sys
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -55,3 +57,36 @@ def replace(src: str, dst: str) -> None:
 def unlink(path: str) -> None:
     """`os.unlink`, of a file that was just written."""
     patiently(lambda: os.unlink(path))
+
+
+def make_private_folders(path: str) -> None:
+    """Make a folder that only this user may enter, and what is missing above it; it may be there.
+
+    Raises:
+        OSError: this machine refuses.
+    """
+    os.makedirs(path, mode=_private_mode(), exist_ok=True)
+
+
+def make_new_folder(place: str, prefix: str) -> str:
+    """A new folder in `place` that only this user may enter; its path.
+
+    `tempfile.mkdtemp` takes it for a name in use when Windows denies access to `place`, and tries
+    all there are.
+
+    Raises:
+        OSError: this machine refuses.
+    """
+    path = os.path.join(place, f"{prefix}{secrets.token_hex(5)}")
+    os.mkdir(path, _private_mode())
+    return path
+
+
+def _private_mode() -> int:
+    """The mode of a folder for this user alone.
+
+    On Windows a folder has the rights of the one it is in, and those of a user's own are private.
+    Python makes 0o700 rights of the owner alone there, who is another one in the console of an
+    administrator.
+    """
+    return 0o777 if sys.platform == "win32" else 0o700

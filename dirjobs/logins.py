@@ -103,7 +103,7 @@ def _write(logins: dict[str, str]) -> None:
     path = _path()
     draft = f"{path}.new"
     try:
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        local_files.make_private_folders(os.path.dirname(path))
         with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             json.dump(logins, file, indent=1)
         local_files.replace(draft, path)

@@ -13,10 +13,10 @@ share: whatever ends the worker, no finished result goes with it.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
@@ -25,6 +25,7 @@ from typing import Any
 import msgspec
 
 from dirjobs import local_files
+from dirjobs.backends.posix.errnos import errno_of
 from dirjobs.errors import ConfigurationError, named_in_errors
 from dirjobs.files import leftovers
 from dirjobs.names import local_problem
@@ -70,12 +71,7 @@ def prepared(folder: str) -> str:
     Raises:
         ConfigurationError: it can't be used.
     """
-    problem = "it can't be written to"
-    try:
-        os.makedirs(folder, mode=0o700, exist_ok=True)
-    except OSError as error:
-        problem = error.strerror or problem
-    if not os.access(folder, os.W_OK | os.X_OK):
+    if problem := _problem(folder):
         raise ConfigurationError(
             f"the folder {folder!r}, in which jobs work and results are kept until they are on"
             f" the share, can't be used ({problem}): name another one in {SCRATCH_VARIABLE} or by"
@@ -170,7 +166,7 @@ class Workspace:
         """
         if os.path.lexists(self.results):
             # A file of an earlier run of the command that can't be removed does no harm there.
-            aside = tempfile.mkdtemp(prefix="earlier-", dir=self.path)
+            aside = local_files.make_new_folder(self.path, "earlier-")
             local_files.replace(self.results, os.path.join(aside, _RESULTS))
             leftovers.remove(aside)
         os.mkdir(self.results)
@@ -223,8 +219,8 @@ def make(scratch: str, note: Note) -> Workspace:
     Raises:
         OSError: this machine refuses.
     """
-    os.makedirs(scratch, mode=0o700, exist_ok=True)  # somebody may have tidied up
-    path = tempfile.mkdtemp(prefix=f"{note.worker}-", dir=scratch)
+    local_files.make_private_folders(scratch)  # somebody may have tidied up
+    path = local_files.make_new_folder(scratch, f"{note.worker}-")
     workspace = Workspace(path, note, _locked(path, os.O_CREAT))
     try:
         workspace.record()
@@ -280,6 +276,27 @@ def new_note(*, queue: str, queue_id: str, job: str, claim: str, worker: str, be
         process=this_process(),
         began=began,
     )
+
+
+def _problem(folder: str) -> str:
+    """Why jobs can't work in a folder, which is made; empty if they can, or a full disk may have
+    room again.
+
+    It is tried: `os.access` knows nothing of the rights that Windows goes by.
+    """
+    try:
+        local_files.make_private_folders(folder)
+    except OSError as error:
+        return error.strerror or str(error)
+    try:
+        trial = local_files.make_new_folder(folder, "trial-")
+        local_files.patiently(lambda: os.rmdir(trial))
+    except PermissionError:
+        return "it can't be written to"
+    except OSError as error:
+        is_full = errno_of(error) in (errno.ENOSPC, errno.EDQUOT)
+        return "" if is_full else error.strerror or str(error)
+    return ""
 
 
 def _is_sticky(status: os.stat_result) -> bool:

@@ -93,7 +93,7 @@ class Cache:
         if digest in self._sizes:
             self._sizes.move_to_end(digest)
             return path
-        os.makedirs(self._folder, mode=0o700, exist_ok=True)
+        local_files.make_private_folders(self._folder)
         part = f"{path}.{nonce()}"
         try:
             with open(part, "xb") as file:
