@@ -1,4 +1,4 @@
-"""Files of this machine, with the patience and the rights that Windows needs."""
+"""Files of this machine, and what is particular about them on Windows: patience, rights, links."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ PATIENCE = 3.0
 """Seconds for which Windows is asked again: scanners and NAS hold files for up to 0.8 s."""
 
 _TRANSIENT = HELD | {ACCESS_DENIED}
+_MOUNT_POINT = 0xA000_0003  # `stat.IO_REPARSE_TAG_MOUNT_POINT`, which is missing elsewhere
 
 
 def patiently(
@@ -90,3 +91,12 @@ def _private_mode() -> int:
     administrator.
     """
     return 0o777 if sys.platform == "win32" else 0o700
+
+
+def is_junction(status: os.stat_result) -> bool:
+    """Whether it is a link to a folder of the kind that Windows and Python call a folder.
+
+    Args:
+        status: of the link itself, from `os.lstat` or the like.
+    """
+    return getattr(status, "st_reparse_tag", 0) == _MOUNT_POINT

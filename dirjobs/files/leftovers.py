@@ -71,7 +71,7 @@ def contents(folder: str) -> Iterator[Found]:
             path = f"{inside}/{entry.name}" if inside else entry.name
             why = ""
             with suppress(OSError):
-                if entry.is_dir(follow_symlinks=False):
+                if _is_folder(entry):
                     folders.append(path)
                     continue
                 why = _why_left_out(entry)
@@ -90,6 +90,17 @@ def contents(folder: str) -> Iterator[Found]:
         above += reversed(folders)
 
 
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a folder itself, and no link to one."""
+    return entry.is_dir(follow_symlinks=False) and not _is_junction(entry)
+
+
+def _is_junction(entry: os.DirEntry[str]) -> bool:
+    with suppress(OSError):  # its path is too long, or it went away: who lists it is told
+        return local_files.is_junction(entry.stat(follow_symlinks=False))
+    return False
+
+
 def _folded(name: str) -> str:
     """What is the same for names that some file system takes for one."""
     return unicodedata.normalize("NFC", name).casefold()
@@ -101,7 +112,7 @@ def _why_left_out(entry: os.DirEntry[str]) -> str:
             return "it is a link into /proc"
     if entry.is_file():
         return ""
-    if not entry.is_symlink():
+    if not (entry.is_symlink() or _is_junction(entry)):
         return "it is no file"
     return "it is a link to a folder" if entry.is_dir() else "it is a link to no file"
 
@@ -173,7 +184,7 @@ def _make_shallow(folder: str) -> int:
     while above:
         place, depth = above.pop()
         with os.scandir(place) as entries:
-            folders = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+            folders = [entry.path for entry in entries if _is_folder(entry)]
         for path in folders:
             if depth < _SHALLOW:
                 above.append((path, depth + 1))

@@ -311,7 +311,7 @@ def _is_ours(path: str) -> bool:
     """
     path = os.path.abspath(path)
     found = os.lstat(path)
-    if not stat.S_ISDIR(found.st_mode):
+    if not stat.S_ISDIR(found.st_mode) or local_files.is_junction(found):
         return False
     if sys.platform == "win32":
         return True
