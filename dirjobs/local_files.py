@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import stat
 import sys
 import time
 from collections.abc import Callable
@@ -91,6 +92,15 @@ def _private_mode() -> int:
     administrator.
     """
     return 0o777 if sys.platform == "win32" else 0o700
+
+
+def is_link(path: str) -> bool:
+    """Whether something is a symbolic link or a junction; it need not be there."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return False
+    return stat.S_ISLNK(status.st_mode) or is_junction(status)
 
 
 def is_junction(status: os.stat_result) -> bool:

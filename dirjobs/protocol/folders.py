@@ -18,6 +18,7 @@ from dirjobs.errors import (
 )
 from dirjobs.layers import repeatable_upload
 from dirjobs.layout import AGREEMENT, FOLDERS, MAY_BE_LINKS, QUEUE, WAITING
+from dirjobs.local_files import is_link
 from dirjobs.protocol.agreement import links_in
 from dirjobs.protocol.share import Share
 from dirjobs.redaction import redacted
@@ -101,7 +102,7 @@ def linked_folders(store: Store) -> list[str]:
     root = store.local_path("")
     if root is None:
         return []
-    return [folder for folder in MAY_BE_LINKS if os.path.islink(os.path.join(root, folder))]
+    return [folder for folder in MAY_BE_LINKS if is_link(os.path.join(root, folder))]
 
 
 def follow_links(store: Store) -> None:

@@ -412,6 +412,34 @@ def test_windows_renames_what_we_read(store):
 
 
 @REAL
+def test_windows_leads_nobody_out_of_a_store_by_a_junction(store, tmp_path):
+    import _winapi
+
+    victim = tmp_path / "a"
+    root = tmp_path / "queue"
+    (root / "b").mkdir(parents=True)
+    (root / "job").write_text("job")
+    try:
+        _winapi.CreateJunction(str(victim), str(root / "folder"))
+    except OSError as error:
+        pytest.skip(f"this Windows makes no junctions ({error})")
+    queue = PosixStore(root)
+    for ask in (
+        lambda: queue.list("folder"),
+        lambda: queue.read("folder/job"),
+        lambda: queue.remove("folder/job"),
+        lambda: queue.write("folder/new", b"evil"),
+        lambda: queue.rename("folder/job", "b/job"),
+        lambda: queue.claim("job", "folder/job2"),
+    ):
+        with pytest.raises(Denied, match="--follow-links"):
+            ask()
+    assert os.listdir(victim) == ["job"]
+    queue.follow(["folder"])
+    assert queue.read("folder/job") == b"data"
+
+
+@REAL
 def test_windows_replaces_nothing(store):
     store.write("b/job", b"other")
     for rename in (store.rename, store.claim):

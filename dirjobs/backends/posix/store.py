@@ -88,8 +88,9 @@ class PosixStore(Store):
     """A local folder.
 
     No folder in it is reached through a symbolic link, unless `follow` allowed that: contents
-    are opened from their open folder.  A rename is, where others may exchange folders for links
-    (they may write to the store's own one); that costs eight calls more.
+    are opened from their open folder; on Windows, which has none, folders are looked at before
+    each step, and junctions are links too.  A rename is, where others may exchange folders for
+    links (they may write to the store's own one); that costs eight calls more.
 
     Args:
         root: the folder, in any spelling; `full_path` keeps it.  A relative one is
@@ -343,7 +344,8 @@ class PosixStore(Store):
         """Let `folders` be symbolic links that root or this user made.
 
         A link among the folders of a queue leads to where whoever made it likes: others' files
-        would be taken for jobs, or written over.
+        would be taken for jobs, or written over.  (Windows does not tell who made a link: there
+        all of `folders` may be links, and junctions.)
         """
         self._followed = frozenset(folders)
 
@@ -370,6 +372,8 @@ class PosixStore(Store):
             InvalidName: no file of Windows can be called so.
         """
         check_path(path)
+        if not _OPENS_FOLDERS:
+            self._look_for_links(path.rpartition("/")[0])
         if not _WINDOWS:
             return self._base + path
         for name in path.split("/") if path else ():
@@ -418,6 +422,7 @@ class PosixStore(Store):
             OSError: it can't be listed.
         """
         if not _OPENS_FOLDERS:
+            self._look_for_links(check_path(folder))
             with os.scandir(self._at(folder)) as found:
                 yield found
             return
@@ -459,14 +464,35 @@ class PosixStore(Store):
                 if (after.st_ino, after.st_ctime_ns) == (before.st_ino, before.st_ctime_ns):
                     return handle
                 os.close(handle)  # somebody exchanged it in this very moment
-            raise Denied(
-                f"{self.full_path(path)!r}: it is a symbolic link, and a queue's folders are not"
-                " reached through links: put a folder there, or, if the link is yours, allow it"
-                " by `dirjobs init --follow-links`"
-            )
+            raise self._through_a_link(path)
         finally:
             if at is not None:
                 os.close(at)
+
+    def _look_for_links(self, folder: str) -> None:
+        """For systems without folders that stay open, as Windows: see that none of them is a link.
+        Whoever exchanges one between this look and what follows is not found out.
+
+        Raises:
+            Denied: one is, and was not allowed.
+        """
+        path = ""
+        for part in folder.split("/") if folder else ():
+            path = f"{path}/{part}" if path else part
+            try:
+                status = os.lstat(self._base + path.replace("/", os.sep))
+            except OSError:
+                return  # whoever asks for something in it is told
+            is_link = stat.S_ISLNK(status.st_mode) or local_files.is_junction(status)
+            if is_link and path not in self._followed:
+                raise self._through_a_link(path)
+
+    def _through_a_link(self, path: str) -> Denied:
+        return Denied(
+            f"{self.full_path(path)!r}: it is a symbolic link, and a queue's folders are not"
+            " reached through links: put a folder there, or, if the link is yours, allow it"
+            " by `dirjobs init --follow-links`"
+        )
 
     @contextmanager
     def _opened(self, path: str, flags: int) -> Iterator[BinaryIO]:
@@ -559,7 +585,7 @@ def open_store(url: str, options: Mapping[str, object]) -> PosixStore:
 
 
 def _owners() -> tuple[int, ...]:
-    """Who may have made what is followed: root and this user; on Windows nobody."""
+    """Who may have made what is followed: root and this user."""
     if sys.platform == "win32":
         return ()
     return 0, os.geteuid()
