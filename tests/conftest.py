@@ -71,7 +71,9 @@ def no_thread_of_dirjobs_is_left() -> Iterator[None]:
     new = set(threading.enumerate()) - before
     # The event loop of SFTP is one for a process, and stays.
     left = [t for t in new if t.name.startswith("dirjobs") and t.name != "dirjobs-sftp"]
-    if left:
+    for thread in left:
+        thread.join(0.1)  # most are about to end
+    if any(thread.is_alive() for thread in left):
         gc.collect()  # whose queue or executor is garbage in a circle ends then
     for thread in left:
         thread.join(PATIENCE)
