@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 import dirjobs
+from tests.amounts import THOROUGH
 from tests.command_line import environment
 
+EACH_DAY = () if THOROUGH else ("-k", "not raced_by_processes")
 ROOT = Path(__file__).resolve().parents[1]
 BLOCK = re.compile(r"^```(\w*)\n(?:# (\S+\.\w+)\n)?(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -67,7 +69,8 @@ def test_the_store_passes_the_suite(here):
 
 
 def test_a_filesystem_of_fsspec_passes_the_suite(here):
-    done = run(here, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_dirjobs_disk.py")
+    options = ("-q", "-p", "no:cacheprovider", *EACH_DAY)
+    done = run(here, "-m", "pytest", *options, "test_dirjobs_disk.py")
     assert done.returncode == 0, done.stdout
     assert " failed" not in done.stdout
 

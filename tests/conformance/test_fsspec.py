@@ -9,6 +9,7 @@ import pytest
 from dirjobs.backends.fsspec import open_store
 from dirjobs.store import Guarantees
 from dirjobs.testing import StoreTests
+from tests.amounts import amount
 
 PROMISED = Guarantees(
     atomic_rename=True,
@@ -21,6 +22,9 @@ PROMISED = Guarantees(
 
 
 class TestFsspecLocal(StoreTests):
+    ROUNDS = amount(20, 60)
+    PROCESS_ROUNDS = amount(40, 200)
+
     @pytest.fixture
     def reopen(self, tmp_path):
         url = f"local://{tmp_path}/queue"

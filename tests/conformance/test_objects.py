@@ -14,8 +14,8 @@ from tests.servers import azurite, seaweedfs
 
 
 class Served:
-    ROUNDS = amount(20, 30)
-    PROCESS_ROUNDS = amount(20, 60)
+    ROUNDS = amount(10, 30)
+    PROCESS_ROUNDS = amount(10, 60)
     MANY = 1200  # more than one page
 
     MEGABYTES = 20  # more than one piece

@@ -70,7 +70,7 @@ def assert_exactly_once(done: Drained, jobs: list[str], there: dict[str, dict[st
 
 @pytest.mark.parametrize("mode", ["verify", "trust"])
 def test_all_jobs_on_apache(apache, tmp_path, mode):
-    jobs = names(amount(300, 1000))
+    jobs = names(amount(150, 1000))
     login = {"username": apache.user, "password": apache.password}
     done = drained(tmp_path, apache.url, jobs, mode=mode, storage_options=login)
     there = on_disk(apache.root)
