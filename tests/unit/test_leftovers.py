@@ -44,6 +44,7 @@ def test_what_is_no_file_is_left_out_and_told(tmp_path):
     }
 
 
+@POSIX
 @pytest.mark.skipif(not os.path.exists("/proc/self/environ"), reason="needs /proc of Linux")
 def test_what_a_link_shows_of_whoever_reads_it_is_left_out(tmp_path):
     (tmp_path / "env").symlink_to("/proc/self/environ")
