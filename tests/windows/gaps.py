@@ -1,6 +1,7 @@
 """A plugin for pytest that leaves out what Wine, unlike Windows, can't do: see gaps.txt.
 
-Daily it also leaves out what a test does by WebDAV after it did the same in a folder.
+Daily it also leaves out what is the same on each system: what a test does by WebDAV after it did
+the same in a folder, and the modules of `LIKE_ELSEWHERE`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,19 @@ from pathlib import Path
 import pytest
 
 from tests.amounts import THOROUGH
+
+LIKE_ELSEWHERE = (
+    "tests/cli/test_many.py",  # figures of many jobs
+    "tests/cli/test_objects.py",  # what servers answer
+    "tests/cli/test_refusals.py",
+    "tests/cli/test_work_outages.py",
+    "tests/cli/test_work_refused.py",
+    "tests/queue/test_slow_copies.py",
+    "tests/unit/test_objects.py",
+    "tests/queue/test_no_removal.py",  # what is written in the source
+    "tests/unit/test_package.py",
+    "tests/unit/test_printing.py",
+)
 
 
 def gaps() -> dict[str, str]:
@@ -34,5 +48,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for name in (item.nodeid, *parents):
             if name in known:
                 item.add_marker(pytest.mark.skip(reason=f"Wine: {known[name]}"))
-        if not THOROUGH and re.search(r"\[(.*-)?WebDAV(-.*)?\]$", item.nodeid):
+        by_webdav = re.search(r"\[(.*-)?WebDAV(-.*)?\]$", item.nodeid)
+        if not THOROUGH and (by_webdav or item.nodeid.startswith(LIKE_ELSEWHERE)):
             item.add_marker(pytest.mark.skip(reason="DIRJOBS_THOROUGH=1 does this on Wine"))
