@@ -136,13 +136,7 @@ class ProcessRacers:
         try:
             for letter in letters:
                 # We may be in a folder of a queue, where others put files: no module is one.
-                child = subprocess.Popen(
-                    [sys.executable, "-P", "-c", _CHILD],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.DEVNULL,
-                    start_new_session=True,  # Ctrl-C is for us, who then let them go
-                )
+                child = _start()
                 self._children.append(child)
                 _send(child, letter)
             self._received()
@@ -173,6 +167,19 @@ class ProcessRacers:
         for child in self._children:
             with suppress(OSError):
                 child.communicate()  # the end of its input is its end
+
+
+def _start() -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-P", "-c", _CHILD],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is for us, who then let them go
+        )
+    except OSError as error:
+        raise StoreError(f"a process for a race can't be started ({error.strerror})") from error
 
 
 def _send(child: subprocess.Popen[bytes], letter: bytes) -> None:

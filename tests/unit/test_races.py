@@ -50,6 +50,12 @@ def test_a_process_that_can_not_open_the_store():
         ProcessRacers([refuse] * 2)
 
 
+def test_a_process_that_can_not_be_started(monkeypatch, tmp_path):
+    monkeypatch.setattr("sys.executable", str(tmp_path / "missing"))
+    with pytest.raises(StoreError, match="a process for a race can't be started"):
+        ProcessRacers([refuse] * 2)
+
+
 def test_who_meets_whom():
     assert is_contested([Answer("yes", "", 1.0, 3.0), Answer("no", "NotFound", 2.0, 4.0)])
     assert not is_contested([Answer("yes", "", 1.0, 2.0), Answer("no", "NotFound", 2.0, 4.0)])
