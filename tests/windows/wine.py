@@ -43,8 +43,9 @@ WINDOWS = {"sys_platform": "win32", "os_name": "nt", "platform_system": "Windows
 NEEDED_ON_WINDOWS = ["colorama", "tzdata", "pytest-rerunfailures>=16"]
 """By click and pytest; pip asks the machine that it runs on what is needed.  Not sspilib, by
 pyspnego: see startup.py."""
-RERUNS = ["--reruns", "2", "--only-rerun", "can't be started: Internal error"]
-"""Wine 8 fails to start one of some thousand programs: the test of that one is run again."""
+RERUNS = ["--reruns", "2", "--only-rerun", "Internal error"]
+"""Wine 8 fails to start one of some thousand programs, for that reason: the test of that one is run
+again."""
 PORTABLE = (HERE / "portable.txt").read_text().split()
 LEFT_OUT = ("dirjobs", ".git", ".nox", ".venv", ".*_cache", "__pycache__", "*.egg-info", "build")
 BEGAN = time.monotonic()
