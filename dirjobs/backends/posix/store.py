@@ -88,8 +88,8 @@ class PosixStore(Store):
     """A local folder.
 
     No folder in it is reached through a symbolic link, unless `follow` allowed that: contents
-    are opened from their open folder; on Windows, which has none, folders are looked at before
-    each step, and junctions are links too.  A rename is, where others may exchange folders for
+    are opened from their open folder; on Windows, which has none, folders are looked at before,
+    and junctions are links too.  A rename is, where others may exchange folders for
     links (they may write to the store's own one); that costs eight calls more.
 
     Args:
@@ -372,8 +372,6 @@ class PosixStore(Store):
             InvalidName: no file of Windows can be called so.
         """
         check_path(path)
-        if not _OPENS_FOLDERS:
-            self._look_for_links(path.rpartition("/")[0])
         if not _WINDOWS:
             return self._base + path
         for name in path.split("/") if path else ():
@@ -405,6 +403,7 @@ class PosixStore(Store):
         """
         folder, name = split(check_path(path))
         if not folder or not _OPENS_FOLDERS:
+            self._look_for_links(folder)
             whole = self._new_at(path) if new else self._at(path)
             yield _Folder(whole.removesuffix(name), None)
             return
@@ -470,7 +469,8 @@ class PosixStore(Store):
                 os.close(at)
 
     def _look_for_links(self, folder: str) -> None:
-        """For systems without folders that stay open, as Windows: see that none of them is a link.
+        """For systems without folders that stay open, as Windows: see that none of them is a link
+        before something in it is listed, opened, made or removed.  (Renames follow a listing.)
         Whoever exchanges one between this look and what follows is not found out.
 
         Raises:
