@@ -86,6 +86,9 @@ def cached(name: str, key: str, make: Callable[[Path], None]) -> Path:
         try:
             make(draft)
             draft.rename(folder)
+        except OSError:
+            if not folder.exists():  # else another run has made it meanwhile
+                raise
         finally:
             shutil.rmtree(draft, ignore_errors=True)
     return folder
