@@ -479,12 +479,8 @@ class PosixStore(Store):
         path = ""
         for part in folder.split("/") if folder else ():
             path = f"{path}/{part}" if path else part
-            try:
-                status = os.lstat(self._base + path.replace("/", os.sep))
-            except OSError:
-                return  # whoever asks for something in it is told
-            is_link = stat.S_ISLNK(status.st_mode) or local_files.is_junction(status)
-            if is_link and path not in self._followed:
+            there = self._base + path.replace("/", os.sep)
+            if path not in self._followed and local_files.is_link(there):
                 raise self._through_a_link(path)
 
     def _through_a_link(self, path: str) -> Denied:
