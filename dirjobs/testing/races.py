@@ -135,7 +135,6 @@ class ProcessRacers:
         letters = [pickle.dumps(sys.path) + pickle.dumps(each) for each in reopen]
         try:
             for letter in letters:
-                # We may be in a folder of a queue, where others put files: no module is one.
                 child = _start()
                 self._children.append(child)
                 _send(child, letter)
@@ -171,6 +170,7 @@ class ProcessRacers:
 
 def _start() -> subprocess.Popen[bytes]:
     try:
+        # We may be in a folder of a queue, where others put files: no module is one.
         return subprocess.Popen(
             [sys.executable, "-P", "-c", _CHILD],
             stdin=subprocess.PIPE,
